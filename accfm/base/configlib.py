@@ -1,0 +1,117 @@
+"""Configs: arguments of `configs/x.py:key=value,flag`, and clear errors.
+
+A config is a locked `ml_collections.ConfigDict` of plain values with units
+in the names. `get_config(arg)` turns the text behind the colon into typed
+values with `parse`; `--config.field=value` overrides a field afterwards.
+"""
+
+import difflib
+import hashlib
+import json
+
+import ml_collections
+
+from accfm.base.errors import InputError
+
+
+def parse(arg, positional=None, **defaults):
+  """Parses `"tiny,encoder=vit_s"` against typed defaults.
+
+  Args:
+    arg: text behind the colon of `--config=file.py:arg`, or None.
+    positional: name of the field that a bare word sets when the word is not
+      a boolean field; None if bare words must be boolean fields.
+    **defaults: field = default; the default's type is the field's type.
+
+  Returns:
+    A ConfigDict with every field of `defaults`.
+
+  Raises:
+    InputError: an unknown field, or a value of another type.
+  """
+  out = dict(defaults)
+  for item in filter(None, (arg or "").split(",")):
+    name, has_value, text = item.partition("=")
+    if not has_value and isinstance(defaults.get(name), bool):
+      out[name] = True
+    elif not has_value and positional:
+      out[positional] = name
+    elif has_value and name in defaults:
+      out[name] = _typed(name, text, defaults[name])
+    else:
+      raise InputError(
+          f"config argument: got {item!r}, want one of "
+          f"{sorted(defaults)}{_nearest(name, defaults)}"
+      )
+  return ml_collections.ConfigDict(out)
+
+
+def _typed(name, text, default):
+  """`text` as the type of `default`."""
+  if isinstance(default, bool):
+    if text.lower() in ("1", "true", "yes"):
+      return True
+    if text.lower() in ("0", "false", "no"):
+      return False
+    raise InputError(f"config argument {name}: got {text!r}, want true/false")
+  if default is None or isinstance(default, str):
+    return text
+  try:
+    return type(default)(text)
+  except ValueError:
+    kind = type(default).__name__
+    raise InputError(f"config argument {name}: got {text!r}, want {kind}")
+
+
+def _nearest(name, known):
+  close = difflib.get_close_matches(name, list(known), n=1)
+  return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def update(config, overrides):
+  """Sets dotted fields, e.g. `{"optim.lr": 1e-3}`; unknown ones raise."""
+  for path, value in overrides.items():
+    node, *rest = path.split(".")
+    target = config
+    while rest:
+      target, node, rest = _field(target, node, path), rest[0], rest[1:]
+    _field(target, node, path)
+    target[node] = value
+  return config
+
+
+def _field(config, name, path):
+  if name not in config:
+    raise InputError(
+        f"config field {path!r}: {name!r} is unknown, want one of "
+        f"{sorted(config.keys())}{_nearest(name, config.keys())}"
+    )
+  return config[name]
+
+
+def to_json(config):
+  """A ConfigDict as plain JSON text with sorted keys."""
+  return json.dumps(config.to_dict(), sort_keys=True, indent=1)
+
+
+def from_json(text):
+  """The locked ConfigDict that `to_json` wrote."""
+  return ml_collections.ConfigDict(json.loads(text)).lock()
+
+
+def digest(plain):
+  """A short hash of plain JSON data (dict, list, numbers, text)."""
+  text = json.dumps(plain, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(old, new, prefix=""):
+  """Lines `field: old -> new` between two plain nested dicts."""
+  lines = []
+  for key in sorted(set(old) | set(new)):
+    a, b = old.get(key, "(absent)"), new.get(key, "(absent)")
+    if isinstance(a, dict) and isinstance(b, dict):
+      lines += differences(a, b, f"{prefix}{key}.")
+    elif a != b:
+      lines.append(f"{prefix}{key}: {a!r} -> {b!r}")
+  return lines

@@ -1,0 +1,1 @@
+"""Layer 2: recordings to shards, shards to batches."""

@@ -1,0 +1,1 @@
+"""Cohort readers: a folder in, `Recording`s out, one file per cohort."""

@@ -1,0 +1,1 @@
+"""Layer 3: embeddings of a split and what is measured on them."""

@@ -1,0 +1,1 @@
+"""Layer 1: losses, one value per example."""

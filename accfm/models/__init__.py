@@ -1,0 +1,1 @@
+"""Layer 1: encoders, decoders and heads (flax.linen)."""

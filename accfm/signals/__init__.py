@@ -1,0 +1,1 @@
+"""Layer 1: recordings, windows, labels, quality and augmentation."""

@@ -1,0 +1,142 @@
+"""`Recording`: what a source yields, and all that the rest knows of it.
+
+Times are absolute seconds (Unix time, UTC) as float64. A gap in a signal is
+NaN in its values. Beats and tracks name the signal they were derived from,
+so that whoever shifts that signal shifts them with it.
+"""
+
+import dataclasses
+from typing import Mapping, Optional, Sequence
+
+import numpy as np
+
+from accfm.base import shapes
+from accfm.base.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Signal:
+  """Evenly sampled values on their own clock.
+
+  Attributes:
+    values: [N, C] float; NaN marks a gap.
+    rate_hz: samples per second.
+    unit: "g" for acceleration, "au" for uncalibrated optics, "mV", ...
+    start_s: time of the first sample, Unix seconds.
+    limits: lowest and highest value that the device can report, in `unit`;
+      samples at a limit count as clipped. None where not known.
+  """
+
+  values: np.ndarray
+  rate_hz: float
+  unit: str
+  start_s: float
+  limits: Optional[tuple] = None
+
+  @property
+  def end_s(self):
+    """Time just after the last sample."""
+    return self.start_s + len(self.values) / self.rate_hz
+
+
+@dataclasses.dataclass(frozen=True)
+class Beats:
+  """Heart beats as intervals, each named by the beat that ends it.
+
+  Two rows are consecutive beats only if `end_s[i] - interval_s[i]` equals
+  `end_s[i - 1]` up to the clock's resolution; otherwise there is a gap.
+
+  Attributes:
+    end_s: [M] time of the beat that ends the interval, increasing.
+    interval_s: [M] time since the beat before it.
+    signal: the signal these beats were derived from and move with; "" if
+      they have a clock of their own (an ECG, a simulator's ground truth).
+  """
+
+  end_s: np.ndarray
+  interval_s: np.ndarray
+  signal: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+  """A label that varies over time, each value valid for a span.
+
+  Attributes:
+    start_s: [M] where each value's span starts.
+    span_s: length of a span in seconds.
+    values: [M] float; NaN where unknown.
+    unit: e.g. "bpm".
+    signal: as in `Beats`.
+  """
+
+  start_s: np.ndarray
+  span_s: float
+  values: np.ndarray
+  unit: str
+  signal: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Span:
+  """A named task or condition between two times."""
+
+  start_s: float
+  end_s: float
+  name: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+  """One session of one person.
+
+  Attributes:
+    participant: id within the cohort, without the source's name.
+    session: name of the session, unique within the participant.
+    signals: name -> Signal, e.g. {"ppg": ..., "acc": ...}.
+    beats: heart beats, or None.
+    tracks: name -> Track, e.g. {"hr_bpm": ...}.
+    spans: tasks and conditions.
+    attributes: facts of the person as numbers, e.g. {"age_years": 61.0,
+      "sex": 1.0, "bmi": 24.2, "target_smoker": 0.0}; sex is 0 female,
+      1 male.
+  """
+
+  participant: str
+  session: str
+  signals: Mapping[str, Signal]
+  beats: Optional[Beats] = None
+  tracks: Mapping[str, Track] = dataclasses.field(default_factory=dict)
+  spans: Sequence[Span] = ()
+  attributes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    where = f"recording {self.participant}/{self.session}"
+    for text, field in (
+        (self.participant, "participant"), (self.session, "session")
+    ):
+      if not text or "/" in text or text != text.strip():
+        raise InputError(
+            f"{where}: {field} is {text!r}, want a name without '/' or "
+            "spaces around it"
+        )
+    if not self.signals:
+      raise InputError(f"{where}: no signals; a source must yield some")
+    for name, signal in self.signals.items():
+      shapes.check(signal.values, f"{where} signal {name}", "N C")
+      if not signal.rate_hz > 0:
+        raise InputError(
+            f"{where} signal {name}: rate {signal.rate_hz} Hz, want > 0"
+        )
+    if self.beats is not None:
+      shapes.check_all([
+          (self.beats.end_s, f"{where} beats.end_s", "M"),
+          (self.beats.interval_s, f"{where} beats.interval_s", "M"),
+      ])
+      if np.any(np.diff(self.beats.end_s) <= 0):
+        raise InputError(f"{where}: beat times must increase")
+
+  @property
+  def start_s(self):
+    """Where the first signal starts."""
+    return min(signal.start_s for signal in self.signals.values())

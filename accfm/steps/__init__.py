@@ -1,0 +1,1 @@
+"""Layer 2: pure training steps, one factory per objective."""

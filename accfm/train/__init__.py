@@ -1,0 +1,1 @@
+"""Layer 3: the loop, optimiser, checkpoints and metric writers."""
