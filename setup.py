@@ -1,0 +1,63 @@
+"""Installs accfm; the version is written in accfm/version.py alone."""
+
+import pathlib
+import re
+
+import setuptools
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"',
+    (ROOT / "accfm" / "version.py").read_text(),
+    re.MULTILINE,
+).group(1)
+
+REQUIRED = [
+    "jax>=0.10.1,<0.13",
+    "flax>=0.12.8,<0.13",
+    "optax>=0.2.8,<0.3",
+    "orbax-checkpoint>=0.12.8,<1.0",
+    "tensorflow-datasets>=4.9.10,<5",
+    "ml-collections>=1.1,<2",
+    "numpy>=2.0,<3",
+    "absl-py>=2.1",
+    # Reads rows by index, in any order, from TFDS shards.
+    "grain>=0.2.18,<0.3",
+    # The shard format that is written and read without TensorFlow.
+    "array_record>=0.8.1,<1.0",
+    # Parses the rows' bytes (tf.train.Example) without TFDS's slow decoding.
+    "protobuf>=5.28.3",
+    # Resampling, filters and MATLAB files.
+    "scipy>=1.14,<2",
+    # The probes' linear models.
+    "scikit-learn>=1.5,<2",
+    # The plots in a report.
+    "matplotlib>=3.9,<4",
+    # Writes TensorBoard event files without TensorFlow.
+    "tensorboardX>=2.6.4,<3",
+]
+
+EXTRAS = {
+    # Heart beats from PPG, where a cohort brings none of its own.
+    "labels": ["neurokit2>=0.2.13,<0.3"],
+    # What check.sh runs.
+    "dev": ["pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14"],
+    # jax chooses the libtpu or CUDA packages that fit it.
+    "tpu": ["jax[tpu]"],
+    "gpu": ["jax[cuda13]"],
+    "gpu-cuda12": ["jax[cuda12]"],
+}
+
+setuptools.setup(
+    name="accfm",
+    version=VERSION,
+    description="Accelerometer foundation models for health, in JAX",
+    long_description=(ROOT / "README.md").read_text()
+    if (ROOT / "README.md").exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=setuptools.find_packages(include=["accfm", "accfm.*"]),
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+)
