@@ -42,19 +42,17 @@ EXTRAS = {
     "labels": ["neurokit2>=0.2.13,<0.3"],
     # What check.sh runs.
     "dev": ["pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14"],
-    # jax chooses the libtpu or CUDA packages that fit it.
+    # jax chooses the libtpu or CUDA packages that fit it. CUDA 12 runs on
+    # older and newer drivers alike, CUDA 13 on newer ones.
     "tpu": ["jax[tpu]"],
-    "gpu": ["jax[cuda13]"],
-    "gpu-cuda12": ["jax[cuda12]"],
+    "gpu": ["jax[cuda12]"],
+    "gpu-cuda13": ["jax[cuda13]"],
 }
 
 setuptools.setup(
     name="accfm",
     version=VERSION,
     description="Accelerometer foundation models for health, in JAX",
-    long_description=(ROOT / "README.md").read_text()
-    if (ROOT / "README.md").exists() else "",
-    long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=setuptools.find_packages(include=["accfm", "accfm.*"]),

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Checks everything: ruff, then the tests. Makes .venv when there is none.
+#
+#   bash check.sh           at most 8 minutes on 2 cores
+#   bash check.sh --full    the slow tests too; writes results/check_full.txt
+#
+# ACCFM_REAL_DATA=DIR runs the tests on real recordings, from DIR's folders
+# stress_predict/ and ieee_spc_2015/. Skipped tests are listed at the end.
+# Further arguments go to pytest, e.g. `bash check.sh tests/base -x`.
+set -euo pipefail
+cd "$(dirname "$0")"
+. launch/venv.sh
+
+if [ "${1:-}" = "--full" ]; then
+  shift
+  set -- --full --summary=results/check_full.txt "$@"
+fi
+
+"$PYTHON" -m ruff check .
+# Two workers, a file's tests on one of them. BLAS threads would only fight.
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+"$PYTHON" -m pytest --quiet -n 2 --dist loadfile "$@"

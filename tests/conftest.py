@@ -1,0 +1,99 @@
+"""What every test gets: eight simulated devices, strict ranks, fixtures.
+
+Options: `--full` runs the tests marked `full`, `--update-golden` rewrites
+the texts in tests/golden/, `--summary=FILE` writes the counts to a file.
+"""
+
+import os
+import pathlib
+import platform
+
+# Before jax is imported: tests, and the mains they start, run on the CPU
+# wherever they are.
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import numpy as np
+import pytest
+
+from accfm.version import __version__
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser):
+  parser.addoption("--full", action="store_true", help="run slow tests too")
+  parser.addoption("--update-golden", action="store_true",
+                   help="rewrite tests/golden/ instead of comparing")
+  parser.addoption("--summary", metavar="FILE",
+                   help="write counts and skipped tests to FILE")
+
+
+def pytest_collection_modifyitems(config, items):
+  if not config.getoption("--full"):
+    skip = pytest.mark.skip(reason="slow: run by bash check.sh --full")
+    for item in items:
+      if "full" in item.keywords:
+        item.add_marker(skip)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+  path = config.getoption("--summary")
+  if path:
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(_summary(terminalreporter.stats))
+
+
+def _summary(stats):
+  """The result of a run as text without dates or times."""
+  lines = [
+      f"accfm {__version__}, Python {platform.python_version()}, "
+      f"jax {jax.__version__}, numpy {np.__version__}",
+      ", ".join(
+          f"{len(stats.get(outcome, ()))} {outcome}"
+          for outcome in ("passed", "failed", "error", "skipped")
+      ),
+  ]
+  for outcome in ("failed", "error"):
+    lines += sorted(
+        f"{outcome} {report.nodeid}" for report in stats.get(outcome, ())
+    )
+  lines += sorted(
+      f"skipped {report.nodeid}: {report.longrepr[2]}"
+      for report in stats.get("skipped", ())
+  )
+  return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def golden(request):
+  """`golden(name, text)` compares text with tests/golden/<name>.txt."""
+
+  def compare(name, text):
+    path = GOLDEN / f"{name}.txt"
+    text = text.rstrip("\n") + "\n"
+    if request.config.getoption("--update-golden"):
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(text)
+    assert path.exists(), f"no {path}; make it with pytest --update-golden"
+    assert text == path.read_text(), (
+        f"{path.name} differs; if that is meant, run pytest --update-golden "
+        "and commit it"
+    )
+
+  return compare
+
+
+@pytest.fixture(scope="session")
+def real_data():
+  """The folder of real recordings: stress_predict/, ieee_spc_2015/."""
+  folder = os.environ.get("ACCFM_REAL_DATA")
+  if not folder:
+    pytest.skip("no real recordings: $ACCFM_REAL_DATA is not set")
+  folder = pathlib.Path(folder)
+  assert folder.is_dir(), f"$ACCFM_REAL_DATA is {folder}, want a folder"
+  return folder

@@ -1,0 +1,219 @@
+"""The layers hold: every import in accfm points down, and none is hidden.
+
+`LAYERS` is the architecture. A module imports lower numbers only, folders of
+one number never meet, mains see all, and modules never import in a circle.
+The checker is itself checked on small trees that break one rule each.
+"""
+
+import ast
+import graphlib
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+LAYERS = {
+    "base": 0,
+    "signals": 1, "models": 1, "losses": 1,
+    "steps": 2, "data": 2,
+    "train": 3, "evals": 3,
+}
+MAIN = 4
+EVERYBODY_IMPORTS = {"accfm", "accfm.version"}
+# TensorFlow is slow to import and not needed; the others run what they read.
+FORBIDDEN_MODULES = {"tensorflow", "pickle", "dill", "cloudpickle", "joblib"}
+FORBIDDEN_CALLS = {"eval", "exec", "__import__", "import_module"}
+MAX_LINES = {"main": 120, "module": 400}
+
+
+def modules(root):
+  """Dotted name -> path of each module of accfm and configs under root."""
+  out = {}
+  for top in ("accfm", "configs"):
+    for path in sorted((root / top).rglob("*.py")):
+      parts = list(path.relative_to(root).with_suffix("").parts)
+      if parts[-1] == "__init__":
+        parts.pop()
+      out[".".join(parts)] = path
+  return out
+
+
+def imports(path, name, known):
+  """(line, module) of every import in a file, wherever it stands."""
+  package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      for alias in node.names:
+        yield node.lineno, alias.name
+    elif isinstance(node, ast.ImportFrom):
+      base = node.module or ""
+      if node.level:
+        parents = package.split(".")
+        parents = parents[: len(parents) - node.level + 1]
+        base = ".".join(parents + ([base] if base else []))
+      for alias in node.names:
+        whole = f"{base}.{alias.name}"
+        is_module = any(f"{name}.".startswith(f"{whole}.") for name in known)
+        yield node.lineno, whole if is_module else base
+
+
+def layer(name):
+  """Layer of an accfm module; None where it has none."""
+  parts = name.split(".")
+  if len(parts) == 2 and parts[1] not in LAYERS:
+    return MAIN
+  return LAYERS.get(parts[1])
+
+
+def import_problems(root):
+  """Lines that say which import breaks which rule."""
+  known = modules(root)
+  graph = {name: set() for name in known}
+  problems = []
+  for name, path in known.items():
+    is_config = name.split(".")[0] == "configs"
+    free = is_config or name in EVERYBODY_IMPORTS
+    if not free and layer(name) is None:
+      problems.append(f"{name}: folder has no layer in {list(LAYERS)}")
+      continue
+    for line, target in imports(path, name, known):
+      where = f"{name}:{line}"
+      if target.split(".")[0] in FORBIDDEN_MODULES:
+        problems.append(f"{where} imports {target}")
+      if target in known and target != name:
+        graph[name].add(target)
+      if target in EVERYBODY_IMPORTS or target.split(".")[0] != "accfm":
+        continue
+      if is_config or name in EVERYBODY_IMPORTS:
+        if layer(target) != 0:
+          problems.append(f"{where} sees layer 0 only, imports {target}")
+        continue
+      same_folder = name.split(".")[1] == target.split(".")[1]
+      if layer(name) < MAIN and not same_folder and (
+          layer(target) is None or layer(target) >= layer(name)
+      ):
+        problems.append(
+            f"{where} (layer {layer(name)}) imports {target} "
+            f"(layer {layer(target)})"
+        )
+  try:
+    graphlib.TopologicalSorter(graph).prepare()
+  except graphlib.CycleError as error:
+    problems.append("circle: " + " -> ".join(error.args[1]))
+  return problems
+
+
+def call_problems(path):
+  """Lines that run text as code or change where imports come from."""
+  problems = []
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Call):
+      called = ast.unparse(node.func).removeprefix("importlib.")
+      if called in FORBIDDEN_CALLS:
+        problems.append(f"{path.name}:{node.lineno} calls {called}")
+      for keyword in node.keywords:
+        if keyword.arg == "allow_pickle" and getattr(
+            keyword.value, "value", True
+        ):
+          problems.append(f"{path.name}:{node.lineno} allows pickle")
+    elif isinstance(node, ast.Attribute) and (
+        node.attr == "path" and getattr(node.value, "id", "") == "sys"
+    ):
+      problems.append(f"{path.name}:{node.lineno} touches sys.path")
+  return problems
+
+
+def test_imports_point_down():
+  assert not import_problems(ROOT)
+
+
+def test_nothing_runs_text_as_code():
+  folders = ("accfm", "configs", "benchmarks", "tests")
+  paths = [ROOT / "setup.py"]
+  paths += [p for f in folders for p in (ROOT / f).rglob("*.py")]
+  assert not [line for path in paths for line in call_problems(path)]
+
+
+def test_files_stay_small():
+  long = []
+  for name, path in modules(ROOT).items():
+    lines = len(path.read_text().splitlines())
+    kind = "main" if name.startswith("accfm.") and (
+        layer(name) == MAIN
+    ) else "module"
+    if lines > MAX_LINES[kind]:
+      long.append(f"{name}: {lines} lines, want <= {MAX_LINES[kind]}")
+  assert not long
+
+
+def test_modules_say_their_idea():
+  silent = [
+      name for name, path in modules(ROOT).items()
+      if path.read_text().strip()
+      and not ast.get_docstring(ast.parse(path.read_text()))
+  ]
+  assert not silent
+
+
+def write_tree(root, files):
+  good = {
+      "accfm/__init__.py": "from accfm.version import __version__",
+      "accfm/version.py": "",
+      "accfm/base/keys.py": "import numpy",
+      "accfm/signals/windows.py": "from accfm.base import keys",
+      "accfm/data/__init__.py": "",
+      "accfm/data/splits.py": "from accfm.signals.windows import cut",
+      "accfm/data/sources/e4.py": "from accfm.data import splits",
+      "accfm/train/loop.py": "from accfm.base.keys import stream",
+      "accfm/pretrain.py": "from accfm.train import loop",
+      "configs/x.py": "from accfm.base import keys\nfrom configs import y",
+      "configs/y.py": "",
+  }
+  for name, text in (good | files).items():
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_checker_accepts_a_good_tree(tmp_path):
+  write_tree(tmp_path, {})
+  assert not import_problems(tmp_path)
+
+
+@pytest.mark.parametrize("name, text, want", [
+    ("accfm/base/x.py", "import accfm.train.loop", "layer 3"),
+    ("accfm/base/x.py", "def f():\n  from accfm.data import splits", ":2 "),
+    ("accfm/data/x.py", "from ..train import loop", "accfm.train.loop"),
+    ("accfm/data/__init__.py", "from ..train import loop", "layer 3"),
+    ("accfm/signals/x.py", "from accfm.models import vit", "layer 1"),
+    ("accfm/evals/x.py", "from accfm import pretrain", "layer 4"),
+    ("accfm/evals/x.py", "from accfm import train", "layer 3"),
+    ("accfm/tools/x.py", "", "no layer"),
+    ("accfm/version.py", "from accfm import data", "layer 0 only"),
+    ("accfm/data/x.py", "import tensorflow as tf", "tensorflow"),
+    ("accfm/data/x.py", "from tensorflow.io import gfile", "tensorflow"),
+    ("accfm/data/x.py", "try:\n  import pickle\nexcept E: pass", "pickle"),
+    ("configs/x.py", "from accfm.data import splits", "layer 0 only"),
+    ("accfm/data/splits.py", "from accfm.data.sources import e4", "circle"),
+])
+def test_checker_rejects(tmp_path, name, text, want):
+  write_tree(tmp_path, {name: text})
+  problems = import_problems(tmp_path)
+  assert len(problems) == 1 and want in problems[0], problems
+
+
+@pytest.mark.parametrize("text, want", [
+    ("x = eval('1')", "eval"),
+    ("exec(text)", "exec"),
+    ("importlib.import_module(name)", "import_module"),
+    ("np.load(f, allow_pickle=True)", "pickle"),
+    ("sys.path.append('.')", "sys.path"),
+    ("np.load(f, allow_pickle=False)", None),
+    ("model.eval()", None),
+])
+def test_checker_of_calls(tmp_path, text, want):
+  path = tmp_path / "x.py"
+  path.write_text(text)
+  problems = call_problems(path)
+  assert bool(problems) == bool(want)
+  assert not want or want in problems[0]
