@@ -1,0 +1,188 @@
+"""What preparation kept, refused and knows: counts, checks and a table."""
+
+from accfm.base.errors import InputError
+from accfm.data import quantise, splits
+
+LABELS = ("hr_bpm", "sdnn_ms", "rmssd_ms")
+ATTRIBUTES = ("age_years", "sex", "bmi")
+SHOWN = 5  # messages about single recordings
+
+
+def check_recordings(summaries):
+  """Raises InputError if a session comes twice or nothing has a window."""
+  seen = {}
+  for s in summaries:
+    key = (s.get("participant"), s.get("session"))
+    if not s["unreadable"] and key in seen:
+      raise InputError(
+          f"recordings {seen[key]!r} and {s['recording']!r} are both "
+          f"participant {key[0]!r} session {key[1]!r}, want each session "
+          "once; rename or remove one"
+      )
+    seen[key] = s["recording"]
+  if not any(s["windows"] for s in summaries):
+    reasons = [f"{n:,} {why}" for why, n in rejected(summaries).items()]
+    raise InputError(
+        f"no window left of {len(summaries):,} recordings; windows rejected: "
+        f"{', '.join(reasons) or 'none'}; recordings without any: "
+        + (" | ".join(problems(summaries)) or "none")
+        + "; mend the recordings or relax --config.quality"
+    )
+
+
+def rejected(summaries):
+  """{reason: windows}, most frequent first."""
+  total = {}
+  for s in summaries:
+    for reason, count in s.get("rejected", {}).items():
+      total[reason] = total.get(reason, 0) + count
+  return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+def problems(summaries, shown=SHOWN):
+  """Messages about recordings that could not be read or aligned."""
+  lines = [m for s in summaries if (m := s["unreadable"] or s["unusable"])]
+  more = len(lines) - shown
+  return lines[:shown] + ([f"and {more:,} more"] if more > 0 else [])
+
+
+def split_recordings(summaries, config):
+  """Splits the people and names them.
+
+  Args:
+    summaries: of every recording.
+    config: the prepare config.
+
+  Returns:
+    {split: [(participant, session, summary)]} of all readable recordings,
+    ordered, ids pseudonymised by config.
+
+  Raises:
+    InputError: the people cannot be split so, or a split has no window.
+  """
+  cfg = config.split
+  sizes = {"counts": cfg.counts, "fractions": cfg.fractions}.get(cfg.kind)
+  if sizes is None:
+    raise InputError(
+        f"split.kind: got {cfg.kind!r}, want 'counts' or 'fractions'"
+    )
+  people = {}
+  for s in summaries:
+    if not s["unreadable"]:
+      people.setdefault(f"{config.source}/{s['participant']}", []).append(s)
+  chosen = splits.split_participants(
+      people, tuple(sizes), cfg.seed, cfg.fold, cfg.folds
+  )
+  names = {person: splits.pseudonym(person, config.salt) for person in people}
+  if len(set(names.values())) < len(names):
+    raise InputError("salt: two people get one pseudonym; choose another")
+  out = {}
+  for split, members in chosen.items():
+    out[split] = [
+        (names[person], _session(person, s["session"], config.salt), s)
+        for person in members
+        for s in sorted(people[person], key=lambda s: s["session"])
+    ]
+    if not any(s["windows"] for _, _, s in out[split]):
+      raise InputError(
+          f"split {split}: no window of its {len(members)} people passes "
+          f"quality control ({rejected(s for _, _, s in out[split])}); "
+          "change --config.split.seed or relax --config.quality"
+      )
+  return out
+
+
+def _session(person, session, salt):
+  """A session's name; it may hold the person's, so it is salted too."""
+  name = splits.pseudonym(f"{person}/{session}", salt)
+  return name.rpartition("/")[2]
+
+
+def describe(by_split, summaries, contract, hop_sec):
+  """The manifest's part that counts, from `split_recordings`' result."""
+  used = [s for s in summaries if s["windows"]]
+  step = min(hop_sec, contract.window_sec)
+  known = {name for s in used for name in s["labels"]}
+  facts = {name for s in used for name in s["attributes"]}
+  labels = LABELS + tuple(sorted(known - set(LABELS)))
+  windows = {
+      split: sum(s["windows"] for _, _, s in rows)
+      for split, rows in by_split.items()
+  }
+  return {
+      "splits": {
+          split: sorted({person for person, _, _ in rows})
+          for split, rows in by_split.items()
+      },
+      "people": {
+          split: len({person for person, _, s in rows if s["windows"]})
+          for split, rows in by_split.items()
+      },
+      "windows": windows,
+      "hours": {k: round(n * step / 3600, 3) for k, n in windows.items()},
+      "labels": list(labels),
+      "label_windows": {
+          split: {
+              name: sum(s["labels"].get(name, 0) for _, _, s in rows
+                        if s["windows"])
+              for name in labels
+          }
+          for split, rows in by_split.items()
+      },
+      "attributes": list(ATTRIBUTES)
+      + sorted(facts - set(ATTRIBUTES)),
+      "qc": {
+          "kept": sum(windows.values()),
+          "rejected": rejected(summaries),
+          "recordings": {
+              "used": len(used),
+              "without_windows": sum(
+                  not s["windows"] and not s["unreadable"] for s in summaries
+              ),
+              "unreadable": sum(bool(s["unreadable"]) for s in summaries),
+          },
+      },
+      "quantisation": {
+          name: quantise.summary(
+              quantise.add_sums(s["quantisation"][name] for s in used)
+          )
+          for name in contract.signals
+      },
+  }
+
+
+def table(manifest):
+  """The QC table as text."""
+  contract, labels = manifest["contract"], manifest["labels"]
+  rate, length = contract["rate_hz"], contract["window_sec"]
+  qc = manifest["qc"]
+  lines = [
+      f"{manifest['name']} (source {manifest['source']}): windows of "
+      f"{length:g} s at {rate:g} Hz every {manifest['hop_sec']:g} s",
+      f"{'split':6}{'people':>8}{'windows':>9}{'hours':>8}"
+      + "".join(f"{name:>12}" for name in labels),
+  ]
+  for split in splits.NAMES:
+    count = manifest["windows"][split]
+    shares = [
+        f"{100 * manifest['label_windows'][split][name] / count:10.0f} %"
+        for name in labels
+    ]
+    lines.append(
+        f"{split:6}{manifest['people'][split]:8,}{count:9,}"
+        f"{manifest['hours'][split]:8.1f}" + "".join(shares)
+    )
+  reasons = ", ".join(f"{n:,} {why}" for why, n in qc["rejected"].items())
+  counts = qc["recordings"]
+  lines += [
+      f"windows: {qc['kept']:,} kept, rejected: {reasons or 'none'}",
+      f"recordings: {counts['used']:,} used, {counts['without_windows']:,} "
+      f"without a window, {counts['unreadable']:,} unreadable",
+  ]
+  for name, cost in manifest["quantisation"].items():
+    lines.append(
+        f"int16 storage of {name}: RMS error {cost['rms_relative']:.1e} of "
+        f"the signal's SD, largest {cost['max_abs']:.1e} "
+        f"{contract['signals'][name]['unit']}"
+    )
+  return "\n".join(lines)

@@ -1,0 +1,120 @@
+"""Splits by participant: nobody is in two of them.
+
+People are put in an order that depends on their ids and a seed alone, so the
+same cohort splits the same way on every machine and in every preparation,
+whatever order its recordings come in. Folds rotate that order.
+"""
+
+import hashlib
+import hmac
+
+from accfm.base.errors import InputError
+
+NAMES = ("train", "val", "test")
+
+
+def split_participants(ids, sizes, seed, fold=0, folds=1):
+  """Splits people into train, val and test.
+
+  Ids are sorted by the SHA-256 of `seed:id`, the order is rotated by `fold`
+  test sets, and cut into test, val and train in turn. So the test sets of
+  successive folds tile the people; where `folds` test sets are more than
+  all, the last wraps round and repeats people of fold 0.
+
+  Args:
+    ids: participant ids, all different.
+    sizes: (train, val, test) as counts (integers that sum to the number of
+      people) or fractions (floats that sum to 1; val and test are rounded,
+      train is the rest).
+    seed: the integer that fixes the order.
+    fold: which fold, from 0.
+    folds: how many folds there are.
+
+  Returns:
+    {"train": [...], "val": [...], "test": [...]}, at least one id each.
+
+  Raises:
+    InputError: too few people, counts that miss the number of people,
+      fractions that do not sum to 1, or a fold that does not exist.
+  """
+  ids = list(ids)
+  people = len(ids)
+  if len(set(ids)) < people:
+    twice = sorted({i for i in ids if ids.count(i) > 1})
+    raise InputError(f"participants: {twice[:5]} come twice, want each once")
+  train, val, test = _counts(people, tuple(sizes))
+  if not 0 <= fold < folds:
+    raise InputError(
+        f"split.fold: got {fold} of {folds} folds, want 0 to {folds - 1}"
+    )
+  if (folds - 1) * test >= people:
+    most = -(-people // test)
+    raise InputError(
+        f"split.folds: got {folds} folds of {test} test people for {people} "
+        f"people, want at most {most}, else folds repeat"
+    )
+  order = sorted(ids, key=lambda i: (_hash(seed, i), i))
+  shift = fold * test
+  order = order[shift:] + order[:shift]
+  return {
+      "train": sorted(order[test + val:]),
+      "val": sorted(order[test:test + val]),
+      "test": sorted(order[:test]),
+  }
+
+
+def check_people(people):
+  """Raises InputError if that many people cannot be split at all."""
+  if people < len(NAMES):
+    who = "participant" if people == 1 else "participants"
+    raise InputError(
+        f"split: got {people} {who}, want at least {len(NAMES)}: train, val "
+        "and test need a person each; add recordings of other people"
+    )
+
+
+def _hash(seed, text):
+  return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
+
+
+def _counts(people, sizes):
+  """(train, val, test) as numbers of people."""
+  if len(sizes) != len(NAMES):
+    raise InputError(
+        f"split: got {len(sizes)} sizes {sizes}, want (train, val, test)"
+    )
+  check_people(people)
+  if all(isinstance(size, int) for size in sizes):
+    counts = sizes
+    if sum(counts) != people:
+      raise InputError(
+          f"split.counts: {'/'.join(map(str, counts))} sum to {sum(counts)}, "
+          f"the recordings are of {people} people; want counts that sum to "
+          f"{people}, or set split.kind to fractions"
+      )
+  else:
+    if abs(sum(sizes) - 1.0) > 1e-6:
+      raise InputError(
+          f"split.fractions: {sizes} sum to {sum(sizes):g}, want 1"
+      )
+    val, test = (max(1, int(size * people + 0.5)) for size in sizes[1:])
+    counts = (people - val - test, val, test)
+  if min(counts) < 1 or min(sizes) <= 0:
+    raise InputError(
+        f"split: {sizes} gives {'/'.join(map(str, counts))} of {people} "
+        "people to train/val/test, want at least one each"
+    )
+  return counts
+
+
+def pseudonym(name, salt):
+  """`source/participant` as `source/<12 hex digits>`; as it is without salt.
+
+  The digits are an HMAC-SHA256 under `salt`: who lacks the salt can neither
+  read the id nor test a guess. Keep the salt out of the data folder.
+  """
+  if not salt:
+    return name
+  source, _, person = name.partition("/")
+  digits = hmac.new(salt.encode(), person.encode(), "sha256").hexdigest()
+  return f"{source}/{digits[:12]}"

@@ -1,0 +1,345 @@
+"""Recordings to windows: one file per recording, on all cores, resumable.
+
+A recording is the unit of work and of resuming. Each becomes one `.npz` in
+`<data_dir>/staging/<name>-<hash>/`, written beside itself and renamed, so a
+file is either whole or absent whenever the process dies. The hash covers all
+that shapes a window; how people are split or renamed comes later and may
+change without losing work.
+"""
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import hashlib
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from accfm.base import configlib, faults
+from accfm.base.errors import InputError
+from accfm.data import quantise
+from accfm.signals import contract as contract_lib
+from accfm.signals import labels, quality, windows
+
+NOT_SHAPING = ("salt", "split", "workers", "skip_bad_recordings")
+SECONDS_BETWEEN_LINES = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """All that a worker process needs; it is sent by pickling.
+
+  Attributes:
+    read: a source's `read_recording(source_dir, name, cfg) -> Recording`, a
+      function of a module, so that a new process can import it.
+    source_dir: folder of the recordings; "" if the source needs none.
+    source_cfg: the source's config.
+    contract: the Contract the windows follow.
+    hop_sec: seconds between the starts of windows.
+    labels: config of `labels.window_labels`.
+    quality: config of `quality.check`.
+    folder: where the files go.
+    skip_bad: whether a recording that cannot be read is counted instead of
+      ending the run.
+  """
+
+  read: Callable
+  source_dir: str
+  source_cfg: Mapping
+  contract: contract_lib.Contract
+  hop_sec: float
+  labels: Mapping
+  quality: Mapping
+  folder: str
+  skip_bad: bool = False
+
+
+# --- the folder --------------------------------------------------------------
+
+
+def folder(data_dir, config, source_dir):
+  """The staging folder of this config (plain dict) and source."""
+  shaping = {k: v for k, v in config.items() if k not in NOT_SHAPING}
+  where = os.path.abspath(source_dir) if source_dir else ""
+  digest = configlib.digest([shaping, where, contract_lib.__version__])
+  return os.path.join(data_dir, "staging", f"{config['name']}-{digest}")
+
+
+def remove_all(data_dir, name):
+  """Removes every staging folder of data set `name`."""
+  base = os.path.join(data_dir, "staging")
+  for entry in os.listdir(base) if os.path.isdir(base) else ():
+    if re.fullmatch(re.escape(name) + "-[0-9a-f]{16}", entry):
+      shutil.rmtree(os.path.join(base, entry))
+  with contextlib.suppress(OSError):
+    os.rmdir(base)  # unless another data set is being prepared
+
+
+@contextlib.contextmanager
+def locked(path):
+  """Holds staging folder `path` for this process; frees it if it dies."""
+  os.makedirs(path, exist_ok=True)
+  with open(os.path.join(path, "lock"), "w") as f:
+    try:
+      fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise InputError(
+          f"{path}: another process prepares this data set; wait for it"
+      ) from None
+    yield
+
+
+# --- one recording -----------------------------------------------------------
+
+
+def cut_recording(recording, job):
+  """Cuts, checks, labels and quantises one recording.
+
+  Returns:
+    (arrays, summary): arrays `<signal>.values` int16 [n, T, C],
+    `<signal>.scale` float32 [n, C], `start_s` float64 [n], `motion_g`
+    float32 [n], `condition` text [n], `label.<name>` float32 [n]; summary,
+    plain JSON data: what was kept and rejected and why, labels known, cost
+    of quantisation. A recording that cannot be aligned (too short, signals
+    without overlap) has no windows and its message in `unusable`.
+  """
+  contract = job.contract
+  summary = {
+      "participant": recording.participant,
+      "session": recording.session,
+      "attributes": {k: float(v) for k, v in recording.attributes.items()},
+      "windows": 0, "rejected": {}, "unusable": "", "labels": {},
+      "quantisation": {},
+  }
+  try:
+    aligned = windows.align(recording, contract)
+    cuts = list(windows.cut(aligned, contract, job.hop_sec))
+  except InputError as error:
+    summary["unusable"] = str(error)
+    return {}, summary
+  rows, sums = _rows(recording, aligned, cuts, job, summary["rejected"])
+  if not rows:
+    return {}, summary
+  arrays = {k: np.stack([row[k] for row in rows]) for k in rows[0]}
+  summary["windows"] = len(rows)
+  summary["labels"] = {
+      key.removeprefix("label."): int(np.isfinite(column).sum())
+      for key, column in arrays.items() if key.startswith("label.")
+  }
+  summary["quantisation"] = {
+      name: quantise.add_sums(s[name] for s in sums)
+      for name in contract.signals
+  }
+  return arrays, summary
+
+
+def _rows(recording, aligned, cuts, job, rejected):
+  """Rows of the windows that pass, and what quantising each one cost."""
+  contract = job.contract
+  limits = {name: s.limits for name, s in recording.signals.items()}
+  acc = [n for n, spec in contract.signals.items() if spec.kind == "acc"]
+  beats = labels.select_beats(aligned, contract, job.labels)
+  rows, sums = [], []
+  for window in cuts:
+    motion = (
+        quality.motion_g(window.signals[acc[0]], contract.rate_hz)
+        if acc else None
+    )
+    reason = quality.check(
+        window.signals, contract.signals, limits, job.quality,
+        clipped=window.clipped, motion=motion,
+    )
+    if not reason and not all(
+        np.isfinite(x).all() for x in window.signals.values()
+    ):
+      reason = "not_finite"
+    if reason:
+      rejected[reason] = rejected.get(reason, 0) + 1
+      continue
+    row, cost = {}, {}
+    for name, values in window.signals.items():
+      where = f"{recording.participant}/{recording.session} {name}"
+      stored, scale = quantise.quantise(values, where)
+      row[f"{name}.values"], row[f"{name}.scale"] = stored, scale
+      cost[name] = quantise.error_sums(values, stored, scale)
+    known = dict(labels.window_labels(
+        window.start_s, contract.window_sec, beats, aligned.tracks,
+        aligned.spans, job.labels,
+    ))
+    row["condition"] = np.str_(known.pop("condition"))
+    row["start_s"] = np.float64(window.start_s)
+    row["motion_g"] = np.float32(np.nan if motion is None else motion)
+    for name, value in known.items():
+      row[f"label.{name}"] = np.float32(value)
+    rows.append(row)
+    sums.append(cost)
+  return rows, sums
+
+
+def stage(name, job):
+  """Reads, cuts and stores recording `name`; returns its summary.
+
+  What is stored already is not done again, unless the recording's files
+  changed since or it gave no windows.
+
+  Raises:
+    InputError: the recording cannot be read (unless `job.skip_bad`), or the
+      disk is full.
+  """
+  done = finished(name, job)
+  if done is not None:
+    return done
+  path = _path(job.folder, name)
+  try:
+    recording = job.read(job.source_dir, name, job.source_cfg)
+  except InputError as error:
+    if job.skip_bad:
+      return {"recording": name, "unreadable": str(error), "windows": 0}
+    raise
+  arrays, summary = cut_recording(recording, job)
+  summary = {**summary, "recording": name, "unreadable": ""}
+  if arrays:
+    with disk_full(job.folder):
+      with open(f"{path}.{os.getpid()}.tmp", "wb") as f:
+        np.savez(f, summary=np.str_(json.dumps(summary)), **arrays)
+      os.replace(f.name, path)
+    summary["file"] = path
+  return summary
+
+
+def load(path):
+  """The arrays of one staged file, a dict."""
+  with np.load(path, allow_pickle=False) as stored:
+    return {key: stored[key] for key in stored.files if key != "summary"}
+
+
+@contextlib.contextmanager
+def disk_full(path):
+  """Turns "no space left" into one line that says where."""
+  try:
+    yield
+  except OSError as error:
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+      raise
+    raise InputError(
+        f"{path}: the disk is full; free some space and run the same command "
+        "again, it goes on from here"
+    ) from error
+
+
+def _path(folder_, name):
+  digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+  return os.path.join(folder_, f"{digest}.npz")
+
+
+def finished(name, job):
+  """The summary of what is stored of recording `name`, None if not good."""
+  path = _path(job.folder, name)
+  try:
+    with np.load(path, allow_pickle=False) as stored:
+      summary = json.loads(str(stored["summary"]))
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    return None
+  source = os.path.join(job.source_dir, name)
+  if job.source_dir and _changed(source) >= os.stat(path).st_mtime:
+    return None
+  return {**summary, "file": path}
+
+
+def _changed(path):
+  """When a file, or anything in a folder, last changed; 0 if it is none."""
+  paths = [path] + [
+      os.path.join(base, f) for base, _, files in os.walk(path) for f in files
+  ]
+  stats = [os.stat(p) for p in paths if os.path.exists(p)]
+  return max((max(s.st_mtime, s.st_ctime) for s in stats), default=0.0)
+
+
+# --- all of them -------------------------------------------------------------
+
+
+def stage_all(names, job, workers=0, out=print):
+  """Stages every recording; returns their summaries in the order of `names`.
+
+  Args:
+    names: names of the recordings.
+    job: a Job.
+    workers: processes; 0 takes every core, 1 stays in this process.
+    out: called with progress lines.
+
+  Raises:
+    InputError: as `stage`, for the first recording that fails; what is done
+      by then stays and is not done again.
+  """
+  found = {n: s for n in names if (s := finished(n, job)) is not None}
+  if found:
+    out(f"prepare: {len(found):,} recordings were done before")
+  todo = [name for name in names if name not in found]
+  progress = Progress("prepare", len(todo), "recordings", out)
+  workers = min(workers or len(os.sched_getaffinity(0)), len(todo))
+  for name, summary in _results(todo, job, workers):
+    found[name] = summary
+    progress.step(summary["windows"])
+    faults.point("after_recording", len(found))
+  return [found[name] for name in names]
+
+
+def _results(names, job, workers):
+  """Pairs (name, summary), as they come."""
+  if workers <= 1:
+    for name in names:
+      yield name, stage(name, job)
+    return
+  # spawn: forking a process that holds threads (JAX's, if a caller has
+  # imported it) may hang.
+  with concurrent.futures.ProcessPoolExecutor(
+      workers, mp_context=multiprocessing.get_context("spawn")
+  ) as pool:
+    try:
+      futures = {pool.submit(stage, name, job): name for name in names}
+      for future in concurrent.futures.as_completed(futures):
+        yield futures[future], future.result()
+    except concurrent.futures.process.BrokenProcessPool:
+      raise InputError(
+          f"prepare: one of {workers} worker processes was killed, perhaps "
+          "for want of memory; run again with --config.workers=1"
+      ) from None
+    finally:
+      pool.shutdown(cancel_futures=True)
+
+
+class Progress:
+  """Lines such as `prepare: 12/35 recordings, 640 windows, 0:13 left`."""
+
+  def __init__(self, what, total, unit, out=print):
+    self._what, self._total, self._unit, self._out = what, total, unit, out
+    self._start = self._said = time.monotonic()
+    self._done = self._windows = 0
+
+  def step(self, windows_):
+    """Counts one more, with its windows; speaks every few seconds."""
+    self._done += 1
+    self._windows += windows_
+    now = time.monotonic()
+    last = self._done == self._total
+    if now - self._said < SECONDS_BETWEEN_LINES and not last:
+      return
+    self._said = now
+    spent = now - self._start
+    left = round(spent / self._done * (self._total - self._done))
+    tail = f"took {spent:.1f} s" if last else (
+        f"{left // 60}:{left % 60:02d} left"
+    )
+    self._out(
+        f"{self._what}: {self._done:,}/{self._total:,} {self._unit}, "
+        f"{self._windows:,} windows, {tail}"
+    )

@@ -1,0 +1,128 @@
+"""Recordings to TFDS shards: `python -m accfm.prepare`.
+
+`--config=configs/prepare.py:<source> --source_dir=DIR --data_dir=DIR`
+Killed at any point, the same command goes on from what is done.
+"""
+
+import functools
+import json
+import re
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from accfm.base import configlib
+from accfm.base.errors import InputError, run_main
+from accfm.data import builder, manifest, qc_report, splits, staging
+from accfm.data.sources import SOURCES
+from accfm.signals.contract import Contract, SignalSpec
+
+_CONFIG = config_flags.DEFINE_config_file("config")
+_SOURCE_DIR = flags.DEFINE_string("source_dir", "", "folder of recordings")
+_DATA_DIR = flags.DEFINE_string("data_dir", "data", "root of data sets")
+
+
+def run(config, source_dir="", data_dir="data", sources=SOURCES):
+  """Prepares one data set and prints its QC table.
+
+  Args:
+    config: as from `configs/prepare.py`.
+    source_dir: folder of the recordings; "" for the simulated cohort.
+    data_dir: root of the prepared data sets.
+    sources: {name: source module}.
+
+  Returns:
+    The dataset directory, `<data_dir>/biosignal_pairs/<name>/<version>`.
+
+  Raises:
+    InputError: anything about the config or the recordings.
+  """
+  say = functools.partial(print, file=sys.stdout, flush=True)
+  contract = make_contract(config, source_dir, sources)
+  source = sources[config.source]
+  names = source.list_recordings(source_dir, config.source_cfg)
+  identity = {
+      "name": config.name,
+      "source": config.source,
+      "prepare_config": plain_config(config),
+      "recordings": {"count": len(names), "digest": configlib.digest(names)},
+  }
+  final = builder.dataset_dir(data_dir, config.name)
+  done = manifest.same(final, identity)
+  if done:
+    say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
+    return final
+  splits.check_people(len(names))
+  folder = staging.folder(data_dir, config.to_dict(), source_dir)
+  with staging.locked(folder), staging.disk_full(data_dir):
+    summaries = staging.stage_all(names, staging.Job(
+        read=source.read_recording, source_dir=source_dir,
+        source_cfg=config.source_cfg, contract=contract,
+        hop_sec=config.hop_sec, labels=config.labels.to_dict(),
+        quality=config.quality.to_dict(),
+        folder=folder, skip_bad=config.skip_bad_recordings,
+    ), config.workers, say)
+    for line in qc_report.problems(summaries):
+      say(f"prepare: left out: {line}")
+    qc_report.check_recordings(summaries)
+    by_split = qc_report.split_recordings(summaries, config)
+    facts = {
+        **identity,
+        **qc_report.describe(by_split, summaries, contract, config.hop_sec),
+        "contract": contract.to_dict(),
+        "code_version": contract.code_version,
+        "hop_sec": config.hop_sec,
+    }
+    facts["split_hash"] = manifest.split_hash(facts["splits"])
+    builder.write(by_split, contract, facts, folder, data_dir, say)
+    staging.remove_all(data_dir, config.name)
+  say(f"{qc_report.table(facts)}\n{final}: ready")
+  return final
+
+
+def make_contract(config, source_dir, sources):
+  """The Contract of a prepare config, after checking its plain fields."""
+  if not re.fullmatch(r"\w[\w.-]*", config.name):
+    raise InputError(
+        f"name: got {config.name!r}, want letters, digits, '_', '-', '.'"
+    )
+  if config.source not in sources:
+    raise InputError(
+        f"source: got {config.source!r}, want one of {sorted(sources)}"
+    )
+  if not source_dir and config.source != "simulated":
+    raise InputError(
+        f"--source_dir is missing, want the folder of the {config.source} "
+        "recordings"
+    )
+  for field in ("rate_hz", "window_sec", "hop_sec"):
+    if not config[field] > 0:
+      raise InputError(f"{field}: got {config[field]}, want more than 0")
+  signals = {}
+  for name, spec in config.signals.items():
+    spec = spec.to_dict()
+    spec["band_hz"] = tuple(spec["band_hz"]) if spec["band_hz"] else None
+    signals[name] = SignalSpec(**spec)
+  return Contract(
+      signals, config.rate_hz, config.window_sec, config.labels.to_dict()
+  )
+
+
+def plain_config(config):
+  """What decides the shards, as JSON data; of the salt only a digest."""
+  plain = json.loads(configlib.to_json(config))
+  if config.salt:
+    plain["salt"] = splits.pseudonym("salt/known", config.salt)
+  del plain["workers"]
+  return plain
+
+
+def main(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f"unknown arguments {argv[1:]}")
+  run(_CONFIG.value, _SOURCE_DIR.value, _DATA_DIR.value)
+
+
+if __name__ == "__main__":
+  run_main(main)

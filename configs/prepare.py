@@ -1,0 +1,130 @@
+"""Recordings to shards.
+
+  python -m accfm.prepare --config=configs/prepare.py:<source>[,args] \\
+    --source_dir=DIR --data_dir=DIR
+
+Sources and their arguments, with time on 2 CPU cores and size on disk:
+
+  simulated  difficulty=easy|realistic, participants, minutes, seed, tiny;
+             needs no --source_dir. TIME_SIMULATED
+  e4         Empatica E4 session folders. name=stress_predict,split=20/5/10
+             with the Stress-Predict data (35 people, 32 hours): TIME_E4
+  ieee_spc   the IEEE Signal Processing Cup 2015 .mat files (23 recordings,
+             under 2 hours): TIME_SPC
+
+For all: name (of the data set), split as counts (20/5/10) or fractions
+(0.8/0.1/0.1) of people for train/val/test, fold and folds.
+"""
+
+import ml_collections
+from ml_collections import ConfigDict
+
+from accfm.base import configlib
+from accfm.base.errors import InputError
+from accfm.signals import labels, quality
+
+SOURCES = ("simulated", "e4", "ieee_spc")
+
+
+def get_config(arg=None):
+  """The prepare config of a source; see the module."""
+  arg = configlib.parse(
+      arg, positional="source", source="simulated", name="", split="",
+      fold=0, folds=1, tiny=False, difficulty="easy", participants=0,
+      minutes=0, seed=0,
+  )
+  if arg.source not in SOURCES:
+    raise InputError(
+        f"config argument source: got {arg.source!r}, want one of {SOURCES}"
+    )
+  c = ConfigDict()
+  c.name = arg.name or arg.source
+  c.source = arg.source
+  c.source_cfg = ConfigDict()
+  c.rate_hz = 64.0
+  c.window_sec = 60.0
+  c.hop_sec = 60.0
+  c.signals = ConfigDict({
+      "acc": signal(3, "g", "acc", gravity_kept=True),
+      # The band of pulse waves at rest and in motion, without the baseline.
+      "ppg": signal(1, "au", "ppg", band_hz=(0.5, 8.0)),
+  })
+  c.labels = fields(labels.DEFAULTS)
+  c.quality = fields(quality.DEFAULTS)
+  c.split = split(arg)
+  # Replaces ids by pseudonyms under this secret; "" keeps them. It is not
+  # stored with the data.
+  c.salt = ""
+  c.skip_bad_recordings = False  # True: count what cannot be read, go on
+  c.workers = 0  # processes; 0: one per core
+  {"simulated": simulated, "e4": e4, "ieee_spc": ieee_spc}[arg.source](c, arg)
+  return c.lock()
+
+
+def simulated(c, arg):
+  """Generated people with four PPG channels and exact beats."""
+  c.name = arg.name or f"simulated_{arg.difficulty}"
+  c.source_cfg = ConfigDict(dict(
+      participants=arg.participants or (12 if arg.tiny else 240),
+      minutes_per_participant=arg.minutes or (4 if arg.tiny else 20),
+      difficulty=arg.difficulty,
+      seed=arg.seed,
+  ))
+  c.signals.ppg.channels = 4
+
+
+def e4(c, arg):
+  """Empatica E4: one PPG channel, acceleration in steps of 15.6 mg."""
+  del arg
+  # The device stamps BVP 1.25 s late, measured by movement that disturbs
+  # both sensors. The inter-beat intervals come from BVP and move with it.
+  c.signals.ppg.delay_s = 1.25
+
+
+def ieee_spc(c, arg):
+  """Treadmill and arm exercise: two PPG channels, heart rate from ECG."""
+  del arg
+  c.signals.ppg.channels = 2
+  # Recordings last about five minutes: overlapping windows give more.
+  c.hop_sec = 20.0
+  c.labels.beat_source = "track"
+
+
+def signal(channels, unit, kind, gravity_kept=False, band_hz=None):
+  """One signal's fields, as `accfm.signals.contract.SignalSpec`."""
+  return dict(
+      channels=channels, unit=unit, kind=kind, gravity_kept=gravity_kept,
+      band_hz=band_hz or ml_collections.config_dict.placeholder(tuple),
+      band_order=2, delay_s=0.0, normalize="zscore",
+  )
+
+
+def fields(defaults):
+  """Defaults as a ConfigDict in which None can become a number."""
+  empty = ml_collections.config_dict.placeholder
+  return ConfigDict({
+      k: empty(float) if v is None else v for k, v in defaults.items()
+  })
+
+
+def split(arg):
+  """How people are split, from `split=20/5/10` or `split=0.8/0.1/0.1`."""
+  out = dict(
+      kind="fractions", fractions=(0.8, 0.1, 0.1), counts=(0, 0, 0),
+      seed=0, fold=arg.fold, folds=arg.folds,
+  )
+  if arg.split:
+    parts = arg.split.split("/")
+    try:
+      if all(part.isdigit() for part in parts):
+        out.update(kind="counts", counts=tuple(int(part) for part in parts))
+      else:
+        out.update(fractions=tuple(float(part) for part in parts))
+    except ValueError:
+      parts = ()
+    if len(parts) != 3:
+      raise InputError(
+          f"config argument split: got {arg.split!r}, want train/val/test as "
+          "20/5/10 or 0.8/0.1/0.1"
+      )
+  return ConfigDict(out)
