@@ -1,0 +1,95 @@
+"""AdamW under one schedule: linear warm-up, cosine to a floor, global clip.
+
+Decay pulls weights towards zero, which means something for matrices and
+kernels only: biases, norm scales and temperatures (fewer than two axes) are
+left alone.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from accfm.base.errors import InputError
+
+
+def make_optimizer(cfg):
+  """The optimiser and its learning rate.
+
+  Args:
+    cfg: with lr (peak), weight_decay, warmup_steps, total_steps, clip_norm
+      (largest global gradient norm; 0 for no clipping), b1, b2, and
+      optionally lr_floor (last learning rate as a share of lr, default 0).
+
+  Returns:
+    (tx, schedule): an optax transformation, and the learning rate of the
+    update that follows `count` others.
+
+  Raises:
+    InputError: a value out of its range.
+  """
+  check_config(cfg)
+  schedule = make_schedule(
+      cfg.lr, cfg.warmup_steps, cfg.total_steps, cfg.get("lr_floor", 0.0)
+  )
+  adamw = optax.adamw(
+      schedule,
+      b1=cfg.b1,
+      b2=cfg.b2,
+      weight_decay=cfg.weight_decay,
+      mask=decayed,
+  )
+  if cfg.clip_norm:
+    adamw = optax.chain(optax.clip_by_global_norm(cfg.clip_norm), adamw)
+  return adamw, schedule
+
+
+def make_schedule(lr, warmup_steps, total_steps, floor=0.0):
+  """Learning rate of update `count` (from 0).
+
+  Warm-up: lr (count + 1) / warmup_steps, so that the first update already
+  moves. Then lr (floor + (1 - floor) (1 + cos(pi t)) / 2) with t from 0 at
+  the end of the warm-up to 1 after the last update (SGDR, Loshchilov and
+  Hutter 2017, one cycle).
+  """
+
+  def schedule(count):
+    xp = jnp if isinstance(count, jax.Array) else np  # np: no compiling
+    count = xp.asarray(count, xp.float32)
+    warm = (count + 1) / max(1, warmup_steps)
+    t = (count - warmup_steps) / max(1, total_steps - warmup_steps)
+    t = xp.clip(t, 0, 1)
+    cosine = floor + (1 - floor) * 0.5 * (1 + xp.cos(xp.pi * t))
+    return lr * xp.where(count < warmup_steps, warm, cosine)
+
+  return schedule
+
+
+def decayed(params):
+  """A pytree of booleans: which parameters weight decay acts on."""
+  return jax.tree.map(lambda p: p.ndim >= 2, params)
+
+
+def check_config(cfg):
+  """Raises InputError for a value that cannot train."""
+  rules = (
+      ("lr", lambda x: x > 0, "above 0"),
+      ("weight_decay", lambda x: x >= 0, "0 or more"),
+      ("clip_norm", lambda x: x >= 0, "0 (no clipping) or more"),
+      ("b1", lambda x: 0 <= x < 1, "0 <= b1 < 1"),
+      ("b2", lambda x: 0 <= x < 1, "0 <= b2 < 1"),
+      ("lr_floor", lambda x: 0 <= x <= 1, "a share of lr, 0 to 1"),
+      ("total_steps", lambda x: x >= 1, "1 or more"),
+      ("warmup_steps", lambda x: x >= 0, "0 or more"),
+  )
+  for name, good, want in rules:
+    value = cfg.get("lr_floor", 0.0) if name == "lr_floor" else cfg[name]
+    if not good(value):
+      raise InputError(
+          f"{name}: got {value}, want {want}; set --config.{name}"
+      )
+  if cfg.warmup_steps > cfg.total_steps:
+    raise InputError(
+        f"warmup_steps: got {cfg.warmup_steps} of {cfg.total_steps} "
+        "total_steps, want no more than those; set --config.warmup_steps"
+    )

@@ -1,0 +1,134 @@
+"""One run owns one workdir: the config that opened it is the one it keeps.
+
+Running the same command again resumes. Running another config there would
+mix two runs in one set of checkpoints, so it is refused with the fields that
+differ. Fields that change nothing that is learned may differ.
+"""
+
+import json
+import os
+import pathlib
+
+import jax
+
+from accfm.base import configlib
+from accfm.base.errors import InputError
+from accfm.version import __version__
+
+# Names (the last part of a dotted field) that a resumed run may change.
+VOLATILE = (
+    "log_every",
+    "validate_every",
+    "checkpoint_every",
+    "keep_latest",
+    "keep_best",
+    "workers",
+    "prefetch",
+)
+
+
+def claim(workdir, config, volatile=VOLATILE):
+  """Opens a workdir for a config, or checks that it is that config's.
+
+  The first run writes `config.json`: the resolved config, its digest and
+  the code version.
+
+  Args:
+    workdir: a folder; created if absent.
+    config: a ConfigDict or a nested dict of plain values.
+    volatile: names of fields that may differ.
+
+  Returns:
+    The workdir as a pathlib.Path.
+
+  Raises:
+    InputError: the workdir belongs to another config (the differing fields
+      are listed), its config.json does not parse, or it holds checkpoints
+      and no config.json.
+  """
+  plain = config.to_dict() if hasattr(config, "to_dict") else config
+  plain = json.loads(json.dumps(plain))  # tuples as they will be read back
+  workdir = pathlib.Path(workdir)
+  path = workdir / "config.json"
+  if path.exists():
+    _check_same(path, plain, volatile)
+    return workdir
+  if (workdir / "checkpoints").is_dir() and any(
+      (workdir / "checkpoints").iterdir()
+  ):
+    raise InputError(
+        f"workdir {workdir}: got checkpoints without a config.json, want a "
+        "run's own or an empty folder; choose another --workdir"
+    )
+  if workdir.exists() and not workdir.is_dir():
+    raise InputError(f"workdir {workdir}: got a file, want a folder")
+  if jax.process_index() == 0:
+    text = json.dumps(
+        {
+            "config": plain,
+            "digest": configlib.digest(_fixed(plain, volatile)),
+            "code_version": __version__,
+        },
+        sort_keys=True,
+        indent=1,
+    )
+    try:
+      workdir.mkdir(parents=True, exist_ok=True)
+      write_atomic(path, text + "\n")
+    except OSError as error:
+      raise InputError(
+          f"workdir {workdir}: cannot be written ({error.strerror}); choose "
+          "another --workdir"
+      ) from error
+  return workdir
+
+
+def load_config(workdir):
+  """The plain config that opened a workdir; InputError if there is none."""
+  return _read(pathlib.Path(workdir) / "config.json")["config"]
+
+
+def write_atomic(path, text):
+  """Writes a text file so that a crash leaves the old one or the new one."""
+  path = pathlib.Path(path)
+  partial = path.with_name(path.name + ".partial")
+  with open(partial, "w") as f:
+    f.write(text)
+    f.flush()
+    os.fsync(f.fileno())
+  os.replace(partial, path)
+
+
+def _check_same(path, plain, volatile):
+  old = _fixed(_read(path)["config"], volatile)
+  lines = configlib.differences(old, _fixed(plain, volatile))
+  if lines:
+    raise InputError(
+        f"workdir {path.parent}: written by another config, differing in "
+        f"{'; '.join(lines)}; use that config or another --workdir"
+    )
+
+
+def _read(path):
+  try:
+    found = json.loads(path.read_text())
+    if isinstance(found, dict) and isinstance(found.get("config"), dict):
+      return found
+    problem = "no config in it"
+  except OSError as error:
+    problem = error.strerror
+  except ValueError as error:
+    problem = str(error)
+  raise InputError(
+      f"{path}: cannot be read ({problem}), want what a run writes; restore "
+      "it or choose another --workdir"
+  )
+
+
+def _fixed(plain, volatile):
+  """A nested dict without its volatile fields."""
+  return {
+      name: _fixed(value, volatile) if isinstance(value, dict) else value
+      for name, value in plain.items()
+      if name not in volatile
+  }

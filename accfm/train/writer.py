@@ -1,0 +1,174 @@
+"""Metrics to the console, to `metrics.jsonl` and to TensorBoard.
+
+Event files are written with tensorboardX because it needs no TensorFlow. A
+run that is killed has written rows after its last checkpoint; when it
+resumes they are dropped, so that a file holds each step once.
+"""
+
+import json
+import math
+import pathlib
+import sys
+
+import jax
+import tensorboardX
+
+from accfm.base.errors import InputError
+from accfm.train import workdir as workdirs
+
+
+class Writer:
+  """Writes rows of metrics. Only process 0 writes; others do nothing.
+
+  Attributes:
+    workdir: where `metrics.jsonl` and `tensorboard/` are.
+  """
+
+  def __init__(self, workdir, stream=None):
+    """Touches no file yet; `start` does. `stream`: default stdout."""
+    self.workdir = pathlib.Path(workdir)
+    self._stream = stream
+    self._active = jax.process_index() == 0
+    self._total = 0
+    self._rows = None
+    self._board = None
+
+  def start(self, step, total_steps=0):
+    """Opens the files of a run that is at `step`; drops what came after."""
+    self.close()
+    self._total = total_steps
+    if not self._active:
+      return
+    try:
+      self.workdir.mkdir(parents=True, exist_ok=True)
+      path = self.workdir / "metrics.jsonl"
+      if path.exists():
+        self._drop_after(path, step)
+      self._rows = open(path, "a")
+    except OSError as error:
+      raise InputError(
+          f"workdir {self.workdir}: metrics cannot be written "
+          f"({error.strerror}); free space or choose another --workdir"
+      ) from error
+    self._board = tensorboardX.SummaryWriter(
+        str(self.workdir / "tensorboard"),
+        purge_step=step + 1,
+        filename_suffix=f".from{step}",
+    )
+
+  def write(self, step, metrics):
+    """Writes one row; NaN and infinities become null in the JSON.
+
+    Args:
+      step: number of updates done.
+      metrics: {name: number}, e.g. {"train/loss": 2.1}.
+
+    Raises:
+      InputError: the file cannot be written (a full disk).
+    """
+    if not self._active:
+      return
+    if self._rows is None:
+      raise RuntimeError("Writer.write before Writer.start")
+    metrics = {name: float(value) for name, value in metrics.items()}
+    row = {"step": int(step)}
+    for name, value in metrics.items():
+      row[name] = value if math.isfinite(value) else None
+    try:
+      self._rows.write(json.dumps(row) + "\n")
+      self._rows.flush()
+    except OSError as error:
+      raise InputError(
+          f"{self._rows.name}: step {step} cannot be written "
+          f"({error.strerror}); free space and run the same command again"
+      ) from error
+    for name, value in metrics.items():
+      self._board.add_scalar(name, value, int(step))
+    self.say(console_line(step, self._total, metrics))
+
+  def say(self, text):
+    """Prints a line where the rows are printed."""
+    if self._active:
+      print(text, file=self._stream or sys.stdout, flush=True)
+
+  def close(self):
+    """Flushes and closes the files."""
+    for file in (self._rows, self._board):
+      if file is not None:
+        file.close()
+    self._rows = self._board = None
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    self.close()
+
+  def _drop_after(self, path, step):
+    """Keeps the rows up to `step`; a torn last line goes, others are said."""
+    kept = []
+    lines = path.read_text(errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
+      try:
+        row_step = json.loads(line)["step"]
+      except (ValueError, KeyError, TypeError):
+        if number < len(lines):
+          self.say(f"warning: {path}:{number} is not a row; dropped")
+        continue
+      if row_step <= step:
+        kept.append(line + "\n")
+    workdirs.write_atomic(path, "".join(kept))
+
+
+def load_rows(workdir):
+  """The rows of a workdir's `metrics.jsonl`; a torn last line is left out."""
+  path = pathlib.Path(workdir) / "metrics.jsonl"
+  if not path.exists():
+    raise InputError(f"{path}: not found, want the metrics of a run")
+  rows = []
+  lines = path.read_text().splitlines()
+  for number, line in enumerate(lines, 1):
+    try:
+      rows.append(json.loads(line))
+    except ValueError as error:
+      if number < len(lines):
+        raise InputError(
+            f"{path}:{number}: got {line[:40]!r}, want JSON"
+        ) from error
+  return rows
+
+
+# How the console shows the metrics that every run has.
+_SHORT = {
+    "train/loss": lambda x: f"loss {x:.4f}",
+    "train/lr": lambda x: f"lr {x:.2e}",
+    "train/grad_norm": lambda x: f"grad norm {x:.3g}",
+    "train/segments_per_s": lambda x: f"{x:.4g} segments/s",
+    "train/data_wait_share": lambda x: f"data wait {100 * x:.0f} %",
+    "train/time_left_s": lambda x: f"{duration(x)} left",
+}
+
+
+def console_line(step, total, metrics):
+  """`step 20/100 | loss 1.2345 | ... | 2 min 05 s left`."""
+  width = len(str(total))
+  parts = [f"step {step:>{width}}/{total}"]
+  known = [name for name in _SHORT if name in metrics]
+  parts += [_SHORT[name](metrics[name]) for name in known[:-1]]
+  parts += [
+      f"{name.removeprefix('train/')} {value:.4g}"
+      for name, value in metrics.items()
+      if name not in _SHORT
+  ]
+  parts += [_SHORT[name](metrics[name]) for name in known[-1:]]
+  return " | ".join(parts)
+
+
+def duration(seconds):
+  """`45 s`, `2 min 05 s` or `3 h 20 min`."""
+  seconds = int(round(seconds))
+  if seconds < 60:
+    return f"{seconds} s"
+  if seconds < 3600:
+    return f"{seconds // 60} min {seconds % 60:02d} s"
+  return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

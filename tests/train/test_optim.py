@@ -1,0 +1,104 @@
+"""The optimiser against its formulas, written out with NumPy."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+import pytest
+
+from accfm.base.errors import InputError
+from accfm.train import optim
+
+
+def config(**overrides):
+  fields = dict(
+      lr=0.1,
+      weight_decay=0.3,
+      warmup_steps=3,
+      total_steps=8,
+      clip_norm=0.5,
+      b1=0.8,
+      b2=0.95,
+      lr_floor=0.1,
+  )
+  return ml_collections.ConfigDict({**fields, **overrides})
+
+
+def slow_schedule(cfg, count):
+  if count < cfg.warmup_steps:
+    return cfg.lr * (count + 1) / cfg.warmup_steps
+  t = (count - cfg.warmup_steps) / (cfg.total_steps - cfg.warmup_steps)
+  low = cfg.lr * cfg.lr_floor
+  return low + (cfg.lr - low) * (1 + np.cos(np.pi * min(t, 1))) / 2
+
+
+def test_schedule_warms_up_to_lr_and_ends_at_the_floor():
+  cfg = config()
+  _, schedule = optim.make_optimizer(cfg)
+  traced = jax.jit(schedule)
+  for count in range(12):
+    want = slow_schedule(cfg, count)
+    np.testing.assert_allclose(schedule(count), want, rtol=1e-6)
+    np.testing.assert_allclose(traced(jnp.int32(count)), want, rtol=1e-5)
+  np.testing.assert_allclose(schedule(2), cfg.lr)
+  np.testing.assert_allclose(schedule(8), 0.1 * cfg.lr, rtol=1e-6)
+
+
+def test_updates_match_adamw_by_hand():
+  cfg = config()
+  tx, _ = optim.make_optimizer(cfg)
+  rng = np.random.default_rng(0)
+  want = {"w": rng.normal(size=(3, 2)), "b": rng.normal(size=2), "t": 0.7}
+  params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), want)
+  state, update = tx.init(params), jax.jit(tx.update)
+  mean = {n: 0.0 for n in want}
+  square = {n: 0.0 for n in want}
+  for step in range(6):
+    scale = 0.01 if step % 2 else 3.0  # below and above the clip
+    grads = {n: scale * rng.normal(size=np.shape(x)) for n, x in want.items()}
+    updates, state = update(
+        jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), grads),
+        state,
+        params,
+    )
+    params = jax.tree.map(jnp.add, params, updates)
+
+    norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
+    rate = slow_schedule(cfg, step)
+    for n, g in grads.items():
+      g = g * min(1, cfg.clip_norm / norm)
+      mean[n] = cfg.b1 * mean[n] + (1 - cfg.b1) * g
+      square[n] = cfg.b2 * square[n] + (1 - cfg.b2) * g**2
+      unit = mean[n] / (1 - cfg.b1 ** (step + 1))
+      unit = unit / (np.sqrt(square[n] / (1 - cfg.b2 ** (step + 1))) + 1e-8)
+      decay = cfg.weight_decay * want[n] if n == "w" else 0
+      want[n] = want[n] - rate * (unit + decay)
+  for n in want:
+    np.testing.assert_allclose(params[n], want[n], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("clip_norm, share", [(0.0, 1.0), (1.0, 0.5)])
+def test_zero_by_config_is_no_clipping(clip_norm, share):
+  tx, _ = optim.make_optimizer(config(clip_norm=clip_norm))
+  params = {"w": jnp.ones((2, 2))}
+  grads = {"w": jnp.ones((2, 2))}  # norm 2
+  _, state = tx.update(grads, tx.init(params), params)
+  mean = optax.tree.get(state, "mu")["w"]
+  np.testing.assert_allclose(mean, share * (1 - 0.8) * grads["w"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "field, value, want",
+    [
+        ("lr", 0.0, "lr: got 0.0, want above 0"),
+        ("b2", 1.0, "b2: got 1.0"),
+        ("clip_norm", -1.0, "clip_norm: got -1.0"),
+        ("warmup_steps", 9, "warmup_steps: got 9 of 8 total_steps"),
+        ("total_steps", 0, "total_steps: got 0"),
+        ("lr_floor", 2.0, "lr_floor: got 2.0"),
+    ],
+)
+def test_bad_values_are_refused(field, value, want):
+  with pytest.raises(InputError, match=want):
+    optim.make_optimizer(config(**{field: value}))

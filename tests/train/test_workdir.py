@@ -1,0 +1,70 @@
+"""A workdir belongs to one config."""
+
+import json
+
+import ml_collections
+import pytest
+
+from accfm.base.errors import InputError
+from accfm.train import workdir
+
+
+def config(**overrides):
+  fields = dict(lr=0.1, log_every=10, optim=dict(b1=0.9, workers=2), k=(1, 2))
+  return ml_collections.ConfigDict({**fields, **overrides})
+
+
+def test_first_run_writes_the_config_and_the_same_one_may_return(tmp_path):
+  path = workdir.claim(tmp_path / "a" / "b", config())
+  stored = json.loads((path / "config.json").read_text())
+  assert stored["config"]["optim"] == {"b1": 0.9, "workers": 2}
+  assert len(stored["digest"]) == 16 and stored["code_version"]
+  before = (path / "config.json").read_bytes()
+  workdir.claim(path, config())
+  assert (path / "config.json").read_bytes() == before
+  assert workdir.load_config(path)["lr"] == 0.1
+
+
+def test_another_config_is_refused_with_its_differences(tmp_path):
+  workdir.claim(tmp_path, config())
+  with pytest.raises(InputError) as error:
+    workdir.claim(tmp_path, config(lr=0.2, optim=dict(b1=0.8, workers=2)))
+  text = str(error.value)
+  assert "lr: 0.1 -> 0.2" in text and "optim.b1: 0.9 -> 0.8" in text
+  assert "\n" not in text and "log_every" not in text
+
+
+def test_volatile_fields_may_differ_at_any_depth(tmp_path):
+  workdir.claim(tmp_path, config())
+  workdir.claim(tmp_path, config(log_every=1, optim=dict(b1=0.9, workers=8)))
+  with pytest.raises(InputError, match="log_every: 10 -> 1"):
+    workdir.claim(tmp_path, config(log_every=1), volatile=())
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"config": 3}', "[]"])
+def test_a_torn_config_is_named(tmp_path, text):
+  (tmp_path / "config.json").write_text(text)
+  with pytest.raises(InputError, match="config.json: cannot be read"):
+    workdir.claim(tmp_path, config())
+
+
+def test_checkpoints_without_a_config_are_refused(tmp_path):
+  (tmp_path / "checkpoints" / "4").mkdir(parents=True)
+  with pytest.raises(InputError, match="without a config.json"):
+    workdir.claim(tmp_path, config())
+
+
+def test_a_file_in_the_way_is_refused(tmp_path):
+  (tmp_path / "w").write_text("")
+  with pytest.raises(InputError, match="got a file"):
+    workdir.claim(tmp_path / "w", config())
+  with pytest.raises(InputError, match="cannot be written"):
+    workdir.claim(tmp_path / "w" / "inner", config())
+
+
+def test_write_atomic_replaces_and_leaves_nothing_else(tmp_path):
+  path = tmp_path / "x.json"
+  workdir.write_atomic(path, "old")
+  workdir.write_atomic(path, "new")
+  assert path.read_text() == "new"
+  assert [p.name for p in tmp_path.iterdir()] == ["x.json"]

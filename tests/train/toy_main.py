@@ -1,0 +1,161 @@
+"""A main in miniature: two linear towers, the real loop, one command.
+
+`python tests/train/toy_main.py WORKDIR [field=value ...]` trains, resumes
+when run again, and writes what it ends with to WORKDIR/final.npz. Tests call
+`run` or start it as a process and kill it.
+"""
+
+import os
+import pathlib
+import resource
+import signal
+import sys
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from accfm.base import errors, mesh as meshes
+from accfm.steps import state as states
+from accfm.train import checkpoints, loop, optim, parallel, workdir, writer
+
+B, D = 16, 4
+
+
+def get_config(**overrides):
+  config = dict(
+      seed=0,
+      lr=0.05,
+      weight_decay=0.1,
+      warmup_steps=3,
+      total_steps=14,
+      clip_norm=1.0,
+      b1=0.9,
+      b2=0.99,
+      batch_size=B,
+      log_every=1,
+      validate_every=4,
+      checkpoint_every=4,
+      keep_latest=2,
+      keep_best=1,
+      width=D,
+      nan_at=-1,  # the batch that holds a NaN
+      sigterm_at=-1,  # the batch before which SIGTERM comes
+      full_at=-1,  # the batch from which no file can grow
+      stop_at=-1,  # the batch at which the batches end
+  )
+  assert not set(overrides) - set(config), overrides
+  return ml_collections.ConfigDict({**config, **overrides})
+
+
+def batch_numpy(seed, k):
+  """Batch k: a pure function of (seed, k)."""
+  rng = np.random.default_rng([seed, k])
+  x = rng.normal(size=(B, 6)).astype(np.float32)
+  y = x @ np.linspace(-1, 1, 6 * 5).reshape(6, 5).astype(np.float32)
+  return {"x": x, "y": y, "row": np.arange(B * k, B * (k + 1), dtype=np.int32)}
+
+
+def init_params(seed, width=D):
+  rng = np.random.default_rng([seed, 10**6])
+  return {
+      "student": {"w": rng.normal(size=(6, width)).astype(np.float32)},
+      "bias": np.zeros(width, np.float32),
+      "log_temperature": np.float32(-1.0),
+  }
+
+
+def init_frozen(seed, width=D):
+  rng = np.random.default_rng([seed, 10**6 + 1])
+  return {"teacher": {"w": rng.normal(size=(5, width)).astype(np.float32)}}
+
+
+def loss_fn(params, frozen, batch, key):
+  """InfoNCE over the global batch, noise by global row. losses: [b]."""
+  noise = jax.vmap(
+      lambda row: jax.random.normal(jax.random.fold_in(key, row), (6,))
+  )(batch["row"])
+  x = batch["x"] + 0.1 * noise
+  s = x @ params["student"]["w"] + params["bias"][None]
+  t = batch["y"] @ frozen["teacher"]["w"]
+  t = jax.lax.all_gather(t, "data", tiled=True)  # [B, D]
+  own = jax.lax.axis_index("data") * s.shape[0] + jnp.arange(s.shape[0])
+  logits = jnp.tanh(s) @ jnp.tanh(t).T / jnp.exp(params["log_temperature"])
+  logp = jax.nn.log_softmax(logits, axis=-1)
+  losses = -jnp.take_along_axis(logp, own[:, None], axis=1)[:, 0]
+  return losses, {"temperature": jnp.exp(params["log_temperature"])}
+
+
+def run(path, config, devices=None, **loop_args):
+  """Trains in `path`; returns the last state."""
+  mesh = meshes.make_mesh(devices)
+  path = workdir.claim(path, config, volatile=workdir.VOLATILE + FAULTS)
+  tx, schedule = optim.make_optimizer(config)
+  state = meshes.put_replicated(
+      states.create(init_params(config.seed, config.width), tx), mesh
+  )
+  frozen = meshes.put_replicated(init_frozen(config.seed, config.width), mesh)
+  step = parallel.make_parallel(states.make_update(loss_fn, tx), mesh)
+
+  def batches(start):
+    for k in range(start, 10**6):
+      if k == config.sigterm_at:
+        os.kill(os.getpid(), signal.SIGTERM)
+      if k == config.full_at:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+      if k == config.stop_at:
+        return
+      batch = batch_numpy(config.seed, k)
+      if k == config.nan_at:
+        batch["x"][3, 2] = np.nan
+      yield meshes.put_rows(batch, mesh)
+
+  def validate(state, frozen):
+    w = np.asarray(state.params["student"]["w"])
+    return {"val/size": float(np.abs(w).sum())}
+
+  with (
+      checkpoints.Checkpoints(
+          path / "checkpoints",
+          keep_latest=config.keep_latest,
+          keep_best=config.keep_best,
+          best_metric="val/size",
+      ) as saver,
+      writer.Writer(path) as out,
+  ):
+    return loop.run(
+        step,
+        state,
+        frozen,
+        batches,
+        jax.random.key(config.seed),
+        cfg=config,
+        checkpoints=saver,
+        writer=out,
+        meta={"kind": "toy", "config": config.to_dict()},
+        validate=validate,
+        schedule=schedule,
+        **loop_args,
+    )
+
+
+FAULTS = ("nan_at", "sigterm_at", "full_at", "stop_at")
+
+
+def leaves(state):
+  """{name: array} of a TrainState on the host."""
+  flat = jax.tree_util.tree_flatten_with_path(state)[0]
+  return {jax.tree_util.keystr(p): np.asarray(x) for p, x in flat}
+
+
+def main(argv):
+  path = pathlib.Path(argv[1])
+  fields = dict(item.split("=") for item in argv[2:])
+  config = get_config(**{n: int(v) for n, v in fields.items()})
+  state = run(path, config, devices=jax.devices()[:1])
+  np.savez(path / "final.npz", **leaves(state))
+
+
+if __name__ == "__main__":
+  errors.run_main(main, argv=sys.argv)
