@@ -49,9 +49,9 @@ PY
     return
   fi
   rm -f "$stamp"
-  echo "Installing requirements.lock into .venv (about a minute) ..."
-  _pip install --quiet -r requirements.lock
-  _pip install --quiet --no-deps --no-build-isolation -e .
+  echo "Installing requirements.lock into .venv (a minute or two) ..."
+  _pip install -qq -r requirements.lock
+  _pip install -qq --no-deps --no-build-isolation -e .
   echo "$wanted" > "$stamp"
 }
 
