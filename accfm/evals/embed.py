@@ -1,0 +1,129 @@
+"""The embedding pass: a whole split, every row exactly once.
+
+The last batch is padded with row 0 and its padding dropped on the host, so
+the result depends neither on the batch size nor on the number of devices.
+Batches are read one ahead of the device and only embeddings are kept.
+"""
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import PartitionSpec
+
+from accfm.base import mesh as meshlib
+from accfm.base.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+  """A split's rows as vectors.
+
+  Attributes:
+    table: column name -> [N], the split's table in row order.
+    signals: signal -> {"embedding": [N, D] float32, the encoder's output,
+      "projection": [N, P] float32 unit rows of the head, or None}.
+  """
+
+  table: Mapping[str, np.ndarray]
+  signals: Mapping[str, Mapping[str, np.ndarray | None]]
+
+
+def _forward(towers, batch):
+  """Both outputs of every tower; the shared trunk is compiled once."""
+  out = {}
+  for name, tower in towers.items():
+    x, scale = batch[name], batch[f"{name}_scale"]
+    out[name] = {
+        "embedding": tower.embed(x, scale),
+        "projection": tower.project(x, scale),
+    }
+  return out
+
+
+def run(towers, split, batch_size=256, mesh=None, rows=None):
+  """Embeds every row of a split once.
+
+  Args:
+    towers: signal -> Tower (`accfm.models.towers`), a pytree with
+      `.embed(x int16 [B, T, C], scale [B, C]) -> [B, D]` and
+      `.project(...) -> [B, P]` or None.
+    split: an open split (`accfm.data.pipeline.open_split`).
+    batch_size: rows per device call, rounded up to the device count.
+    mesh: the data mesh; by default all devices.
+    rows: row numbers to embed, by default all.
+
+  Returns:
+    Embedded, rows in the order asked for.
+
+  Raises:
+    InputError: no rows, or an embedding that is not finite.
+  """
+  mesh = meshlib.make_mesh() if mesh is None else mesh
+  rows = np.arange(len(split)) if rows is None else np.asarray(rows)
+  if not len(rows):
+    raise InputError("embedding pass: the split has 0 rows, want at least 1")
+  batch_size = -(-min(batch_size, len(rows)) // mesh.size) * mesh.size
+  towers = meshlib.put_replicated(towers, mesh)
+  data = PartitionSpec("data")
+  forward = jax.jit(jax.shard_map(  # rows never meet: no collectives
+      _forward, mesh=mesh, in_specs=(PartitionSpec(), data), out_specs=data,
+      check_vma=False,
+  ))
+  mine = meshlib.local_rows(batch_size)
+
+  def read(at):
+    part = np.full(batch_size, rows[0])  # padding: any row will do
+    part[:len(rows[at:at + batch_size])] = rows[at:at + batch_size]
+    return split.read(part[mine], sorted(towers))
+
+  parts = []
+  starts = range(0, len(rows), batch_size)
+  with concurrent.futures.ThreadPoolExecutor(1) as reader:
+    ahead = reader.submit(read, 0)
+    pending = None
+    for at in starts:
+      batch = ahead.result()
+      if at + batch_size < len(rows):
+        ahead = reader.submit(read, at + batch_size)
+      done = forward(towers, meshlib.put_rows(batch, mesh))
+      if pending is not None:  # fetched while the device is at work
+        parts.append(_fetch(pending))
+      pending = done
+    parts.append(_fetch(pending))
+  signals = jax.tree.map(
+      lambda *x: np.concatenate(x)[:len(rows)].astype(np.float32), *parts
+  )
+  table = {name: column[rows] for name, column in split.table.items()}
+  _check_finite(signals, table)
+  return Embedded(table, signals)
+
+
+def _fetch(tree):
+  """Device arrays over all processes -> NumPy arrays on each."""
+  if jax.process_count() > 1:
+    return multihost_utils.process_allgather(tree, tiled=True)
+  return jax.tree.map(np.asarray, tree)
+
+
+def _check_finite(signals, table):
+  """Raises InputError that names the rows with NaN or Inf."""
+  for name, kinds in signals.items():
+    for kind, x in kinds.items():
+      if x is None:
+        continue
+      bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+      if len(bad):
+        named = ", ".join(
+            f"{table['participant'][i]} at {table['start_s'][i]:.3f} s"
+            for i in bad[:5]
+        )
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise InputError(
+            f"{kind} of {name}: NaN or Inf in {len(bad)} of {len(x)} rows "
+            f"({named}{more}), want finite numbers; evaluate an earlier "
+            "--config.step, or check these windows"
+        )

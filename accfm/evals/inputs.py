@@ -1,0 +1,174 @@
+"""What every evaluator is given, gathered once.
+
+Rows of a result are named: "" is the encoder under test, and beside it stand
+`untrained`, `features`, `envelope`, `mean` and the other tower's signal.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from accfm.base.errors import InputError
+from accfm.data import pipeline
+from accfm.evals import envelope, features
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+  """Everything of the split under evaluation, and what probes are fitted on.
+
+  Attributes:
+    split: name of the split under evaluation.
+    tables: split -> columns [N] for the splits that were embedded.
+    encoders: row -> split -> [N, D] encoder outputs: "" (the student),
+      "untrained", and the teacher under its signal's name.
+    pairs: row -> signal -> [N, P] vectors of the evaluated split whose inner
+      product is a similarity: "", "untrained", "envelope".
+    features: split -> [N, F] hand-made features, or {}.
+    student, teacher: signal names; teacher "" where there is one signal.
+    window_sec: length of a window.
+  """
+
+  split: str
+  tables: Mapping[str, Mapping[str, np.ndarray]]
+  encoders: Mapping[str, Mapping[str, np.ndarray]]
+  pairs: Mapping[str, Mapping[str, np.ndarray]]
+  features: Mapping[str, np.ndarray]
+  student: str
+  teacher: str
+  window_sec: float
+
+  @property
+  def table(self):
+    """Columns of the split under evaluation."""
+    return self.tables[self.split]
+
+
+def signals(meta, contract):
+  """The parts that a checkpoint's signals play.
+
+  Args:
+    meta: the checkpoint's meta.
+    contract: Contract of the shards.
+
+  Returns:
+    (student, teacher, motion): the encoder under test's signal; the signal
+    it is paired with, "" where the shards have no other; the acceleration
+    signal, "" where there is none.
+  """
+  student, *others = meta["signals"]
+  others += [s for s in contract.signals if s not in meta["signals"]]
+  motion = [n for n, s in contract.signals.items() if s.kind == "acc"]
+  return student, (others or [""])[0], (motion or [""])[0]
+
+
+def gather(split, learned, untrained, handmade, student, teacher, window_sec):
+  """Names the vectors of the embedding passes.
+
+  Args:
+    split: name of the split under evaluation.
+    learned, untrained: split -> `embed.Embedded`; `untrained` may be {}.
+    handmade: split -> {"features": [N, F], "envelope": {signal: [N, S]}}.
+    student, teacher: signal names.
+    window_sec: length of a window.
+
+  Returns:
+    Inputs.
+  """
+  encoders, pairs = {}, {}
+  for row, embedded in (("", learned), ("untrained", untrained)):
+    if not embedded:
+      continue
+    for name in embedded[split].signals:
+      key = row if name == student else "/".join(filter(None, (row, name)))
+      if row and name != student:
+        continue  # an untrained teacher says nothing that is asked
+      encoders[key] = {
+          s: e.signals[name]["embedding"] for s, e in embedded.items()
+      }
+    heads = {
+        name: kinds["projection"]
+        for name, kinds in embedded[split].signals.items()
+        if kinds["projection"] is not None
+    }
+    if teacher and {student, teacher} <= set(heads):
+      pairs[row] = heads
+  if handmade.get(split, {}).get("envelope"):
+    pairs["envelope"] = handmade[split]["envelope"]
+  by_split = {
+      s: made["features"] for s, made in handmade.items()
+      if made["features"] is not None
+  }
+  return Inputs(
+      split, {s: e.table for s, e in learned.items()}, encoders, pairs,
+      by_split, student, teacher, window_sec,
+  )
+
+
+def handmade(splits, tested, pair, motion, batch_size=512):
+  """Streams splits through the hand-made vectors.
+
+  Args:
+    splits: name -> open split.
+    tested: name of the split to make motion envelopes for.
+    pair: the two signals to make them of; none if one is "".
+    motion: name of the signal to make features of, "" for none.
+    batch_size: rows read at once.
+
+  Returns:
+    split -> {"features": [N, F] or None, "envelope": {signal: [N, S]}}.
+  """
+  out = {}
+  for title, split in splits.items():
+    rate = split.contract.rate_hz
+    made = {s: [] for s in pair} if title == tested and all(pair) else {}
+    found = []
+    wanted = sorted(set(made) | ({motion} if motion else set()))
+    for at in range(0, len(split) if wanted else 0, batch_size):
+      rows = np.arange(at, min(at + batch_size, len(split)))
+      batch = split.read(rows, wanted)
+      for name in wanted:
+        x = pipeline.dequantize(batch[name], batch[f"{name}_scale"])
+        if name in made:
+          made[name].append(envelope.vectors(x, rate))
+        if name == motion:
+          found.append(features.extract(x, rate))
+    out[title] = {
+        "features": np.concatenate(found) if found else None,
+        "envelope": {n: np.concatenate(v) for n, v in made.items() if v},
+    }
+  return out
+
+
+def check_unseen(people, meta, allow_seen):
+  """The leak guard: nobody who is scored may have been trained on.
+
+  Args:
+    people: ids under evaluation.
+    meta: the checkpoint's meta, with its teacher's inside.
+    allow_seen: score them all the same.
+
+  Returns:
+    Sorted ids that training saw: [] unless allowed.
+
+  Raises:
+    InputError: some were seen and `allow_seen` is False.
+  """
+  seen, who = set(), []
+  name = "the encoder"
+  while meta:
+    trained = set(meta["manifest"]["splits"]["train"]) & set(people)
+    if trained:
+      seen |= trained
+      who.append(name)
+    meta, name = meta.get("teacher"), "its teacher"
+  if seen and not allow_seen:
+    some = ", ".join(sorted(seen)[:5])
+    raise InputError(
+        f"leak guard: {' and '.join(who)} trained on {len(seen)} of the "
+        f"{len(set(people))} people to be scored ({some}), want none; choose "
+        "another --config.split or dataset, or mark the result as seen with "
+        "--config.allow_seen=true"
+    )
+  return sorted(seen)

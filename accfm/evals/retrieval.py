@@ -1,0 +1,359 @@
+"""Retrieval: find the same minute of the other signal, with exact ranks.
+
+A pool holds the right answer and K - 1 others drawn without replacement from
+the split's windows. Given that b of the other n - 1 windows are at least as
+near as the right one (a tie counts against us), the number drawn of those b
+is hypergeometric, so every figure here is the mean over *all* pools in
+closed form: it has no sampling noise of its own. The interval is over people.
+
+The control's failures are handled the same way: with e windows beating the
+control's right answer, o of them beating ours too, the chance that a pool
+has none of e, and our rank within those pools, are again hypergeometric.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy.special import gammaln
+
+from accfm.base import shapes
+from accfm.evals import stats
+
+TOP = (1, 5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Counts:
+  """For each query, over the other windows of its pool's source.
+
+  Attributes:
+    n: [N] windows in the source, the right answer included.
+    b: [N] others at least as near as the right answer.
+    e: [N] the same for the control, or None.
+    o: [N] others in both, or None.
+  """
+
+  n: np.ndarray
+  b: np.ndarray
+  e: np.ndarray | None = None
+  o: np.ndarray | None = None
+
+
+def thin(participant, session, start_s, window_sec):
+  """Rows [M] that do not overlap within a recording: greedy, in time order.
+
+  Args:
+    participant, session: [N] text.
+    start_s: [N] seconds.
+    window_sec: length of a window.
+
+  Returns:
+    Sorted row numbers. All rows where the hop is at least the window.
+  """
+  kept, free = [], {}
+  for i in np.argsort(start_s, kind="stable"):
+    name = (participant[i], session[i])
+    if start_s[i] >= free.get(name, -np.inf) - 1e-6:
+      free[name] = start_s[i] + window_sec
+      kept.append(i)
+  return np.sort(np.asarray(kept, int))
+
+
+def unit_rows(x):
+  """x [N, D] with rows of length 1; a zero row stays zero."""
+  x = np.asarray(x, np.float64)
+  size = np.linalg.norm(x, axis=1, keepdims=True)
+  return x / np.where(size > 0, size, 1)
+
+
+def count(query, key, groups=None, control=None, block=1024):
+  """Counts the windows that beat or tie with the right answer.
+
+  Similarities are inner products of unit rows, multiplied in float64 and
+  rounded to float32, so that equal embeddings tie exactly.
+
+  Args:
+    query, key: [N, D]; row i of `key` is the answer to row i of `query`.
+    groups: [N] or None; others are sought within the query's group.
+    control: None, or (query, key) of the control, [N, S] each.
+    block: queries per matrix product.
+
+  Returns:
+    Counts.
+  """
+  shapes.check_all([(query, "query", "N D"), (key, "key", "N D")])
+  pairs = [(unit_rows(query), unit_rows(key))]
+  if control is not None:
+    pairs.append(tuple(unit_rows(x) for x in control))
+  rows = len(query)
+  groups = np.zeros(rows, int) if groups is None else np.asarray(groups)
+  out = np.zeros((4, rows), int)
+  for group in np.unique(groups):
+    members = np.flatnonzero(groups == group)
+    for at in range(0, len(members), block):
+      part = members[at:at + block]
+      own = np.arange(at, at + len(part))
+      wins = []
+      for q, k in pairs:
+        near = (q[part] @ k[members].T).astype(np.float32)  # [block, n]
+        right = near[np.arange(len(part)), own]
+        beats = near >= right[:, None]
+        beats[np.arange(len(part)), own] = False
+        wins.append(beats)
+      out[0, part] = len(members)
+      out[1, part] = wins[0].sum(axis=1)
+      if control is not None:
+        out[2, part] = wins[1].sum(axis=1)
+        out[3, part] = (wins[0] & wins[1]).sum(axis=1)
+  n, b, e, o = out
+  return Counts(n, b) if control is None else Counts(n, b, e, o)
+
+
+def _log_choose(n, k):
+  """log of n choose k, -inf where k is not within 0..n."""
+  good = (k >= 0) & (k <= n)
+  n, k = np.where(good, n, 0), np.where(good, k, 0)
+  value = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+  return np.where(good, value, -np.inf)
+
+
+def _drawn(others, beaters, take, depth):
+  """P(at most r of `beaters` are among `take` of `others`), r = 0..depth-1.
+
+  Args:
+    others, beaters: [N] counts, beaters <= others.
+    take: [N] how many are drawn, without replacement.
+    depth: number of columns.
+
+  Returns:
+    [N, depth]; zeros where fewer than `take` others exist.
+  """
+  r = np.arange(depth)
+  others, beaters, take = others[:, None], beaters[:, None], take[:, None]
+  if np.all(take >= others):  # everything is drawn, or more than there is
+    return ((beaters <= r) & (take == others)).astype(float)
+  total = _log_choose(others, take)
+  some = np.isfinite(total)
+  log_p = (
+      _log_choose(beaters, r) + _log_choose(others - beaters, take - r)
+      - np.where(some, total, 0)
+  )
+  p = np.where(some, np.exp(log_p), 0)
+  return np.minimum(np.cumsum(p, axis=1), 1)
+
+
+def rank_cdf(counts, pool, depth=None):
+  """Distribution of each query's rank over all pools of one size.
+
+  Args:
+    counts: Counts of N queries.
+    pool: size K of a pool, the right answer included; "all" for everything
+      in the query's source.
+    depth: number of columns, by default the largest pool.
+
+  Returns:
+    (cdf [N, depth], mass [N]): column r - 1 is the share of pools with
+    rank <= r, and `mass` the share without a bound: 1. With control counts
+    given, both are of pools in which also the control's rank is above 1.
+  """
+  size = counts.n if pool == "all" else np.full(len(counts.n), pool)
+  depth = int(size.max()) if depth is None else depth
+  n, b, take = counts.n - 1, counts.b, size - 1
+  cdf = _drawn(n, b, take, depth)
+  if counts.e is None:
+    return cdf, np.ones(len(size))
+  e, o = counts.e, counts.o
+  # P(no control beater in the pool), and our rank within such pools.
+  right = np.exp(_log_choose(n - e, take) - _log_choose(n, take))
+  cdf = cdf - right[:, None] * _drawn(n - e, b - o, take, depth)
+  return np.maximum(cdf, 0), np.maximum(1 - right, 0)
+
+
+def rank_sums(counts, pool, people, block=1024):
+  """Per-person sums [P, R + 1] of `rank_cdf`: R ranks, then the mass."""
+  size = int(counts.n.max()) if pool == "all" else pool
+  out = np.zeros((len(people), size + 1))
+  for at in range(0, len(counts.n), block):
+    rows = slice(at, at + block)
+    part = Counts(*(
+        x if x is None else x[rows]
+        for x in (counts.n, counts.b, counts.e, counts.o)
+    ))
+    out += people.sums(np.column_stack(rank_cdf(part, pool, size)), rows)
+  return out
+
+
+def _mean_rank(sums):
+  """Sum over r >= 0 of P(rank > r), from sums [..., R + 1] (mass last)."""
+  mass = sums[..., -1]
+  above = mass[..., None] - sums[..., :-1]  # r = 1..R
+  known = mass > 0
+  rank = (mass + np.maximum(above, 0).sum(-1)) / np.where(known, mass, 1)
+  return np.where(known, rank, np.nan)
+
+
+def _median_rank(sums):
+  """The smallest r with P(rank <= r) >= 1/2."""
+  mass = sums[..., -1:]
+  reached = sums[..., :-1] >= 0.5 * mass - 1e-9
+  rank = 1.0 + np.argmax(reached, axis=-1)
+  return np.where(mass[..., 0] > 0, rank, np.nan)
+
+
+def score(metrics, prefix, suffix, counts, people, pool):
+  """Adds recall@k, mean and median rank of one set of queries.
+
+  Returns:
+    recall@r for r = 1..R, the curve the report draws.
+  """
+  sums = rank_sums(counts, pool, people)  # [P, R + 1]
+  for k in TOP:
+    column = min(k, sums.shape[1] - 1) - 1
+    metrics.add(
+        f"{prefix}/recall@{k}_{suffix}",
+        people.estimate(sums[:, [column, -1]], stats.ratio),
+    )
+  metrics.add(
+      f"{prefix}/mean_rank_{suffix}", people.estimate(sums, _mean_rank)
+  )
+  metrics.add(
+      f"{prefix}/median_rank_{suffix}", people.estimate(sums, _median_rank)
+  )
+  total = sums.sum(axis=0)
+  return total[:-1] / max(total[-1], 1e-12)
+
+
+def _measures(suffix):
+  return [f"recall@{k}_{suffix}" for k in TOP] + [
+      f"{m}_rank_{suffix}" for m in ("mean", "median")
+  ]
+
+
+def run(data, cfg, metrics):
+  """Adds retrieval both ways for every row of `data`.
+
+  Args:
+    data: `inputs.Inputs`; uses `table`, `pairs` (row name -> signal ->
+      vectors [N, P]), `student`, `teacher`, `window_sec`.
+    cfg: `pools` (sizes beside "all"), `within_pool`, `bootstrap_draws`,
+      `seed`.
+    metrics: `stats.Metrics` to add to.
+
+  Returns:
+    {row name: {variant/direction: recall@r, r = 1..R}} at the first pool
+    size, for the report.
+  """
+  table, split = data.table, data.split
+  if not data.pairs:
+    metrics.skip(
+        f"{split}/retrieval", "needs two signals in the shards"
+    )
+    return {}
+  rows = thin(
+      table["participant"], table["session"], table["start_s"],
+      data.window_sec,
+  )
+  motion = np.asarray(table["motion_g"], float)[rows]
+  still = motion <= np.nanmedian(motion) if np.isfinite(motion).any() else (
+      np.zeros(len(rows), bool)
+  )
+  metrics.add(f"{split}/retrieval/windows", len(rows))
+  metrics.add(f"{split}/retrieval/overlapping_windows_left_out",
+              len(table["start_s"]) - len(rows))
+  curves = {}
+  for variant, chosen in (("", rows), ("still", rows[still])):
+    ids = table["participant"][chosen]
+    _variant(data, cfg, metrics, variant, chosen, ids, None, curves)
+  ids = table["participant"][rows]
+  _variant(data, cfg, metrics, "within_person", rows, ids, ids, curves)
+  if "" not in data.pairs:
+    metrics.skip(
+        f"{split}/{data.student}2{data.teacher}/recall@1_pool{cfg.pools[0]}",
+        "the checkpoint has no pair of encoders with heads",
+    )
+  return curves
+
+
+def _variant(data, cfg, metrics, variant, rows, ids, within, curves):
+  """One set of queries, all rows, both directions, all pools.
+
+  Args:
+    rows: [M] row numbers that are queries and pool at once.
+    ids: [M] the person of each.
+    within: None, or [M] groups that pools stay within.
+  """
+  join = lambda *parts: "/".join(filter(None, (data.split, *parts)))  # noqa: E731
+  if not len(rows):
+    metrics.skip(join(variant, "windows"), "no windows")
+    return
+  groups, sizes = _groups(within, len(rows))
+  pools = [cfg.within_pool] if within is not None else list(cfg.pools)
+  people = stats.People(ids, cfg.bootstrap_draws, cfg.seed)
+  metrics.add(join(variant, "windows" if variant else "people"),
+              len(rows) if variant else len(people))
+  ways = [(data.student, data.teacher), (data.teacher, data.student)]
+  for pool in [*pools, "all"]:
+    enough = sizes >= (2 if pool == "all" else pool)
+    suffix = f"pool{pool}"
+    sub = (
+        stats.People(ids[enough], cfg.bootstrap_draws, cfg.seed)
+        if enough.any() else None
+    )
+    if sub is not None:
+      size = sizes[enough] if pool == "all" else np.full(enough.sum(), pool)
+      for k in TOP:
+        metrics.add(join(variant, "chance", f"recall@{k}_{suffix}"),
+                    float(np.mean(np.minimum(k / size, 1))))
+      metrics.add(join(variant, "chance", f"mean_rank_{suffix}"),
+                  float(np.mean((size + 1) / 2)))
+      if within is not None:
+        metrics.add(join(variant, f"people_{suffix}"), len(sub))
+        metrics.add(join(variant, f"windows_{suffix}"), int(enough.sum()))
+        metrics.add(join(variant, f"mean_pool_size_{suffix}"),
+                    float(np.mean(size)))
+    for row, vectors in data.pairs.items():
+      for a, b in ways:
+        name = join(row, variant, f"{a}2{b}")
+        if sub is None:
+          what = "one person's" if within is not None else "the"
+          for measure in _measures(suffix):
+            metrics.skip(
+                f"{name}/{measure}",
+                f"a pool of {pool} is larger than {what} "
+                f"{sizes.max()} windows",
+            )
+          continue
+        control = data.pairs.get("envelope")
+        counts = count(
+            vectors[a][rows], vectors[b][rows], groups,
+            control and (control[a][rows], control[b][rows]),
+        )
+        counts = Counts(*(x if x is None else x[enough] for x in (
+            counts.n, counts.b, counts.e, counts.o
+        )))
+        curve = score(
+            metrics, name, suffix, Counts(counts.n, counts.b), sub, pool
+        )
+        if pool == pools[0]:
+          curves.setdefault(row, {})[f"{variant}/{a}2{b}"] = curve
+        if control is None or row == "envelope" or within is not None:
+          continue
+        name = join(row, variant, "control_fails", f"{a}2{b}")
+        mass = rank_cdf(counts, pool, depth=1)[1]
+        if mass.sum() < 1:
+          for measure in _measures(suffix):
+            metrics.skip(f"{name}/{measure}", "the control never fails")
+          continue
+        score(metrics, name, suffix, counts, sub, pool)
+        if row == "":
+          metrics.add(f"{name}/share_{suffix}", float(mass.mean()))
+
+
+def _groups(within, rows):
+  """Group number [M] and group size [M] of each row."""
+  if within is None:
+    return np.zeros(rows, int), np.full(rows, rows)
+  _, groups, sizes = np.unique(
+      within, return_inverse=True, return_counts=True
+  )
+  return groups, sizes[groups]

@@ -1,0 +1,120 @@
+"""Main: a checkpoint -> metrics.json, predictions.csv and report.html.
+
+  python -m accfm.evaluate --config=configs/evaluate.py \
+      --checkpoint=DIR --workdir=W [--config.split=test]
+
+Rebuilds the encoders from the checkpoint alone, embeds people they never
+saw, and scores retrieval and linear probes beside what needs no learning.
+"""
+
+import os
+import time
+
+from absl import flags
+from ml_collections import config_flags
+
+from accfm.base import errors
+from accfm.data import manifest, pipeline
+from accfm.evals import (
+    embed,
+    health,
+    inputs,
+    page,
+    probe,
+    report,
+    retrieval,
+    stats,
+)
+from accfm.models import towers
+from accfm.signals import contract
+from accfm.train import checkpoints
+
+_CONFIG = config_flags.DEFINE_config_file("config", "configs/evaluate.py")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "workdir or step folder")
+_WORKDIR = flags.DEFINE_string("workdir", None, "where results go")
+
+EVALS = {"health": health.run, "retrieval": retrieval.run, "probe": probe.run}
+
+
+def run(config, checkpoint, workdir):
+  """Evaluates one checkpoint.
+
+  Args:
+    config: as `configs/evaluate.py`.
+    checkpoint: a workdir, its checkpoints folder or one step's folder.
+    workdir: results go here; files of an earlier evaluation are replaced.
+
+  Returns:
+    Flat metrics, as in `metrics.json`: key -> number, None where not
+    evaluable.
+  """
+  start = time.time()
+  step = int(config.step) if config.step.isdigit() else config.step
+  loaded = checkpoints.load(checkpoint, None if step == "latest" else step)
+  meta = loaded.meta
+  dataset_dir = manifest.find(
+      config.data_dir or meta["config"]["data_dir"],
+      config.dataset or meta["manifest"]["dataset"],
+  )
+  names = dict.fromkeys(["train", "val", config.split])
+  if "probe" not in config.evals:
+    names = [config.split]
+  splits = {name: pipeline.open_split(dataset_dir, name) for name in names}
+  tested = splits[config.split]
+  contract.check_match(
+      tested.contract, contract.from_dict(meta["contract"]), meta["signals"],
+      dataset_dir,
+  )
+  seen = inputs.check_unseen(
+      tested.table["participant"], meta, config.allow_seen
+  )
+  student, teacher, motion = inputs.signals(meta, tested.contract)
+
+  def embed_all(encoders):
+    return {
+        name: embed.run(encoders, split, config.batch_size)
+        for name, split in splits.items()
+    }
+
+  def say(text):
+    print(f"[{time.time() - start:5.0f} s] {text}", flush=True)
+
+  say(f"embedding {sum(map(len, splits.values()))} windows of {dataset_dir}")
+  trained = towers.from_checkpoint(loaded.params, loaded.frozen, meta)
+  learned, fresh = embed_all(trained), {}
+  if config.untrained:
+    fresh = embed_all(towers.untrained(meta, config.seed))
+  made = {}
+  if config.handmade:
+    made = inputs.handmade(splits, config.split, (student, teacher), motion)
+  data = inputs.gather(
+      config.split, learned, fresh, made, student, teacher,
+      tested.contract.window_sec,
+  )
+  metrics, found = stats.Metrics(), {}
+  for name in config.evals:
+    say(f"measuring {name}")
+    found[name] = EVALS[name](data, config, metrics)
+  facts = report.facts(config, loaded, splits, data, seen)
+  predictions = found.get("probe", [])
+  os.makedirs(workdir, exist_ok=True)
+  report.write_metrics(f"{workdir}/metrics.json", metrics, facts)
+  report.write_predictions(f"{workdir}/predictions.csv", predictions)
+  if config.report:
+    examples = page.draw_examples(data, tested, config.examples, config.seed)
+    page.write(
+        f"{workdir}/report.html", data, metrics, facts,
+        found.get("retrieval", {}), predictions, examples,
+    )
+  say(f"results are in {workdir}")
+  print("\n".join(report.console(metrics, facts)), flush=True)
+  return metrics.values
+
+
+def main(_):
+  run(_CONFIG.value, _CHECKPOINT.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["checkpoint", "workdir"])
+  errors.run_main(main)

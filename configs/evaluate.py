@@ -1,0 +1,42 @@
+"""Evaluation of a checkpoint on people it never saw.
+
+Command: python -m accfm.evaluate --config=configs/evaluate.py \
+             --checkpoint=DIR --workdir=W
+Hardware: minutes on 2 CPU cores for 10,000 windows and a small encoder.
+Expected: metrics.json, predictions.csv and report.html in W.
+"""
+
+from ml_collections import ConfigDict
+
+from accfm.base import configlib
+
+
+def get_config(arg=None):
+  """Arguments: tiny (few bootstrap draws, small pools)."""
+  arg = configlib.parse(arg, tiny=False)
+  c = ConfigDict()
+  # Data: "" means what the checkpoint's config says.
+  c.data_dir = ""
+  c.dataset = ""
+  c.split = "test"
+  c.allow_seen = False  # score people the encoder trained on, marked so
+  # Encoder.
+  c.step = "latest"  # "latest", "best" or a step number
+  c.batch_size = 16 if arg.tiny else 256
+  c.untrained = True  # also the same architecture with fresh weights
+  c.handmade = True  # also motion features and the envelope control
+  # What is measured.
+  c.evals = ("health", "retrieval", "probe")
+  c.pools = (8,) if arg.tiny else (256,)  # beside a pool of all windows
+  c.within_pool = 4 if arg.tiny else 16
+  c.probe_folds = 0  # K > 0: rotate probe test folds over unseen people
+  c.min_people = 2  # labelled people to fit on, to select and to test
+  c.min_windows = 4 if arg.tiny else 10
+  c.min_participants = 4 if arg.tiny else 10  # to fit person-level probes
+  c.min_class = 3  # people of the rarer class
+  c.bootstrap_draws = 100 if arg.tiny else 1000
+  c.seed = 0
+  # Outputs.
+  c.report = True
+  c.examples = 4  # retrieved pairs drawn in the report
+  return c.lock()

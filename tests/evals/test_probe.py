@@ -1,0 +1,138 @@
+"""Probes against scikit-learn, and the protocol against leaks."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score, roc_auc_score
+
+from accfm.evals import probe, stats
+from tests.evals import toy
+
+
+@pytest.mark.parametrize("n, d", [(60, 8), (20, 30)])
+def test_ridge_equals_scikit_learn(n, d):
+  rng = np.random.default_rng(0)
+  x, y = rng.normal(3, 2, size=(n + 10, d)), rng.normal(70, 9, size=n + 10)
+  x[:, 1] = 4.0  # a constant column must not matter
+  rows = np.arange(n)
+  got = probe.ridge(x, y, rows, (0.1, 10.0))
+  z = (x - x[:n].mean(0)) / np.where(x[:n].std(0) > 0, x[:n].std(0), 1)
+  for alpha, path in zip((0.1, 10.0), got, strict=True):
+    want = Ridge(alpha=alpha).fit(z[:n], y[:n]).predict(z)
+    np.testing.assert_allclose(path, want, atol=1e-8)
+
+
+def test_no_columns_predict_the_mean_of_the_fitting_rows():
+  y = np.array([1.0, 2.0, 6.0, 100.0])
+  role = np.array([probe.FIT, probe.FIT, probe.SELECT, probe.TEST])
+  np.testing.assert_allclose(
+      probe.ridge_probe(np.zeros((4, 0)), y, role), 1.5
+  )
+
+
+def test_test_labels_are_not_read():
+  rng = np.random.default_rng(0)
+  x, y = rng.normal(size=(90, 6)), rng.normal(size=90)
+  role = np.repeat([probe.FIT, probe.SELECT, probe.TEST], 30)
+  other = np.where(role == probe.TEST, 1e6, y)
+  np.testing.assert_array_equal(
+      probe.ridge_probe(x, y, role), probe.ridge_probe(x, other, role)
+  )
+
+
+def test_scores_equal_their_definitions():
+  rng = np.random.default_rng(0)
+  y = rng.normal(70, 8, 50)
+  p = 0.5 * y + 30 + rng.normal(0, 4, 50)
+  s = probe.moments(y, p).sum(axis=0)
+  assert probe.mae(s) == pytest.approx(np.mean(np.abs(y - p)))
+  assert probe.rmse(s) == pytest.approx(np.sqrt(np.mean((y - p) ** 2)))
+  assert probe.r2(s) == pytest.approx(r2_score(y, p))
+  assert probe.pearson(s) == pytest.approx(np.corrcoef(y, p)[0, 1])
+  assert np.isnan(probe.pearson(probe.moments(y, y * 0 + 70).sum(axis=0)))
+
+
+def test_auc_equals_scikit_learn_and_its_interval_a_loop():
+  rng = np.random.default_rng(0)
+  y = (np.arange(30) % 3 == 0).astype(float)
+  odds = np.round(y + rng.normal(size=30), 1)  # with ties
+  ids = rng.permutation(30).astype(str)
+  people = stats.People(ids, 60, 0)
+  got = probe.auc(people, y, odds)
+  assert got.value == pytest.approx(roc_auc_score(y, odds))
+  where = {name: i for i, name in enumerate(ids)}
+  drawn = []
+  for counts in people.weights:
+    rows = np.repeat([where[n] for n in people.names], counts)
+    drawn.append(roc_auc_score(y[rows], odds[rows]))
+  assert got.low == pytest.approx(np.percentile(drawn, 2.5))
+  assert got.high == pytest.approx(np.percentile(drawn, 97.5))
+
+
+def test_run_finds_what_is_there_beside_its_baselines():
+  data, _ = toy.make_inputs()
+  m = stats.Metrics()
+  found = probe.run(data, toy.make_config(), m)
+  v = m.values
+  assert v["test/probe_hr/mae_bpm"] < 0.5 * v["test/mean/probe_hr/mae_bpm"]
+  assert v["test/ppg/probe_hr/mae_bpm"] <= v["test/probe_hr/mae_bpm"]
+  assert v["test/untrained/probe_hr/mae_bpm"] > (
+      0.8 * v["test/mean/probe_hr/mae_bpm"])
+  assert v["test/probe_hr/mae_below_mean_share"] == pytest.approx(
+      1 - v["test/probe_hr/mae_bpm"] / v["test/mean/probe_hr/mae_bpm"])
+  assert v["test/probe_hr/windows"] == 64
+  assert v["test/probe_hr/people"] == 8
+  assert v["test/probe_hr/mae_bpm_ci95_low"] < v["test/probe_hr/mae_bpm"]
+  train = data.tables["train"]["labels/hr_bpm"].astype(float).mean()
+  test = data.table["labels/hr_bpm"].astype(float)
+  assert v["test/mean/probe_hr/mae_bpm"] == pytest.approx(
+      np.abs(test - train).mean())
+  # Nobody has SDNN: said so, with the counts.
+  assert v["test/probe_sdnn/mae_ms"] is None
+  reasons = {x["key"]: x["reason"] for x in m.missing}
+  assert reasons["test/probe_sdnn/mae_ms"].startswith("0 labelled windows")
+  # Per person.
+  assert v["test/probe_age/people"] == 8
+  assert v["test/probe_age/mae_years"] < v["test/mean/probe_age/mae_years"]
+  assert v["test/probe_sex/auc"] > 0.9
+  assert {p.task for p in found} == {"hr", "age", "sex"}
+  assert found[0].predicted[""].shape == found[0].true.shape
+
+
+def test_folds_test_everyone_once_with_more_to_fit_on():
+  data, _ = toy.make_inputs()
+  config = toy.make_config()
+  config.probe_folds = 3
+  _, people, roles = probe._roles(data, config)
+  tested = np.sum([role == probe.TEST for role in roles], axis=0)
+  own = np.isin(people, data.table["participant"])
+  np.testing.assert_array_equal(tested, own.astype(int))
+  for role in roles:
+    test, fit = people[role == probe.TEST], people[role == probe.FIT]
+    assert not set(test) & set(fit)
+    assert len(set(fit)) == 20 + 8 - len(set(test))
+  m = stats.Metrics()
+  probe.run(data, config, m)
+  assert m.values["test/probe_hr/windows"] == 64
+
+
+def test_the_val_split_is_not_selected_on_itself():
+  data, _ = toy.make_inputs()
+  data = type(data)(**{**data.__dict__, "split": "val"})
+  _, people, (role,) = probe._roles(data, toy.make_config())
+  groups = [set(people[role == r]) for r in (
+      probe.FIT, probe.SELECT, probe.TEST)]
+  assert [len(g) for g in groups] == [16, 4, 6]
+  assert not groups[1] & groups[2]
+
+
+def test_a_rare_class_is_not_evaluable():
+  data, _ = toy.make_inputs()
+  for table in data.tables.values():
+    table["attributes/sex"] = (
+        table["participant"] == table["participant"][0]).astype(float)
+  m = stats.Metrics()
+  probe.run(data, toy.make_config(), m)
+  assert m.values["test/probe_sex/auc"] is None
+  reasons = {x["key"]: x["reason"] for x in m.missing}
+  assert "rarer class" in reasons["test/probe_sex/auc"]
