@@ -5,14 +5,12 @@ Killed at any point, the same command goes on from what is done.
 """
 
 import functools
-import json
 import re
 import sys
 
 from absl import app, flags
 from ml_collections import config_flags
 
-from accfm.base import configlib
 from accfm.base.errors import InputError, run_main
 from accfm.data import builder, manifest, qc_report, splits, staging
 from accfm.data.sources import SOURCES
@@ -42,12 +40,7 @@ def run(config, source_dir="", data_dir="data", sources=SOURCES):
   contract = make_contract(config, source_dir, sources)
   source = sources[config.source]
   names = source.list_recordings(source_dir, config.source_cfg)
-  identity = {
-      "name": config.name,
-      "source": config.source,
-      "prepare_config": plain_config(config),
-      "recordings": {"count": len(names), "digest": configlib.digest(names)},
-  }
+  identity = manifest.identity(config, names)
   final = builder.dataset_dir(data_dir, config.name)
   done = manifest.same(final, identity)
   if done:
@@ -107,15 +100,6 @@ def make_contract(config, source_dir, sources):
   return Contract(
       signals, config.rate_hz, config.window_sec, config.labels.to_dict()
   )
-
-
-def plain_config(config):
-  """What decides the shards, as JSON data; of the salt only a digest."""
-  plain = json.loads(configlib.to_json(config))
-  if config.salt:
-    plain["salt"] = splits.pseudonym("salt/known", config.salt)
-  del plain["workers"]
-  return plain
 
 
 def main(argv):

@@ -7,8 +7,9 @@ Sources and their arguments, with time on 2 CPU cores and size on disk:
 
   simulated  difficulty=easy|realistic, participants, minutes, seed, tiny;
              needs no --source_dir. TIME_SIMULATED
-  e4         Empatica E4 session folders. name=stress_predict,split=20/5/10
-             with the Stress-Predict data (35 people, 32 hours): TIME_E4
+  e4         Empatica E4 session folders. A name that starts with
+             stress_predict splits 20/5/10 and names the tasks of the
+             Stress-Predict data (35 people, 32 hours): TIME_E4
   ieee_spc   the IEEE Signal Processing Cup 2015 .mat files (23 recordings,
              under 2 hours): TIME_SPC
 
@@ -16,12 +17,11 @@ For all: name (of the data set), split as counts (20/5/10) or fractions
 (0.8/0.1/0.1) of people for train/val/test, fold and folds.
 """
 
-import ml_collections
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from accfm.base import configlib
 from accfm.base.errors import InputError
-from accfm.signals import labels, quality
 
 SOURCES = ("simulated", "e4", "ieee_spc")
 
@@ -40,7 +40,6 @@ def get_config(arg=None):
   c = ConfigDict()
   c.name = arg.name or arg.source
   c.source = arg.source
-  c.source_cfg = ConfigDict()
   c.rate_hz = 64.0
   c.window_sec = 60.0
   c.hop_sec = 60.0
@@ -49,15 +48,37 @@ def get_config(arg=None):
       # The band of pulse waves at rest and in motion, without the baseline.
       "ppg": signal(1, "au", "ppg", band_hz=(0.5, 8.0)),
   })
-  c.labels = fields(labels.DEFAULTS)
-  c.quality = fields(quality.DEFAULTS)
-  c.split = split(arg)
+  c.labels = ConfigDict(dict(  # see accfm/signals/labels.py
+      beat_source="beats",  # "beats", "ppg_beats" or "track"
+      min_coverage=0.8,  # share of a window covered by clean intervals
+      min_interval_s=0.3,
+      max_interval_s=2.0,
+      max_change=0.2,  # from the median of neighbouring intervals
+      median_span_s=10.0,
+      consecutive_tol_s=0.008,
+      min_pairs=10,
+      min_condition=0.5,
+      track="hr_bpm",
+      tracks=(),
+      ppg_signal="",
+      min_template_r=0.8,
+  ))
+  c.quality = ConfigDict(dict(  # see accfm/signals/quality.py
+      max_clipped=0.01,
+      beyond_limits=0.25,
+      range={},
+      flat_range=1e-6,
+      non_wear_acc_sd_g=0.003,
+      non_wear_ppg_sd=placeholder(float),  # in the PPG's unit; None: off
+      max_motion_g=placeholder(float),  # None: off
+  ))
   # Replaces ids by pseudonyms under this secret; "" keeps them. It is not
   # stored with the data.
   c.salt = ""
   c.skip_bad_recordings = False  # True: count what cannot be read, go on
   c.workers = 0  # processes; 0: one per core
   {"simulated": simulated, "e4": e4, "ieee_spc": ieee_spc}[arg.source](c, arg)
+  c.split = split(arg)
   return c.lock()
 
 
@@ -75,7 +96,17 @@ def simulated(c, arg):
 
 def e4(c, arg):
   """Empatica E4: one PPG channel, acceleration in steps of 15.6 mg."""
-  del arg
+  c.source_cfg = ConfigDict(dict(
+      acc_rate_hz=32.0, bvp_rate_hz=64.0, tag_spans=(),
+  ))
+  if arg.name.startswith("stress_predict"):
+    # Condition, tags that start and end it, shortest and longest in s.
+    c.source_cfg.tag_spans = (
+        ("stroop", 1, 2, 210, 500),
+        ("interview", 3, 4, 400, 780),
+        ("hyperventilation", 5, 6, 60, 240),
+    )
+    arg.split = arg.split or "20/5/10"
   # The device stamps BVP 1.25 s late, measured by movement that disturbs
   # both sensors. The inter-beat intervals come from BVP and move with it.
   c.signals.ppg.delay_s = 1.25
@@ -84,6 +115,9 @@ def e4(c, arg):
 def ieee_spc(c, arg):
   """Treadmill and arm exercise: two PPG channels, heart rate from ECG."""
   del arg
+  c.source_cfg = ConfigDict(dict(
+      rate_hz=125.0, ecg=False, acc_limits_g=(-512 * 0.0078, 511 * 0.0078),
+  ))
   c.signals.ppg.channels = 2
   # Recordings last about five minutes: overlapping windows give more.
   c.hop_sec = 20.0
@@ -94,17 +128,9 @@ def signal(channels, unit, kind, gravity_kept=False, band_hz=None):
   """One signal's fields, as `accfm.signals.contract.SignalSpec`."""
   return dict(
       channels=channels, unit=unit, kind=kind, gravity_kept=gravity_kept,
-      band_hz=band_hz or ml_collections.config_dict.placeholder(tuple),
+      band_hz=band_hz or placeholder(tuple),
       band_order=2, delay_s=0.0, normalize="zscore",
   )
-
-
-def fields(defaults):
-  """Defaults as a ConfigDict in which None can become a number."""
-  empty = ml_collections.config_dict.placeholder
-  return ConfigDict({
-      k: empty(float) if v is None else v for k, v in defaults.items()
-  })
 
 
 def split(arg):

@@ -141,7 +141,7 @@ def rows(pieces, config, shard):
   config.written(sum(piece.stop - piece.start for piece in pieces))
 
 
-def plan_shards(pieces, row_bytes, shard_bytes=SHARD_BYTES):
+def plan_shards(pieces, row_bytes, shard_bytes):
   """Cuts a list of whole-recording Pieces into shards of even row counts."""
   total = sum(piece.stop - piece.start for piece in pieces)
   count = max(1, min(total, -(-total * row_bytes // shard_bytes)))
@@ -192,7 +192,7 @@ def write(by_split, contract, manifest, work_dir, data_dir, out=print):
       split: plan_shards([
           Piece(s["file"], 0, s["windows"], person, session, s["attributes"])
           for person, session, s in entries if s["windows"]
-      ], row_bytes(contract))
+      ], row_bytes(contract), SHARD_BYTES)
       for split, entries in by_split.items()
   }
   count = sum(len(pieces) for pieces in shards.values())

@@ -11,6 +11,7 @@ import re
 
 from accfm.base import configlib
 from accfm.base.errors import InputError
+from accfm.data import splits as splits_lib
 
 FILE = "manifest.json"
 BUILDER = "biosignal_pairs"
@@ -49,13 +50,33 @@ def load(dataset_dir):
     ) from None
 
 
-def same(dataset_dir, identity):
+def identity(config, recordings):
+  """What makes a data set the one that is wanted; part of its manifest.
+
+  Args:
+    config: the prepare config; of its salt only a digest is kept.
+    recordings: names of the recordings; likewise.
+  """
+  plain = json.loads(configlib.to_json(config))
+  if config.salt:
+    plain["salt"] = splits_lib.pseudonym("salt/known", config.salt)
+  del plain["workers"]
+  return {
+      "name": config.name,
+      "source": config.source,
+      "prepare_config": plain,
+      "recordings": {
+          "count": len(recordings), "digest": configlib.digest(recordings),
+      },
+  }
+
+
+def same(dataset_dir, wanted):
   """The manifest there if it is of the same making, None if there is none.
 
   Args:
     dataset_dir: where the data set is or will be.
-    identity: {"name", "source", "prepare_config", "recordings"} of the data
-      set that is wanted.
+    wanted: `identity` of the data set that is wanted.
 
   Raises:
     InputError: another data set has this name; says what differs.
@@ -63,7 +84,7 @@ def same(dataset_dir, identity):
   if not os.path.isfile(os.path.join(dataset_dir, FILE)):
     return None
   there = load(dataset_dir)
-  lines = configlib.differences({k: there.get(k) for k in identity}, identity)
+  lines = configlib.differences({k: there.get(k) for k in wanted}, wanted)
   if lines:
     raise InputError(
         f"{dataset_dir}: holds a data set made otherwise ("

@@ -245,7 +245,7 @@ def finished(name, job):
   """The summary of what is stored of recording `name`, None if not good."""
   path = _path(job.folder, name)
   try:
-    with np.load(path, allow_pickle=False) as stored:
+    with open(path, "rb") as f, np.load(f, allow_pickle=False) as stored:
       summary = json.loads(str(stored["summary"]))
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
     return None
@@ -324,19 +324,22 @@ class Progress:
     self._what, self._total, self._unit, self._out = what, total, unit, out
     self._start = self._said = time.monotonic()
     self._done = self._windows = 0
+    self._first = None  # when the first was done; starting up does not count
 
   def step(self, windows_):
     """Counts one more, with its windows; speaks every few seconds."""
     self._done += 1
     self._windows += windows_
     now = time.monotonic()
+    self._first = self._first or now
     last = self._done == self._total
-    if now - self._said < SECONDS_BETWEEN_LINES and not last:
+    soon = self._done == 1 or now - self._said < SECONDS_BETWEEN_LINES
+    if soon and not last:
       return
     self._said = now
-    spent = now - self._start
-    left = round(spent / self._done * (self._total - self._done))
-    tail = f"took {spent:.1f} s" if last else (
+    each = (now - self._first) / max(1, self._done - 1)
+    left = round(each * (self._total - self._done))
+    tail = f"took {now - self._start:.1f} s" if last else (
         f"{left // 60}:{left % 60:02d} left"
     )
     self._out(
