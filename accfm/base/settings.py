@@ -1,0 +1,36 @@
+"""Settings with defaults: a partial config, checked against the known fields.
+
+Where a field's default and meaning live with the code that uses it, a caller
+may leave the field out; a field that the code does not know is an error.
+"""
+
+import difflib
+import types
+
+from accfm.base.errors import InputError
+
+
+def merge(cfg, defaults, where):
+  """The fields of `defaults`, overridden by `cfg`.
+
+  Args:
+    cfg: mapping (dict, ConfigDict) of some of the fields, or None.
+    defaults: dict field -> default.
+    where: what the settings belong to, for the message.
+
+  Returns:
+    A namespace with every field of `defaults`.
+
+  Raises:
+    InputError: `cfg` has a field that `defaults` lacks.
+  """
+  given = {} if cfg is None else {key: cfg[key] for key in cfg}
+  for key in given:
+    if key not in defaults:
+      close = difflib.get_close_matches(key, list(defaults), n=1)
+      hint = f"; did you mean {close[0]!r}?" if close else ""
+      raise InputError(
+          f"{where}: field {key!r} is unknown, want one of "
+          f"{sorted(defaults)}{hint}"
+      )
+  return types.SimpleNamespace(**{**defaults, **given})

@@ -1,0 +1,287 @@
+"""Empatica E4 session folders: ACC, BVP, IBI, HR and tags as CSV.
+
+`source_dir` is one session folder, or holds session folders (one per
+person, named by the person) or `participant/session/` folders. ACC.csv and
+BVP.csv must be there; a missing or empty IBI.csv, HR.csv or tags file means
+no beats, no track, no spans. `participants.csv` in `source_dir` may add
+attributes: columns participant, age_years, sex (0 female, 1 male), bmi,
+target_*; an empty cell is unknown.
+
+What the device does to the data: ACC is int8 in 1/64 g, so the limits are
+-2 and 127/64 g; BVP begins with zeros that are no samples, which become a
+gap; IBI times name the beat that ends the interval; tags are button presses
+whose meaning only the study knows (`tag_spans`).
+"""
+
+import csv
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from accfm.base import settings
+from accfm.base.errors import InputError
+from accfm.data.sources import e4_csv
+from accfm.signals.recording import Beats, Recording, Signal, Span, Track
+
+DEFAULTS = dict(
+    acc_rate_hz=32.0,  # what the headers must say
+    bvp_rate_hz=64.0,
+    # (name, tag on, tag off, shortest s, longest s), tags counted from 1.
+    tag_spans=(),
+)
+
+# For `tag_spans`: the three tasks of Stress-Predict, S02 to S35. S01 and S06
+# are marked in another way, which the lengths reveal.
+STRESS_PREDICT_TAG_SPANS = (
+    ("stroop", 1, 2, 210, 500),
+    ("interview", 3, 4, 400, 780),
+    ("hyperventilation", 5, 6, 60, 240),
+)
+
+_FILES = ("ACC.csv", "BVP.csv", "IBI.csv", "HR.csv")
+
+
+def list_recordings(source_dir, cfg=None):
+  """Names of the sessions under a folder, sorted.
+
+  Args:
+    source_dir: see the module.
+    cfg: fields of `DEFAULTS`.
+
+  Returns:
+    ["S02", ...] or ["P1/first", "P1/second", ...].
+
+  Raises:
+    InputError: the folder is missing or holds no session.
+  """
+  settings.merge(cfg, DEFAULTS, "source_cfg of e4")
+  root = pathlib.Path(source_dir)
+  if not root.is_dir():
+    raise InputError(
+        f"{root}: no such folder, want a folder of E4 sessions (--source_dir)"
+    )
+  if _is_session(root):
+    return [root.resolve().name]
+  names, empty = [], []
+  for folder in _folders(root):
+    nested = [f for f in _folders(folder) if _is_session(f)]
+    if _is_session(folder):
+      names.append(folder.name)
+    elif nested:
+      names += [f"{folder.name}/{f.name}" for f in nested]
+    else:
+      empty.append(folder.name)
+  if not names:
+    raise InputError(
+        f"{root}: no E4 session found, want folders holding ACC.csv and "
+        "BVP.csv, at most two levels down"
+    )
+  if empty:
+    logging.warning(
+        "%s: left out, no E4 file in: %s", root, ", ".join(empty)
+    )
+  return sorted(names)
+
+
+def read_recording(source_dir, name, cfg=None):
+  """Reads one session.
+
+  Args:
+    source_dir: see the module.
+    name: one of `list_recordings`; the part before "/" is the participant,
+      and a plain name is both participant and session.
+    cfg: fields of `DEFAULTS`.
+
+  Returns:
+    `Recording` with signals "acc" [N, 3] in g and "ppg" [N, 1] in device
+    units, beats of "ppg" (IBI), track "device_hr_bpm" of "ppg" (the E4's
+    own heart rate, which is poor), spans and attributes.
+
+  Raises:
+    InputError: names the file and the line that is wrong.
+  """
+  cfg = settings.merge(cfg, DEFAULTS, "source_cfg of e4")
+  root = pathlib.Path(source_dir)
+  folder = root if _is_session(root) else root / name
+  if not folder.is_dir():
+    raise InputError(f"{folder}: no such session folder")
+  for file in ("ACC.csv", "BVP.csv"):
+    if not (folder / file).is_file():
+      raise InputError(
+          f"{folder}: {file} is missing, want an E4 session with ACC.csv and "
+          "BVP.csv; add the file or move the folder away"
+      )
+  acc, bvp = _acc(folder / "ACC.csv", cfg), _bvp(folder / "BVP.csv", cfg)
+  participant, _, session = name.partition("/")
+  return Recording(
+      participant=participant,
+      session=session or name,
+      signals={"acc": acc, "ppg": bvp},
+      beats=_beats(folder / "IBI.csv"),
+      tracks=_device_hr(folder / "HR.csv"),
+      spans=_spans(folder, acc, cfg.tag_spans),
+      attributes=_attributes(root / "participants.csv").get(participant, {}),
+  )
+
+
+def spans_from_tags(tags, start_s, end_s, mapping):
+  """Spans from button presses, each checked against the recording.
+
+  A pair with a press outside the recording is dropped. If a pair inside it
+  has an implausible length, a press was missed or added and all that
+  follows is shifted, so none of the session's spans is trusted.
+
+  Args:
+    tags: [M] times of the presses, in the order of the file.
+    start_s, end_s: of the recording.
+    mapping: rows of `tag_spans`.
+
+  Returns:
+    (spans, reasons): a list of `Span` and one line per dropped span.
+  """
+  spans, reasons, odd = [], [], []
+  for row in mapping:
+    if len(row) != 5 or min(row[1:3]) < 1:
+      raise InputError(
+          f"source_cfg.tag_spans: got {tuple(row)}, want (name, tag on, tag "
+          "off, shortest s, longest s) with tags counted from 1"
+      )
+    name, on, off, shortest, longest = row
+    if max(on, off) > len(tags):
+      reasons.append(f"{name}: tag {max(on, off)} of {len(tags)} is missing")
+      continue
+    begin, end = tags[on - 1], tags[off - 1]
+    outside = [
+        f"tag {i} lies {t - start_s:+.0f} s from the start, outside the "
+        "recording"
+        for i, t in ((on, begin), (off, end)) if not start_s <= t <= end_s
+    ]
+    if outside:
+      reasons.append(f"{name}: {outside[0]}")
+      continue
+    spans.append(Span(float(begin), float(end), name))
+    if not shortest <= end - begin <= longest:
+      odd.append(
+          f"{name} would last {end - begin:.0f} s, want {shortest} to "
+          f"{longest} s: the tags follow another scheme, none is used"
+      )
+  return ([], reasons + odd) if odd else (spans, reasons)
+
+
+def _is_session(folder):
+  return any((folder / file).is_file() for file in _FILES)
+
+
+def _folders(folder):
+  return sorted(
+      f for f in folder.iterdir()
+      if f.is_dir() and not f.name.startswith((".", "__"))
+  )
+
+
+def _acc(path, cfg):
+  """ACC.csv as a Signal in g."""
+  start, rate, values = e4_csv.read_samples(path, columns=3)
+  _check_rate(path, rate, cfg.acc_rate_hz, "acc_rate_hz")
+  odd = np.flatnonzero((values != np.rint(values)).any(axis=1))
+  if len(odd):
+    raise InputError(
+        f"{path} line {odd[0] + 3}: got {values[odd[0]].tolist()}, want whole "
+        "numbers in 1/64 g as the E4 writes them"
+    )
+  return Signal(
+      (values / 64).astype(np.float32), rate, "g", start, (-2.0, 127 / 64)
+  )
+
+
+def _bvp(path, cfg):
+  """BVP.csv as a Signal; the zeros it begins with are a gap."""
+  start, rate, values = e4_csv.read_samples(path, columns=1)
+  _check_rate(path, rate, cfg.bvp_rate_hz, "bvp_rate_hz")
+  filled = np.logical_and.accumulate(values[:, 0] == 0)
+  values[filled] = np.nan
+  return Signal(values.astype(np.float32), rate, "au", start)
+
+
+def _check_rate(path, rate, want, field):
+  if rate != want:
+    raise InputError(
+        f"{path} line 2: got {rate:g} Hz, want {want:g} Hz as the E4 records; "
+        f"if the file is right, set --config.source_cfg.{field}={rate:g}"
+    )
+
+
+def _beats(path):
+  """IBI.csv as Beats that move with "ppg", or None."""
+  start, rows = e4_csv.read_intervals(path)
+  if not len(rows):
+    return None
+  return Beats(start + rows[:, 0], rows[:, 1].copy(), signal="ppg")
+
+
+def _device_hr(path):
+  """HR.csv as the track "device_hr_bpm", or none."""
+  if e4_csv.is_empty(path):
+    return {}
+  start, rate, values = e4_csv.read_samples(path, columns=1, allow_none=True)
+  times = start + np.arange(len(values)) / rate
+  track = Track(times, 1 / rate, values[:, 0], "bpm", signal="ppg")
+  return {"device_hr_bpm": track}
+
+
+def _spans(folder, acc, mapping):
+  """Spans of a session; what is dropped is logged with its reason."""
+  files = sorted(folder.glob("tags*.csv"))
+  if not mapping or not files:
+    return ()
+  if len(files) > 1:
+    raise InputError(
+        f"{folder}: got {[f.name for f in files]}, want one tags file"
+    )
+  spans, reasons = spans_from_tags(
+      e4_csv.read_tags(files[0]), acc.start_s, acc.end_s, mapping
+  )
+  for reason in reasons:
+    logging.warning("%s: no span %s", files[0], reason)
+  return tuple(spans)
+
+
+def _attributes(path):
+  """participants.csv as {participant: {attribute: number}}."""
+  if not path.is_file():
+    return {}
+  with path.open(newline="", encoding="utf-8-sig") as file:
+    rows = list(csv.reader(file))
+  header = [cell.strip() for cell in rows[0]] if rows else []
+  known = {"participant", "age_years", "sex", "bmi"}
+  for cell in header:
+    if cell not in known and not cell.startswith("target_"):
+      raise InputError(
+          f"{path} line 1: column {cell!r} is unknown, want participant, "
+          "age_years, sex, bmi or target_*"
+      )
+  if "participant" not in header or len(set(header)) < len(header):
+    raise InputError(
+        f"{path} line 1: got {header}, want one column participant and no "
+        "column twice"
+    )
+  table = {}
+  for line, row in enumerate(rows[1:], start=2):
+    if not any(cell.strip() for cell in row):
+      continue
+    if len(row) != len(header):
+      raise InputError(
+          f"{path} line {line}: got {len(row)} cells, want {len(header)}"
+      )
+    cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
+    person = cells.pop("participant")
+    if not person or person in table:
+      raise InputError(
+          f"{path} line {line}: participant {person!r} is empty or named twice"
+      )
+    table[person] = {
+        key: e4_csv.number(text, path, line)
+        for key, text in cells.items() if text
+    }
+  return table

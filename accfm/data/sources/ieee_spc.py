@@ -1,0 +1,166 @@
+"""IEEE Signal Processing Cup 2015: wrist PPG and acceleration while running.
+
+`source_dir` holds the cup's .mat files in any folders. `DATA_*` files are
+[6, N]: ECG, two PPG channels, three axes; `TEST_*` files are the last five
+rows. Heart rate (`BPM0`, from the ECG) is given for windows of 8 s that
+start every 2 s, on the recording's own clock: the track "hr_bpm".
+
+Participants are D01 to D12 (training) and S01 to S08 (test); the extra
+training file DATA_S04_T01 is of test person S04 and shares that id. Whether
+further people of the two parts are the same is not stated by the authors:
+where that matters, train and test within one part. The files carry no date,
+so every recording starts at second 0.
+
+Data: Z. Zhang, Z. Pi, B. Liu, "TROIKA", IEEE Trans. Biomed. Eng. 62(2),
+2015; free for academic research with citation, not to be redistributed.
+"""
+
+import pathlib
+import re
+
+import numpy as np
+import scipy.io
+from absl import logging
+
+from accfm.base import settings
+from accfm.base.errors import InputError
+from accfm.signals.recording import Recording, Signal, Track
+
+DEFAULTS = dict(
+    rate_hz=125.0,
+    ecg=False,  # also yield the training files' ECG as signal "ecg"
+    # 10 bits of 0.0078 g; a sample at either end counts as clipped.
+    acc_limits_g=(-512 * 0.0078, 511 * 0.0078),
+)
+
+_NAME = re.compile(r"(DATA_(\d\d)_TYPE\d\d|(?:DATA|TEST)_(S\d\d)_T\d\d)")
+_SPAN_S, _HOP_S = 8.0, 2.0  # of the reference
+
+
+def list_recordings(source_dir, cfg=None):
+  """Stems of the recordings' files below `source_dir`, sorted.
+
+  Raises:
+    InputError: the folder is missing, holds none, or one of them twice.
+  """
+  settings.merge(cfg, DEFAULTS, "source_cfg of ieee_spc")
+  files = _files(source_dir)
+  names = sorted(stem for stem in files if _NAME.fullmatch(stem))
+  if not names:
+    raise InputError(
+        f"{source_dir}: no recording found, want DATA_*.mat or TEST_*.mat of "
+        "the IEEE Signal Processing Cup 2015"
+    )
+  return names
+
+
+def read_recording(source_dir, name, cfg=None):
+  """Reads one recording.
+
+  Args:
+    source_dir: see the module.
+    name: one of `list_recordings`.
+    cfg: fields of `DEFAULTS`.
+
+  Returns:
+    `Recording` with signals "acc" [N, 3] in g, "ppg" [N, 2] in device units
+    and, by `cfg.ecg`, "ecg" [N, 1] where it was recorded; track "hr_bpm"
+    where a reference is there (a missing one is logged).
+
+  Raises:
+    InputError: a file is missing, not readable, or of another shape.
+  """
+  cfg = settings.merge(cfg, DEFAULTS, "source_cfg of ieee_spc")
+  files = _files(source_dir)
+  match = _NAME.fullmatch(name)
+  if not match or name not in files:
+    raise InputError(f"{source_dir}: no recording {name!r} there")
+  rows = 5 if name.startswith("TEST") else 6
+  sig = _array(files[name], "sig")
+  if sig.ndim != 2 or sig.shape[0] != rows:
+    raise InputError(
+        f"{files[name]}: got sig {list(sig.shape)}, want [{rows}, N], one "
+        "signal per row"
+    )
+
+  def signal(first, last, unit, limits=None):
+    values = np.ascontiguousarray(sig[first:last].T, np.float32)
+    return Signal(values, float(cfg.rate_hz), unit, 0.0, limits)
+
+  signals = {
+      "acc": signal(rows - 3, rows, "g", tuple(cfg.acc_limits_g)),
+      "ppg": signal(rows - 5, rows - 3, "au"),
+  }
+  if cfg.ecg and rows == 6:
+    signals["ecg"] = signal(0, 1, "au")
+  return Recording(
+      participant=f"D{match[2]}" if match[2] else match[3],
+      session=name,
+      signals=signals,
+      tracks=_reference(files, name, sig.shape[1] / cfg.rate_hz),
+  )
+
+
+def reference_name(name):
+  """Stem of the file with a recording's heart rate."""
+  if name.startswith("TEST_"):
+    return name.replace("TEST_", "True_")
+  if name.startswith("DATA_S"):
+    return name.replace("DATA_", "BPM_")
+  return f"{name}_BPMtrace"
+
+
+def _files(source_dir):
+  """Every .mat file below a folder: {stem: path}."""
+  root = pathlib.Path(source_dir)
+  if not root.is_dir():
+    raise InputError(
+        f"{root}: no such folder, want the folder of the .mat files "
+        "(--source_dir)"
+    )
+  files = {}
+  for path in sorted(root.rglob("*.mat")):
+    if path.name.startswith("."):
+      continue
+    if path.stem in files:
+      raise InputError(
+          f"{path}: also at {files[path.stem]}; keep one of the two"
+      )
+    files[path.stem] = path
+  return files
+
+
+def _array(path, key):
+  """One numeric array of a .mat file; nothing else of it is used."""
+  try:
+    found = scipy.io.loadmat(path, variable_names=[key])
+  except Exception as error:  # scipy's reader fails in many ways
+    text = " ".join(str(error).split())[:100]
+    raise InputError(
+        f"{path}: not a readable MATLAB file ({type(error).__name__}: "
+        f"{text}); fetch it again"
+    ) from error
+  if key not in found:
+    raise InputError(f"{path}: has no array {key!r}")
+  array = found[key]
+  if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+    raise InputError(f"{path}: {key!r} is not an array of real numbers")
+  if array.size == 0:
+    raise InputError(f"{path}: {key!r} is empty")
+  return array.astype(np.float64)
+
+
+def _reference(files, name, seconds):
+  """The track "hr_bpm", or none."""
+  stem = reference_name(name)
+  if stem not in files:
+    logging.warning("%s: no reference %s.mat, so no heart rate", name, stem)
+    return {}
+  bpm = _array(files[stem], "BPM0").ravel()
+  most = int((seconds - _SPAN_S) // _HOP_S) + 1
+  if len(bpm) > most:
+    raise InputError(
+        f"{files[stem]}: got {len(bpm)} heart rates for {seconds:.1f} s, want "
+        f"at most {most} (8 s each, every 2 s); it is of another recording"
+    )
+  return {"hr_bpm": Track(_HOP_S * np.arange(len(bpm)), _SPAN_S, bpm, "bpm")}

@@ -1,0 +1,174 @@
+"""Which windows to keep, and why not: one named reason per rejected window.
+
+Stillness is what the method feeds on, so a still accelerometer is no fault:
+a window is flat only if every axis is constant, and it counts as not worn
+only if the pulse is gone as well.
+"""
+
+import functools
+
+import numpy as np
+from scipy import signal as sps
+
+from accfm.base import settings, shapes
+from accfm.base.errors import InputError
+
+REASONS = (
+    "gap", "out_of_range", "clipped", "non_wear", "flat", "too_much_motion"
+)
+
+DEFAULTS = dict(
+    max_clipped=0.01,  # largest share of samples at a device limit
+    beyond_limits=0.25,  # allowed overshoot, as a share of the device range
+    range={},  # signal name -> [lowest, highest] plausible value, own unit
+    flat_range=1e-6,  # constant: range <= this * max(1, |mean|)
+    non_wear_acc_sd_g=0.003,  # not worn: motion below this, in g, and ...
+    non_wear_ppg_sd=None,  # ... every PPG channel's SD below this; None: off
+    max_motion_g=None,  # largest `motion_g`; None: off
+)
+
+MOTION_BAND_HZ = (0.5, 8.0)
+
+
+def check(window_signals, specs, limits, cfg, clipped=None, motion=None):
+  """The first reason in `REASONS` to reject a window, or "".
+
+  - gap: a sample is missing (NaN).
+  - out_of_range: a value outside `cfg.range`, or beyond the device's limits
+    by more than `beyond_limits` of its range (interpolation overshoots a
+    clipped edge by up to a tenth; more is a wrong unit).
+  - clipped: more than `max_clipped` of the samples at a device limit.
+  - non_wear: acceleration SD (root of summed axis variances) below
+    `non_wear_acc_sd_g` and the SD of all PPG channels below
+    `non_wear_ppg_sd`. That SD is in the device's own unit, so the rule is
+    off until the config gives it.
+  - flat: all channels of a signal constant.
+  - too_much_motion: `motion_g` above `max_motion_g`.
+
+  Args:
+    window_signals: name -> [T, C].
+    specs: name -> SignalSpec.
+    limits: name -> (lowest, highest) of the device, or None.
+    cfg: fields of `DEFAULTS`, any of which may be left out.
+    clipped: name -> share of samples at a limit, `Window.clipped`: judged
+      before filtering. Without it the window's own values are judged, in
+      which a band-pass has hidden the limits.
+    motion: the window's `motion_g`; wanted if `max_motion_g` is set.
+
+  Returns:
+    One of `REASONS`, or "".
+  """
+  cfg = settings.merge(cfg, DEFAULTS, "quality")
+  for name in cfg.range:
+    if name not in specs:
+      raise InputError(
+          f"quality.range: signal {name!r} is unknown, want one of "
+          f"{sorted(specs)}"
+      )
+  signals = {name: window_signals[name] for name in specs}
+  if not all(np.isfinite(x).all() for x in signals.values()):
+    return "gap"
+  for name, x in signals.items():
+    if _outside(x, limits.get(name), cfg.range.get(name), cfg.beyond_limits):
+      return "out_of_range"
+  for name, x in signals.items():
+    share = (
+        at_limit(x, limits.get(name)).mean() if clipped is None
+        else clipped[name]
+    )
+    if share > cfg.max_clipped:
+      return "clipped"
+  if _non_wear(signals, specs, cfg):
+    return "non_wear"
+  if any(_flat(x, cfg.flat_range) for x in signals.values()):
+    return "flat"
+  if cfg.max_motion_g is not None:
+    if motion is None:
+      raise InputError(
+          "quality.max_motion_g: set, but no motion level was given; want an "
+          "acceleration signal in g"
+      )
+    if motion > cfg.max_motion_g:
+      return "too_much_motion"
+  return ""
+
+
+def motion_g(acc, rate_hz):
+  """Motion level: SD of the acceleration between 0.5 and 8 Hz.
+
+  Root of the summed variances (ddof 0) of the three axes after a zero-phase
+  second-order Butterworth filter over the window. Gravity and slow posture
+  fall below the band, sensor noise mostly above.
+
+  Args:
+    acc: [T, 3] in g.
+    rate_hz: its rate, more than 16 Hz.
+
+  Returns:
+    The level in g; NaN if a sample is.
+
+  Raises:
+    InputError: another shape, a rate too low, or fewer than 2 s.
+  """
+  acc = np.asarray(acc, np.float64)
+  shapes.check(acc, "acc", "T 3", "motion needs three axes in g")
+  high = MOTION_BAND_HZ[1]
+  if rate_hz <= 2 * high or len(acc) < 2 * rate_hz:
+    raise InputError(
+        f"motion level: got {len(acc)} samples at {rate_hz} Hz, want more "
+        f"than {2 * high} Hz and at least 2 s"
+    )
+  if not np.isfinite(acc).all():
+    return float("nan")
+  band = sps.sosfiltfilt(
+      _motion_filter(float(rate_hz)), acc - acc.mean(axis=0), axis=0
+  )
+  return float(np.sqrt(band.var(axis=0).sum()))
+
+
+@functools.lru_cache
+def _motion_filter(rate_hz):
+  return sps.butter(2, MOTION_BAND_HZ, "bandpass", fs=rate_hz, output="sos")
+
+
+def at_limit(x, limits):
+  """[N] bool: any of a sample's channels [N, C] is at or past a limit."""
+  if limits is None:
+    return np.zeros(len(x), bool)
+  low, high = limits
+  slack = 1e-4 * (high - low)
+  return ((x <= low + slack) | (x >= high - slack)).any(axis=1)
+
+
+def _outside(x, limits, plausible, beyond):
+  """Whether a value is past the limits by `beyond` or not plausible."""
+  low, high = x.min(), x.max()
+  if limits is not None:
+    slack = beyond * (limits[1] - limits[0])
+    if low < limits[0] - slack or high > limits[1] + slack:
+      return True
+  return plausible is not None and (low < plausible[0] or high > plausible[1])
+
+
+def _non_wear(signals, specs, cfg):
+  """Whether the accelerometer rests and the PPG has no pulse."""
+  if cfg.non_wear_ppg_sd is None:
+    return False
+  acc = [x for name, x in signals.items() if specs[name].kind == "acc"]
+  ppg = [x for name, x in signals.items() if specs[name].kind == "ppg"]
+  if not acc or not ppg:
+    return False
+  rests = all(
+      np.sqrt(x.astype(np.float64).var(axis=0).sum()) < cfg.non_wear_acc_sd_g
+      for x in acc
+  )
+  return rests and all(
+      (x.std(axis=0, dtype=np.float64) < cfg.non_wear_ppg_sd).all()
+      for x in ppg
+  )
+
+
+def _flat(x, flat_range):
+  """Whether every channel [T, C] is constant."""
+  scale = np.maximum(1.0, np.abs(x.mean(axis=0)))
+  return bool((np.ptp(x, axis=0) <= flat_range * scale).all())
