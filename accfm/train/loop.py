@@ -137,8 +137,9 @@ def run(
       stop = stop or notice.given(step)
       if stop or _due(cfg.checkpoint_every, step, total):
         settle(keep=0)
-        faults.point("before_save", step)
         with pace.paused():
+          checkpoints.wait()
+          faults.point("before_save", step)
           checkpoints.save(step, state, frozen, meta, values)
         saved = step
       if stop:

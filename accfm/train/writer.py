@@ -5,13 +5,16 @@ run that is killed has written rows after its last checkpoint; when it
 resumes they are dropped, so that a file holds each step once.
 """
 
+import contextlib
 import json
 import math
 import pathlib
 import sys
 
 import jax
-import tensorboardX
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.writer import FileWriter
 
 from accfm.base.errors import InputError
 from accfm.train import workdir as workdirs
@@ -50,11 +53,13 @@ class Writer:
           f"workdir {self.workdir}: metrics cannot be written "
           f"({error.strerror}); free space or choose another --workdir"
       ) from error
-    self._board = tensorboardX.SummaryWriter(
-        str(self.workdir / "tensorboard"),
-        purge_step=step + 1,
-        filename_suffix=f".from{step}",
+    # `FileWriter` because `SummaryWriter` rewrites the "@" of recall@1.
+    self._board = FileWriter(
+        self.workdir / "tensorboard", filename_suffix=f".from{step}"
     )
+    # TensorBoard then hides what earlier files hold from that step on.
+    restart = SessionLog(status=SessionLog.START)
+    self._board.add_event(Event(session_log=restart), step + 1)
 
   def write(self, step, metrics):
     """Writes one row; NaN and infinities become null in the JSON.
@@ -82,8 +87,8 @@ class Writer:
           f"{self._rows.name}: step {step} cannot be written "
           f"({error.strerror}); free space and run the same command again"
       ) from error
-    for name, value in metrics.items():
-      self._board.add_scalar(name, value, int(step))
+    values = [Summary.Value(tag=n, simple_value=v) for n, v in metrics.items()]
+    self._board.add_summary(Summary(value=values), int(step))
     self.say(console_line(step, self._total, metrics))
 
   def say(self, text):
@@ -93,16 +98,27 @@ class Writer:
 
   def close(self):
     """Flushes and closes the files."""
-    for file in (self._rows, self._board):
-      if file is not None:
-        file.close()
-    self._rows = self._board = None
+    rows, self._rows = self._rows, None
+    board, self._board = self._board, None
+    try:
+      for file in (rows, board):
+        if file is not None:
+          file.close()
+    except OSError as error:
+      raise InputError(
+          f"workdir {self.workdir}: metrics cannot be written "
+          f"({error.strerror}); free space and run the same command again"
+      ) from error
 
   def __enter__(self):
     return self
 
-  def __exit__(self, *unused):
-    self.close()
+  def __exit__(self, kind, *unused):
+    if kind is None:
+      self.close()
+    else:  # the error on its way matters more than a second one
+      with contextlib.suppress(InputError):
+        self.close()
 
   def _drop_after(self, path, step):
     """Keeps the rows up to `step`; a torn last line goes, others are said."""

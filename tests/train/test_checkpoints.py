@@ -101,7 +101,11 @@ def test_restores_exactly_on_other_devices(tmp_path, saved_on, restored_on):
 
 def test_donating_after_save_does_not_reach_the_checkpoint(tmp_path):
   big = {"w": np.ones((512, 512), np.float32)}
-  overwrite = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)
+
+  def add_one(state):
+    return jax.tree.map(lambda x: x + 1, state)
+
+  overwrite = jax.jit(add_one, donate_argnums=0)
   with checkpoints.Checkpoints(tmp_path) as saver:
     state = put(states.create(big, TX), 1)
     saver.save(1, state, {}, META)

@@ -5,6 +5,8 @@ when run again, and writes what it ends with to WORKDIR/final.npz. Tests call
 `run` or start it as a process and kill it.
 """
 
+import functools
+import json
 import os
 import pathlib
 import resource
@@ -16,11 +18,22 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from accfm.base import errors, mesh as meshes
+from accfm.base import errors
+from accfm.base import mesh as meshes
 from accfm.steps import state as states
 from accfm.train import checkpoints, loop, optim, parallel, workdir, writer
 
 B, D = 16, 4
+FAULTS = ("nan_at", "sigterm_at", "full_at", "stop_at")
+OPTIM = (
+    "lr",
+    "weight_decay",
+    "warmup_steps",
+    "total_steps",
+    "clip_norm",
+    "b1",
+    "b2",
+)
 
 
 def get_config(**overrides):
@@ -63,6 +76,7 @@ def init_params(seed, width=D):
       "student": {"w": rng.normal(size=(6, width)).astype(np.float32)},
       "bias": np.zeros(width, np.float32),
       "log_temperature": np.float32(-1.0),
+      "bulk": rng.normal(size=(100, 100)).astype(np.float32),  # decays only
   }
 
 
@@ -87,23 +101,32 @@ def loss_fn(params, frozen, batch, key):
   return losses, {"temperature": jnp.exp(params["log_temperature"])}
 
 
-def run(path, config, devices=None, **loop_args):
-  """Trains in `path`; returns the last state."""
-  mesh = meshes.make_mesh(devices)
-  path = workdir.claim(path, config, volatile=workdir.VOLATILE + FAULTS)
+@functools.cache
+def compiled(optim_json, devices, loss_fn):
+  """The parts of a run that are compiled; runs of a process share them."""
+  config = ml_collections.ConfigDict(json.loads(optim_json))
+  mesh = meshes.make_mesh(jax.devices()[:devices])
   tx, schedule = optim.make_optimizer(config)
+  step = parallel.make_parallel(states.make_update(loss_fn, tx), mesh)
+  return mesh, tx, schedule, step
+
+
+def run(path, config, devices=1, loss_fn=loss_fn):
+  """Trains in `path` on so many devices; returns the last state."""
+  path = workdir.claim(path, config, volatile=workdir.VOLATILE + FAULTS)
+  parts = {name: config[name] for name in OPTIM}
+  mesh, tx, schedule, step = compiled(json.dumps(parts), devices, loss_fn)
   state = meshes.put_replicated(
       states.create(init_params(config.seed, config.width), tx), mesh
   )
   frozen = meshes.put_replicated(init_frozen(config.seed, config.width), mesh)
-  step = parallel.make_parallel(states.make_update(loss_fn, tx), mesh)
 
   def batches(start):
     for k in range(start, 10**6):
       if k == config.sigterm_at:
         os.kill(os.getpid(), signal.SIGTERM)
       if k == config.full_at:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
       if k == config.stop_at:
         return
       batch = batch_numpy(config.seed, k)
@@ -136,11 +159,7 @@ def run(path, config, devices=None, **loop_args):
         meta={"kind": "toy", "config": config.to_dict()},
         validate=validate,
         schedule=schedule,
-        **loop_args,
     )
-
-
-FAULTS = ("nan_at", "sigterm_at", "full_at", "stop_at")
 
 
 def leaves(state):
@@ -153,7 +172,7 @@ def main(argv):
   path = pathlib.Path(argv[1])
   fields = dict(item.split("=") for item in argv[2:])
   config = get_config(**{n: int(v) for n, v in fields.items()})
-  state = run(path, config, devices=jax.devices()[:1])
+  state = run(path, config)
   np.savez(path / "final.npz", **leaves(state))
 
 
