@@ -6,12 +6,14 @@
 Sources and their arguments, with time on 2 CPU cores and size on disk:
 
   simulated  difficulty=easy|realistic, participants, minutes, seed, tiny;
-             needs no --source_dir. TIME_SIMULATED
+             needs no --source_dir. 240 people x 20 minutes: 2 minutes,
+             190 MB; tiny (12 x 4): 10 s, 2 MB
   e4         Empatica E4 session folders. A name that starts with
              stress_predict splits 20/5/10 and names the tasks of the
-             Stress-Predict data (35 people, 32 hours): TIME_E4
-  ieee_spc   the IEEE Signal Processing Cup 2015 .mat files (23 recordings,
-             under 2 hours): TIME_SPC
+             Stress-Predict data: 35 people, 1,915 minutes, 1 minute,
+             53 MB
+  ieee_spc   the IEEE Signal Processing Cup 2015 .mat files: 20 people, 205
+             windows that overlap by 40 s, 20 s, 8 MB
 
 For all: name (of the data set), split as counts (20/5/10) or fractions
 (0.8/0.1/0.1) of people for train/val/test, fold and folds.

@@ -18,6 +18,7 @@ import multiprocessing
 import os
 import re
 import shutil
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping
@@ -209,7 +210,7 @@ def stage(name, job):
   summary = {**summary, "recording": name, "unreadable": ""}
   if arrays:
     with disk_full(job.folder):
-      with open(f"{path}.{os.getpid()}.tmp", "wb") as f:
+      with open(path + ".tmp", "wb") as f:
         np.savez(f, summary=np.str_(json.dumps(summary)), **arrays)
       os.replace(f.name, path)
     summary["file"] = path
@@ -227,8 +228,10 @@ def disk_full(path):
   """Turns "no space left" into one line that says where."""
   try:
     yield
-  except OSError as error:
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+  except (OSError, RuntimeError) as error:
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+    # array_record raises a RuntimeError that holds the system's words.
+    if not full and os.strerror(errno.ENOSPC) not in str(error):
       raise
     raise InputError(
         f"{path}: the disk is full; free some space and run the same command "
@@ -302,7 +305,8 @@ def _results(names, job, workers):
   # spawn: forking a process that holds threads (JAX's, if a caller has
   # imported it) may hang.
   with concurrent.futures.ProcessPoolExecutor(
-      workers, mp_context=multiprocessing.get_context("spawn")
+      workers, mp_context=multiprocessing.get_context("spawn"),
+      initializer=_end_with_parent,
   ) as pool:
     try:
       futures = {pool.submit(stage, name, job): name for name in names}
@@ -315,6 +319,16 @@ def _results(names, job, workers):
       ) from None
     finally:
       pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent():
+  """Ends this worker when its parent dies; a killed pool would wait on."""
+
+  def wait():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+  threading.Thread(target=wait, daemon=True).start()
 
 
 class Progress:

@@ -112,7 +112,7 @@ def test_a_truncated_file_is_done_again(tmp_path, keep):
   whole = pathlib.Path(summary["file"]).read_bytes()
   pathlib.Path(summary["file"]).write_bytes(whole[:keep])
   # What a killed process leaves:
-  pathlib.Path(summary["file"] + ".99.tmp").write_bytes(whole[:500])
+  pathlib.Path(summary["file"] + ".tmp").write_bytes(whole[:500])
   fake.read.clear()
   assert stage_all(fake, job)[4] == summary
   assert fake.read == [summary["recording"]]
@@ -208,9 +208,13 @@ def test_a_full_disk_is_one_line():
     with staging.disk_full("/data"):
       with open("/dev/full", "wb", buffering=0) as f:
         f.write(b"x")
-  with pytest.raises(FileNotFoundError):
+  with pytest.raises(InputError, match="the disk is full"):
     with staging.disk_full("/data"):
-      open("/nowhere/at/all")
+      raise RuntimeError("write() failed: No space left on device; shard 3")
+  for error in (FileNotFoundError("x"), RuntimeError("y")):
+    with pytest.raises(type(error)):
+      with staging.disk_full("/data"):
+        raise error
 
 
 def test_windows_come_from_the_one_place(monkeypatch, tmp_path):
