@@ -29,10 +29,6 @@ from accfm.models import towers
 from accfm.signals import contract
 from accfm.train import checkpoints
 
-_CONFIG = config_flags.DEFINE_config_file("config", "configs/evaluate.py")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "workdir or step folder")
-_WORKDIR = flags.DEFINE_string("workdir", None, "where results go")
-
 EVALS = {"health": health.run, "retrieval": retrieval.run, "probe": probe.run}
 
 
@@ -50,7 +46,7 @@ def run(config, checkpoint, workdir):
   """
   start = time.time()
   step = int(config.step) if config.step.isdigit() else config.step
-  loaded = checkpoints.load(checkpoint, None if step == "latest" else step)
+  loaded = checkpoints.load(checkpoint, step)
   meta = loaded.meta
   dataset_dir = manifest.find(
       config.data_dir or meta["config"]["data_dir"],
@@ -111,10 +107,12 @@ def run(config, checkpoint, workdir):
   return metrics.values
 
 
-def main(_):
-  run(_CONFIG.value, _CHECKPOINT.value, _WORKDIR.value)
-
-
-if __name__ == "__main__":
-  flags.mark_flags_as_required(["checkpoint", "workdir"])
-  errors.run_main(main)
+if __name__ == "__main__":  # flags are the process's, so not at import
+  CONFIG = config_flags.DEFINE_config_file("config", "configs/evaluate.py")
+  CHECKPOINT = flags.DEFINE_string(
+      "checkpoint", None, "a run's workdir or one step's folder", required=True
+  )
+  WORKDIR = flags.DEFINE_string(
+      "workdir", None, "where the results go", required=True
+  )
+  errors.run_main(lambda _: run(CONFIG.value, CHECKPOINT.value, WORKDIR.value))

@@ -39,7 +39,8 @@ th,td { padding:6px 10px 6px 0; text-align:right; vertical-align:baseline;
   border-bottom:1px solid var(--line); white-space:nowrap; }
 th { font-weight:600; color:var(--soft); font-size:12.5px; }
 th:first-child,td:first-child { text-align:left; white-space:normal; }
-td.main { font-weight:650; } td small { display:block; font-size:11.5px; }
+td.main { font-weight:650; }
+td small { display:block; font-size:11.5px; font-weight:400; }
 tr.group td { padding-top:16px; font-weight:600; }
 figure { margin:16px 0 6px; } figure svg { width:100%; height:auto; }
 .pairs { display:grid; gap:6px 26px;
@@ -158,9 +159,9 @@ def _header(values, meta):
           f"{split}/envelope/{a}2{b}/recall@1_pool{pool}")
       cards.append(_card(
           f"recall@1, {a} \u2192 {b}", f"{values[key]:.2f}",
-          _interval(values, key, 2) + f" \u00b7 pool of {pool}",
-          f"chance {1 / pool:.3f}" + (
-              "" if control is None else f", envelope {control:.2f}"),
+          _interval(values, key, 2),
+          f"in a pool of {pool}; chance {1 / pool:.3f}",
+          "" if control is None else f"motion envelope {control:.2f}",
       ))
   for task, title, measure, keys in report.probe_rows(values, split)[:3]:
     if "" in keys and measure.startswith("mae_") and (
@@ -171,8 +172,8 @@ def _header(values, meta):
       cards.append(_card(
           f"{title} error", f"{values[keys['']]:.1f} <small>{unit}</small>",
           _interval(values, keys[""], 1),
-          "" if mean is None or below is None else
-          f"mean {mean:.1f}: {abs(100 * below):.0f} % "
+          "" if mean is None else f"predict the mean {mean:.1f}",
+          "" if below is None else f"{abs(100 * below):.0f} % "
           f"{'below' if below >= 0 else 'above'} it",
       ))
   return "".join(out) + f"<div class=cards>{''.join(cards)}</div>"
@@ -189,9 +190,8 @@ def _retrieval(values, meta, curves):
   lines = []
   for variant, title in _VARIANTS:
     found = []
-    sizes = pools if variant != "within_person" else [
-        meta["config"]["within_pool"], "all"]
-    for pool in sizes:
+    sizes = {"": pools, "within_person": [meta["config"]["within_pool"], "all"]}
+    for pool in sizes.get(variant, pools[:-1]):
       tail = f"recall@1_pool{pool}"
       for a, b in ways:
         keys = [_key(split, row, variant, f"{a}2{b}", tail) for row in _ROWS]
@@ -382,7 +382,8 @@ def draw_examples(data, split, count, seed):
         table["participant"][own] != table["participant"][top]
     ) else "the same person"
     text = "Found first." if rank[i] == 1 else (
-        f"Missed: a minute of {who} came first, the right one {rank[i]}th."
+        f"Missed: a minute of {who} came first, the right one"
+        f" was at rank {rank[i]}."
     )
     svg = plots.pair(
         x[a][0], x[b][1], x[b][0] if rank[i] > 1 else None,

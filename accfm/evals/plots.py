@@ -52,6 +52,14 @@ def _svg(draw, width, height, columns=1, rows=1, **grid):
   return text.replace("<svg", '<svg role="img"', 1)
 
 
+def _legend(ax):
+  """One legend above all panels, where no line can run."""
+  ax.figure.legend(
+      *ax.get_legend_handles_labels(), loc="outside upper left", ncols=5,
+      handlelength=1.4, columnspacing=1.6,
+  )
+
+
 def retrieval_curves(curves, ways, label, pool):
   """Recall@k against k, one panel for each direction.
 
@@ -78,9 +86,9 @@ def retrieval_curves(curves, ways, label, pool):
       ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if t < pool]
       ax.set_xticks(ticks, [str(t) for t in ticks], minor=False)
       ax.set_xticks([], minor=True)
-    axes[0, 0].legend(loc="upper left")
+    _legend(axes[0, 0])
 
-  return _svg(draw, 7.6, 2.9, columns=len(ways), sharey=True)
+  return _svg(draw, 7.6, 3.1, columns=len(ways), sharey=True)
 
 
 def agreement(true, predicted, unit, name):
@@ -107,35 +115,15 @@ def agreement(true, predicted, unit, name):
     ):
       right.axhline(level, color=INK, lw=0.8,
                     ls="-" if level == bias else (0, (3, 3)))
-      right.annotate(text, (1.0, level), xycoords=("axes fraction", "data"),
-                     ha="right", va="bottom", fontsize=8)
+      right.annotate(text, (1.02, level), xycoords=("axes fraction", "data"),
+                     ha="left", va="center", fontsize=8,
+                     annotation_clip=False)
     spread = max(2.6 * sd + abs(bias), 1e-6)
     right.set(xlim=ends, ylim=(-spread, spread), title="Bland\u2013Altman",
               xlabel=f"mean of true and predicted ({unit})",
               ylabel=f"predicted \u2212 true ({unit})")
 
   return _svg(draw, 7.6, 3.4, columns=2)
-
-
-def error_bars(values, label, unit):
-  """Horizontal bars of one error with intervals: [(row, value, low, high)]."""
-
-  def draw(axes):
-    ax = axes[0, 0]
-    for y, (row, value, low, high) in enumerate(reversed(values)):
-      ax.barh(y, value, height=0.56, color=color(row), alpha=0.9, lw=0)
-      if low is not None:
-        ax.plot((low, high), (y, y), color=INK, lw=1.2)
-      ax.annotate(f"{value:.2f}", (0, y), (5, 0), ha="left", va="center",
-                  textcoords="offset points", color="white", fontsize=8.5,
-                  fontweight="bold")
-    ax.set_yticks(range(len(values)), [label(v[0]) for v in reversed(values)])
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="y", visible=False)
-    ax.set(xlabel=f"mean absolute error ({unit})", xlim=(0, None))
-    ax.spines["left"].set_visible(False)
-
-  return _svg(draw, 7.6, 0.55 + 0.34 * len(values))
 
 
 def spectra(sizes, label):
@@ -150,7 +138,7 @@ def spectra(sizes, label):
     ax.set(yscale="log", xlabel="dimension", ylim=(1e-5, 1.4),
            ylabel="singular value / largest")
     ax.set_xlim(1, None)
-    ax.legend(loc="upper right", ncols=2)
+    _legend(ax)
 
   return _svg(draw, 7.6, 2.6)
 

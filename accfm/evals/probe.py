@@ -201,7 +201,7 @@ def _shortage(people, known, roles, least):
     n, p = int(rows.sum()), len(np.unique(people[rows]))
     if n < windows or p < persons:
       return (
-          f"{n} labelled windows of {p} people {titles[role]}, want at least "
+          f"{n} labelled rows of {p} people {titles[role]}, want at least "
           f"{windows} of {persons}"
       )
   return ""
@@ -300,7 +300,8 @@ def _regress(
   known, tested = _tested(y, roles)
   tail = f"_{unit}" if unit else ""
   name = f"{data.split}/probe_{task}"
-  metrics.add(f"{name}/windows", int(tested.sum()))
+  if "session" in keys:  # else a row is a person
+    metrics.add(f"{name}/windows", int(tested.sum()))
   metrics.add(f"{name}/people", len(np.unique(people[tested])))
   reason = _shortage(people, known, roles, least)
   if not reason and np.ptp(y[tested]) == 0:

@@ -260,6 +260,8 @@ def run(data, cfg, metrics):
   metrics.add(f"{split}/retrieval/windows", len(rows))
   metrics.add(f"{split}/retrieval/overlapping_windows_left_out",
               len(table["start_s"]) - len(rows))
+  if still.any():
+    metrics.add(f"{split}/still/motion_g_limit", motion[still].max())
   curves = {}
   for variant, chosen in (("", rows), ("still", rows[still])):
     ids = table["participant"][chosen]

@@ -90,7 +90,7 @@ def test_run_finds_what_is_there_beside_its_baselines():
   # Nobody has SDNN: said so, with the counts.
   assert v["test/probe_sdnn/mae_ms"] is None
   reasons = {x["key"]: x["reason"] for x in m.missing}
-  assert reasons["test/probe_sdnn/mae_ms"].startswith("0 labelled windows")
+  assert reasons["test/probe_sdnn/mae_ms"].startswith("0 labelled rows")
   # Per person.
   assert v["test/probe_age/people"] == 8
   assert v["test/probe_age/mae_years"] < v["test/mean/probe_age/mae_years"]
