@@ -248,7 +248,8 @@ def _condition(spans, start_s, stop_s, min_share):
   share = {}
   for span in spans:
     length = min(span.end_s, stop_s) - max(span.start_s, start_s)
-    share[span.name] = share.get(span.name, 0.0) + max(0.0, length)
+    if length > 0:
+      share[span.name] = share.get(span.name, 0.0) + length
   name = max(share, key=share.get, default="")
   enough = name and share[name] >= min_share * (stop_s - start_s)
   return name if enough else ""

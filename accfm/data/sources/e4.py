@@ -27,16 +27,9 @@ from accfm.signals.recording import Beats, Recording, Signal, Span, Track
 DEFAULTS = dict(
     acc_rate_hz=32.0,  # what the headers must say
     bvp_rate_hz=64.0,
-    # (name, tag on, tag off, shortest s, longest s), tags counted from 1.
+    # (name, tag on, tag off, shortest s, longest s), tags counted from 1. The
+    # lengths reveal sessions that are marked in another way.
     tag_spans=(),
-)
-
-# For `tag_spans`: the three tasks of Stress-Predict, S02 to S35. S01 and S06
-# are marked in another way, which the lengths reveal.
-STRESS_PREDICT_TAG_SPANS = (
-    ("stroop", 1, 2, 210, 500),
-    ("interview", 3, 4, 400, 780),
-    ("hyperventilation", 5, 6, 60, 240),
 )
 
 _FILES = ("ACC.csv", "BVP.csv", "IBI.csv", "HR.csv")
