@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(config, items):
   if not config.getoption("--full"):
     skip = pytest.mark.skip(reason="slow: run by bash check.sh --full")
     for item in items:
-      if "full" in item.keywords:
+      if item.get_closest_marker("full"):
         item.add_marker(skip)
 
 
@@ -63,7 +63,8 @@ def _summary(stats):
         f"{outcome} {report.nodeid}" for report in stats.get(outcome, ())
     )
   lines += sorted(
-      f"skipped {report.nodeid}: {report.longrepr[2]}"
+      f"skipped {report.nodeid}: "
+      + report.longrepr[2].removeprefix("Skipped: ")
       for report in stats.get("skipped", ())
   )
   return "\n".join(lines) + "\n"
