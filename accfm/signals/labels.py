@@ -165,7 +165,8 @@ def ppg_beats(aligned, contract, cfg=None):
   except ImportError as error:
     raise InputError(
         "labels.beat_source='ppg_beats': neurokit2 is not installed; run "
-        "`pip install neurokit2` or take beat_source='beats'"
+        "`pip install neurokit2` (extra `labels`) or take "
+        "beat_source='beats'"
     ) from error
   names = [n for n, spec in contract.signals.items() if spec.kind == "ppg"]
   name = cfg.ppg_signal or (names[0] if len(names) == 1 else "")

@@ -148,7 +148,7 @@ def _time(text, path, line):
     except ValueError:
       raise error from None
   if date.tzinfo is None:
-    date = date.replace(tzinfo=datetime.timezone.utc)
+    date = date.replace(tzinfo=datetime.UTC)
   return date.timestamp()
 
 
