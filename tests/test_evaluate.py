@@ -6,11 +6,15 @@ import json
 import pathlib
 import types
 
+import jax.numpy as jnp
 import pytest
 
 from accfm import evaluate
 from accfm.base import configlib
 from accfm.base.errors import InputError
+from accfm.models import build
+from accfm.steps import state
+from accfm.train import checkpoints
 from configs import evaluate as evaluate_config
 from tests.evals import toy
 
@@ -45,6 +49,9 @@ def world(monkeypatch):
   loaded = types.SimpleNamespace(
       step=7, params={}, frozen={}, meta=meta, path=pathlib.Path("/run/7")
   )
+  world.load = evaluate.checkpoints.load
+  world.untrained = evaluate.towers.untrained
+  world.from_checkpoint = evaluate.towers.from_checkpoint
   monkeypatch.setattr(evaluate.checkpoints, "load", lambda *_: loaded)
   monkeypatch.setattr(
       evaluate.manifest, "find", lambda folder, name: f"{folder}/{name}")
@@ -134,7 +141,7 @@ def test_one_encoder_alone_has_probes_and_a_control(world, tmp_path):
   world.meta["signals"] = ["acc"]
   world.towers = {"acc": dataclasses.replace(world.towers["acc"], head=False)}
   got = evaluate.run(
-      _config(untrained=False), "c", str(tmp_path / "a"))
+      _config(untrained=False, report=True), "c", str(tmp_path / "a"))
   assert got["test/probe_hr/mae_bpm"] is not None
   assert got["test/envelope/acc2ppg/recall@1_pool8"] is not None
   assert got["test/acc2ppg/recall@1_pool8"] is None
@@ -144,5 +151,40 @@ def test_one_encoder_alone_has_probes_and_a_control(world, tmp_path):
 def test_retrieval_alone_needs_only_its_split(world, tmp_path):
   del world.splits["train"], world.splits["val"]
   got = evaluate.run(
-      _config(evals=("retrieval",)), "c", str(tmp_path / "a"))
+      _config(evals=("retrieval",), report=False), "c", str(tmp_path / "a"))
   assert got["test/acc2ppg/recall@1_pool8"] is not None
+
+
+def test_rebuilds_its_encoders_from_a_checkpoint_on_disk(
+    world, tmp_path, monkeypatch
+):
+  encoder = build.encoder_config("vit_tiny").to_dict()
+  config = {
+      "data_dir": "/data", "dataset": "toy", "encoder": encoder,
+      "head": {"hidden": 0, "out": 8, "dtype": "float32"},
+  }
+  meta = {
+      **world.meta, "config": config,
+      "teacher": {**world.meta, "config": config, "kind": "mae"},
+  }
+  monkeypatch.setattr(evaluate.checkpoints, "load", world.load)
+  monkeypatch.setattr(
+      evaluate.towers, "from_checkpoint", world.from_checkpoint)
+  monkeypatch.setattr(evaluate.towers, "untrained", world.untrained)
+  made = world.untrained(meta, 3)
+  params = {
+      "student": made["acc"].variables["params"],
+      "student_head": made["acc"].head_variables["params"],
+      "teacher_head": made["ppg"].head_variables["params"],
+  }
+  frozen = {"teacher": made["ppg"].variables["params"]}
+  with checkpoints.Checkpoints(tmp_path / "run/checkpoints") as saver:
+    saver.save(5, state.TrainState(jnp.int32(5), params, ()), frozen, meta)
+  got = evaluate.run(
+      _config(report=False, seed=3), str(tmp_path / "run"),
+      str(tmp_path / "out"))
+  # Fresh weights of seed 3 are what was saved.
+  key = "acc2ppg/recall@1_pool8"
+  assert got[f"test/{key}"] == pytest.approx(got[f"test/untrained/{key}"])
+  about = json.loads((tmp_path / "out/metrics.json").read_text())["_meta"]
+  assert about["step"] == 5 and about["checkpoint"].endswith("5")

@@ -7,6 +7,7 @@ Batches are read one ahead of the device and only embeddings are kept.
 
 import concurrent.futures
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import jax
@@ -32,7 +33,7 @@ class Embedded:
   signals: Mapping[str, Mapping[str, np.ndarray | None]]
 
 
-def _forward(towers, batch):
+def forward(towers, batch):
   """Both outputs of every tower; the shared trunk is compiled once."""
   out = {}
   for name, tower in towers.items():
@@ -42,6 +43,16 @@ def _forward(towers, batch):
         "projection": tower.project(x, scale),
     }
   return out
+
+
+@functools.lru_cache
+def _compiled(mesh):
+  """`forward` over a mesh, compiled once for all splits of equal rows."""
+  rows = PartitionSpec("data")
+  return jax.jit(jax.shard_map(  # rows never meet: no collectives
+      forward, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows,
+      check_vma=False,
+  ))
 
 
 def run(towers, split, batch_size=256, mesh=None, rows=None):
@@ -66,13 +77,9 @@ def run(towers, split, batch_size=256, mesh=None, rows=None):
   rows = np.arange(len(split)) if rows is None else np.asarray(rows)
   if not len(rows):
     raise InputError("embedding pass: the split has 0 rows, want at least 1")
-  batch_size = -(-min(batch_size, len(rows)) // mesh.size) * mesh.size
+  batch_size = -(-batch_size // mesh.size) * mesh.size
   towers = meshlib.put_replicated(towers, mesh)
-  data = PartitionSpec("data")
-  forward = jax.jit(jax.shard_map(  # rows never meet: no collectives
-      _forward, mesh=mesh, in_specs=(PartitionSpec(), data), out_specs=data,
-      check_vma=False,
-  ))
+  compiled = _compiled(mesh)
   mine = meshlib.local_rows(batch_size)
 
   def read(at):
@@ -89,11 +96,11 @@ def run(towers, split, batch_size=256, mesh=None, rows=None):
       batch = ahead.result()
       if at + batch_size < len(rows):
         ahead = reader.submit(read, at + batch_size)
-      done = forward(towers, meshlib.put_rows(batch, mesh))
+      done = compiled(towers, meshlib.put_rows(batch, mesh))
       if pending is not None:  # fetched while the device is at work
-        parts.append(_fetch(pending))
+        parts.append(fetch(pending))
       pending = done
-    parts.append(_fetch(pending))
+    parts.append(fetch(pending))
   signals = jax.tree.map(
       lambda *x: np.concatenate(x)[:len(rows)].astype(np.float32), *parts
   )
@@ -102,7 +109,7 @@ def run(towers, split, batch_size=256, mesh=None, rows=None):
   return Embedded(table, signals)
 
 
-def _fetch(tree):
+def fetch(tree):
   """Device arrays over all processes -> NumPy arrays on each."""
   if jax.process_count() > 1:
     return multihost_utils.process_allgather(tree, tiled=True)
