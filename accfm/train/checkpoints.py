@@ -9,12 +9,14 @@ file is written before the rename and compared before a restore (`stored`).
 """
 
 import contextlib
+import functools
 import json
 import math
 import pathlib
 import shutil
 import sys
 import threading
+import warnings
 
 import jax
 import numpy as np
@@ -132,6 +134,8 @@ class Checkpoints:
     if jax.tree.leaves(frozen):
       items["frozen"] = ocp.args.StandardSave(frozen)
     self._saving = step
+    self._hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_hide_stragglers, self._hook)
     try:
       self._manager.save(
           step,
@@ -140,7 +144,7 @@ class Checkpoints:
           force=True,
       )
     except InputError:
-      self._saving = None
+      self._saving, sys.unraisablehook = None, self._hook
       raise
     except Exception as error:  # Orbax raises many kinds for a full disk
       self._failed(step, error)
@@ -162,6 +166,7 @@ class Checkpoints:
     failure, self._failure = self._failure, None
     if failure is not None:
       self._failed(step, failure)
+    sys.unraisablehook = self._hook
     faults.point("after_save", step)
 
   def latest(self):
@@ -261,6 +266,7 @@ class Checkpoints:
   def _failed(self, step, error):
     """Raises SaveError for a step after removing its remains."""
     self._saving = None
+    warnings.filterwarnings("ignore", "coroutine 'async_serialize")
     if jax.process_index() == 0:
       for path in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
         shutil.rmtree(path, ignore_errors=True)
@@ -303,6 +309,17 @@ class Checkpoints:
           "another --workdir"
       )
     return chosen
+
+
+def _hide_stragglers(hook, report):
+  """`sys.unraisablehook` without the writers that outlive a failed write.
+
+  When one file of a checkpoint cannot be written, tensorstore's threads for
+  the others find Orbax's event loop closed and each print a traceback.
+  """
+  closed = str(report.exc_value) == "Event loop is closed"
+  if not (report.exc_type is RuntimeError and closed):
+    hook(report)
 
 
 def _finite(metrics):

@@ -24,8 +24,12 @@ CHECKSUMS = "checksums.json"
 
 # Orbax narrates each step of each save, with tracebacks of errors that are
 # reported here in one line.
+_FROM_ORBAX = f"{os.sep}orbax{os.sep}checkpoint{os.sep}"
 logging.getLogger("absl").addFilter(
-    lambda record: f"{os.sep}orbax{os.sep}" not in record.pathname
+    lambda record: _FROM_ORBAX not in record.pathname
+)
+logging.getLogger("asyncio").addFilter(
+    lambda record: _FROM_ORBAX not in record.getMessage()
 )
 
 

@@ -11,7 +11,6 @@ import os
 import pathlib
 import resource
 import signal
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -177,4 +176,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-  errors.run_main(main, argv=sys.argv)
+  errors.run_main(main)
