@@ -38,6 +38,12 @@ class Counts:
   e: np.ndarray | None = None
   o: np.ndarray | None = None
 
+  def take(self, rows):
+    """The counts of some queries."""
+    return Counts(*(
+        x if x is None else x[rows] for x in (self.n, self.b, self.e, self.o)
+    ))
+
 
 def thin(participant, session, start_s, window_sec):
   """Rows [M] that do not overlap within a recording: greedy, in time order.
@@ -113,8 +119,8 @@ def _log_choose(n, k):
   """log of n choose k, -inf where k is not within 0..n."""
   good = (k >= 0) & (k <= n)
   n, k = np.where(good, n, 0), np.where(good, k, 0)
-  value = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-  return np.where(good, value, -np.inf)
+  logs = gammaln(np.arange(n.max() + 1) + 1)  # log m!, looked up
+  return np.where(good, logs[n] - logs[k] - logs[n - k], -np.inf)
 
 
 def _drawn(others, beaters, take, depth):
@@ -173,23 +179,24 @@ def rank_sums(counts, pool, people, block=1024):
   """Per-person sums [P, R + 1] of `rank_cdf`: R ranks, then the mass."""
   size = int(counts.n.max()) if pool == "all" else pool
   out = np.zeros((len(people), size + 1))
+  if pool == "all":  # one pool, one rank: b + 1
+    mass = np.ones(len(counts.n)) if counts.e is None else counts.e > 0
+    np.add.at(out, (people.index, counts.b), mass)
+    out = np.cumsum(out, axis=1)
+    out[:, -1] = people.sums(mass[:, None].astype(float))[:, 0]
+    return out
   for at in range(0, len(counts.n), block):
     rows = slice(at, at + block)
-    part = Counts(*(
-        x if x is None else x[rows]
-        for x in (counts.n, counts.b, counts.e, counts.o)
-    ))
+    part = counts.take(rows)
     out += people.sums(np.column_stack(rank_cdf(part, pool, size)), rows)
   return out
 
 
-def _mean_rank(sums):
-  """Sum over r >= 0 of P(rank > r), from sums [..., R + 1] (mass last)."""
-  mass = sums[..., -1]
-  above = mass[..., None] - sums[..., :-1]  # r = 1..R
-  known = mass > 0
-  rank = (mass + np.maximum(above, 0).sum(-1)) / np.where(known, mass, 1)
-  return np.where(known, rank, np.nan)
+def _total_rank(sums):
+  """Sum of ranks, sum over r >= 0 of P(rank > r): [P, R + 1] -> [P, 2]."""
+  mass = sums[:, -1]
+  above = mass[:, None] - sums[:, :-1]  # r = 1..R
+  return np.stack([mass + np.maximum(above, 0).sum(axis=1), mass], axis=1)
 
 
 def _median_rank(sums):
@@ -200,8 +207,8 @@ def _median_rank(sums):
   return np.where(mass[..., 0] > 0, rank, np.nan)
 
 
-def score(metrics, prefix, suffix, counts, people, pool):
-  """Adds recall@k, mean and median rank of one set of queries.
+def score(metrics, prefix, pool, counts, people):
+  """Adds recall@k, mean and median rank of one set of queries at one pool.
 
   Returns:
     recall@r for r = 1..R, the curve the report draws.
@@ -210,23 +217,18 @@ def score(metrics, prefix, suffix, counts, people, pool):
   for k in TOP:
     column = min(k, sums.shape[1] - 1) - 1
     metrics.add(
-        f"{prefix}/recall@{k}_{suffix}",
+        f"{prefix}/recall@{k}_pool{pool}",
         people.estimate(sums[:, [column, -1]], stats.ratio),
     )
   metrics.add(
-      f"{prefix}/mean_rank_{suffix}", people.estimate(sums, _mean_rank)
+      f"{prefix}/mean_rank_pool{pool}",
+      people.estimate(_total_rank(sums), stats.ratio),
   )
   metrics.add(
-      f"{prefix}/median_rank_{suffix}", people.estimate(sums, _median_rank)
+      f"{prefix}/median_rank_pool{pool}", people.estimate(sums, _median_rank)
   )
   total = sums.sum(axis=0)
   return total[:-1] / max(total[-1], 1e-12)
-
-
-def _measures(suffix):
-  return [f"recall@{k}_{suffix}" for k in TOP] + [
-      f"{m}_rank_{suffix}" for m in ("mean", "median")
-  ]
 
 
 def run(data, cfg, metrics):
@@ -284,71 +286,85 @@ def _variant(data, cfg, metrics, variant, rows, ids, within, curves):
     ids: [M] the person of each.
     within: None, or [M] groups that pools stay within.
   """
-  join = lambda *parts: "/".join(filter(None, (data.split, *parts)))  # noqa: E731
   if not len(rows):
-    metrics.skip(join(variant, "windows"), "no windows")
+    metrics.skip(_join(data.split, variant, "windows"), "no windows")
     return
   groups, sizes = _groups(within, len(rows))
-  pools = [cfg.within_pool] if within is not None else list(cfg.pools)
-  people = stats.People(ids, cfg.bootstrap_draws, cfg.seed)
-  metrics.add(join(variant, "windows" if variant else "people"),
-              len(rows) if variant else len(people))
-  ways = [(data.student, data.teacher), (data.teacher, data.student)]
+  pools = list(cfg.pools) if within is None else [cfg.within_pool]
+  settings = []
   for pool in [*pools, "all"]:
     enough = sizes >= (2 if pool == "all" else pool)
-    suffix = f"pool{pool}"
-    sub = (
-        stats.People(ids[enough], cfg.bootstrap_draws, cfg.seed)
-        if enough.any() else None
-    )
-    if sub is not None:
-      size = sizes[enough] if pool == "all" else np.full(enough.sum(), pool)
-      for k in TOP:
-        metrics.add(join(variant, "chance", f"recall@{k}_{suffix}"),
-                    float(np.mean(np.minimum(k / size, 1))))
-      metrics.add(join(variant, "chance", f"mean_rank_{suffix}"),
-                  float(np.mean((size + 1) / 2)))
-      if within is not None:
-        metrics.add(join(variant, f"people_{suffix}"), len(sub))
-        metrics.add(join(variant, f"windows_{suffix}"), int(enough.sum()))
-        metrics.add(join(variant, f"mean_pool_size_{suffix}"),
-                    float(np.mean(size)))
-    for row, vectors in data.pairs.items():
-      for a, b in ways:
-        name = join(row, variant, f"{a}2{b}")
-        if sub is None:
-          what = "one person's" if within is not None else "the"
-          for measure in _measures(suffix):
-            metrics.skip(
-                f"{name}/{measure}",
-                f"a pool of {pool} is larger than {what} "
-                f"{sizes.max()} windows",
-            )
+    people = None
+    if enough.any():
+      people = stats.People(ids[enough], cfg.bootstrap_draws, cfg.seed)
+    settings.append((pool, enough, people))
+  prefix = _join(data.split, variant)
+  if variant:
+    metrics.add(f"{prefix}/windows", len(rows))
+  metrics.add(f"{_join(data.split, variant or 'retrieval')}/people",
+              len(np.unique(ids)))
+  for pool, enough, people in settings:
+    if people is not None:
+      _chance(metrics, prefix, pool, sizes[enough], people, within)
+  control = data.pairs.get("envelope")
+  for row, vectors in data.pairs.items():
+    for a, b in ((data.student, data.teacher), (data.teacher, data.student)):
+      counts = count(
+          vectors[a][rows], vectors[b][rows], groups,
+          control and (control[a][rows], control[b][rows]),
+      )
+      for pool, enough, people in settings:
+        name, way = _join(data.split, row, variant), f"{a}2{b}"
+        if people is None:
+          whose = "the" if within is None else "any person's"
+          _skip_all(metrics, f"{name}/{way}", pool, (
+              f"a pool of {pool} is larger than {whose} "
+              f"{sizes.max()} windows"
+          ))
           continue
-        control = data.pairs.get("envelope")
-        counts = count(
-            vectors[a][rows], vectors[b][rows], groups,
-            control and (control[a][rows], control[b][rows]),
-        )
-        counts = Counts(*(x if x is None else x[enough] for x in (
-            counts.n, counts.b, counts.e, counts.o
-        )))
+        some = counts.take(enough)
         curve = score(
-            metrics, name, suffix, Counts(counts.n, counts.b), sub, pool
+            metrics, f"{name}/{way}", pool, Counts(some.n, some.b), people
         )
         if pool == pools[0]:
-          curves.setdefault(row, {})[f"{variant}/{a}2{b}"] = curve
-        if control is None or row == "envelope" or within is not None:
-          continue
-        name = join(row, variant, "control_fails", f"{a}2{b}")
-        mass = rank_cdf(counts, pool, depth=1)[1]
-        if mass.sum() < 1:
-          for measure in _measures(suffix):
-            metrics.skip(f"{name}/{measure}", "the control never fails")
-          continue
-        score(metrics, name, suffix, counts, sub, pool)
-        if row == "":
-          metrics.add(f"{name}/share_{suffix}", float(mass.mean()))
+          curves.setdefault(row, {})[f"{variant}/{way}"] = curve
+        if control and row != "envelope" and within is None:
+          _control_fails(
+              metrics, f"{name}/control_fails/{way}", pool, some, people
+          )
+
+
+def _chance(metrics, prefix, pool, sizes, people, within):
+  """Adds what a random order scores, and for persons' pools their sizes."""
+  size = sizes if pool == "all" else np.full(len(sizes), pool)
+  for k in TOP:
+    metrics.add(f"{prefix}/chance/recall@{k}_pool{pool}",
+                float(np.mean(np.minimum(k / size, 1))))
+  metrics.add(f"{prefix}/chance/mean_rank_pool{pool}",
+              float(np.mean((size + 1) / 2)))
+  if within is not None:
+    metrics.add(f"{prefix}/people_pool{pool}", len(people))
+    metrics.add(f"{prefix}/windows_pool{pool}", len(sizes))
+    metrics.add(f"{prefix}/mean_pool_size_pool{pool}", float(np.mean(size)))
+
+
+def _control_fails(metrics, name, pool, counts, people):
+  """Adds the scores over pools in which the control's rank is above 1."""
+  mass = rank_cdf(counts, pool, depth=1)[1]
+  metrics.add(f"{name}/share_pool{pool}", float(mass.mean()))
+  if mass.sum() < 1:
+    _skip_all(metrics, name, pool, "the control never fails")
+  else:
+    score(metrics, name, pool, counts, people)
+
+
+def _skip_all(metrics, name, pool, reason):
+  for measure in (*(f"recall@{k}" for k in TOP), "mean_rank", "median_rank"):
+    metrics.skip(f"{name}/{measure}_pool{pool}", reason)
+
+
+def _join(*parts):
+  return "/".join(filter(None, parts))
 
 
 def _groups(within, rows):

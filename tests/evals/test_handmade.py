@@ -72,9 +72,9 @@ def test_envelope_finds_real_minutes(real_data):
   m = stats.Metrics()
   counts = retrieval.count(pairs["acc"], pairs["ppg"])
   people = stats.People(np.arange(len(counts.n)), 20, 0)
-  retrieval.score(m, "x", "p", counts, people, 256)
+  retrieval.score(m, "x", 256, counts, people)
   # 0.53 over all 35 people; these six alone are within 0.15 of it.
-  assert abs(m.values["x/recall@1_p"] - 0.53) < 0.15
+  assert abs(m.values["x/recall@1_pool256"] - 0.53) < 0.15
 
 
 def test_features_find_the_rate_and_the_level():

@@ -43,11 +43,13 @@ def test_recall_and_ranks_equal_all_pools_enumerated():
   m = stats.Metrics()
   people = stats.People(np.arange(n) % 3, 50, 0)
   counts = retrieval.count(query, key, block=4)
-  curve = retrieval.score(m, "x", "p", counts, people, pool)
-  assert m.values["x/recall@1_p"] == pytest.approx(np.mean(ranks == 1))
-  assert m.values["x/recall@5_p"] == pytest.approx(1)
-  assert m.values["x/mean_rank_p"] == pytest.approx(np.mean(ranks))
-  assert m.values["x/median_rank_p"] == np.sort(ranks)[(len(ranks) - 1) // 2]
+  curve = retrieval.score(m, "x", pool, counts, people)
+  got = {k.split("/")[1]: v for k, v in m.values.items()}
+  middle = np.sort(ranks)[(len(ranks) - 1) // 2]
+  assert got["recall@1_pool4"] == pytest.approx(np.mean(ranks == 1))
+  assert got["recall@5_pool4"] == pytest.approx(1)
+  assert got["mean_rank_pool4"] == pytest.approx(np.mean(ranks))
+  assert got["median_rank_pool4"] == middle
   for k in range(1, pool + 1):
     assert curve[k - 1] == pytest.approx(np.mean(ranks <= k))
   assert 0.1 < np.mean(ranks == 1) < 0.95  # neither trivial nor hopeless
@@ -70,9 +72,9 @@ def test_control_fails_equals_all_pools_enumerated():
   assert mass.mean() == pytest.approx(np.mean(ranks[:, 1] > 1))
   m = stats.Metrics()
   people = stats.People(np.arange(n) % 3, 50, 0)
-  retrieval.score(m, "x", "p", counts, people, pool)
-  assert m.values["x/recall@1_p"] == pytest.approx(np.mean(kept == 1))
-  assert m.values["x/mean_rank_p"] == pytest.approx(np.mean(kept))
+  retrieval.score(m, "x", pool, counts, people)
+  assert m.values[f"x/recall@1_pool{pool}"] == pytest.approx(np.mean(kept == 1))
+  assert m.values[f"x/mean_rank_pool{pool}"] == pytest.approx(np.mean(kept))
   assert 5 < len(kept) < 0.9 * len(ranks)
 
 
@@ -90,11 +92,11 @@ def test_a_large_pool_agrees_with_drawn_pools():
     ranks.append(rank)
   m = stats.Metrics()
   retrieval.score(
-      m, "x", "p", retrieval.count(query, key),
-      stats.People(np.arange(n), 20, 0), pool,
+      m, "x", pool, retrieval.count(query, key),
+      stats.People(np.arange(n), 20, 0),
   )
-  assert abs(m.values["x/recall@1_p"] - np.mean(hits)) < 0.03
-  assert abs(m.values["x/mean_rank_p"] / np.mean(ranks) - 1) < 0.1
+  assert abs(m.values[f"x/recall@1_pool{pool}"] - np.mean(hits)) < 0.03
+  assert abs(m.values[f"x/mean_rank_pool{pool}"] / np.mean(ranks) - 1) < 0.1
 
 
 def test_counts_match_a_double_loop_within_groups():
@@ -113,6 +115,17 @@ def test_counts_match_a_double_loop_within_groups():
         and _rank(*control, i, [j]) == 2
     ]
     assert got.o[i] == len(both)
+
+
+def test_a_pool_of_everything_by_histogram_and_by_definition():
+  n = 30
+  query, key = _pairs(n, noise=2.0)
+  counts = retrieval.count(query, key, control=_pairs(n, seed=4))
+  people = stats.People(np.arange(n) % 4, 20, 0)
+  for some in (counts, retrieval.Counts(counts.n, counts.b)):
+    want = people.sums(np.column_stack(retrieval.rank_cdf(some, "all")))
+    np.testing.assert_allclose(
+        retrieval.rank_sums(some, "all", people), want, atol=1e-12)
 
 
 def test_a_collapsed_embedding_ranks_last_and_a_perfect_one_first():
