@@ -271,9 +271,11 @@ def _probes(values, meta, predictions):
         f"<tr><td>{html.escape(title)} {unit and f'({unit})'}"
         f"<small>{counts}</small></td>{cells}</tr>"
     )
+  folds = meta["config"]["probe_folds"]
+  who = f", and on the other unseen people in {folds} folds," if folds else ""
   out = [
       "<h2>Probes</h2><p>One linear model on the frozen embedding, fitted on "
-      "the training people and scored on these. Mean absolute error; for "
+      f"the training people{who} and scored on these. Mean absolute error; for "
       "classes the area under the ROC curve.</p><div class=scroll><table>"
       f"<tr><th></th>{head}</tr>{''.join(lines)}</table></div>"
   ]
