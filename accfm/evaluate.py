@@ -10,23 +10,20 @@ saw, and scores retrieval and linear probes beside what needs no learning.
 import os
 import time
 
-from absl import flags
-from ml_collections import config_flags
-
-from accfm.base import errors
+from accfm.base import mains
 from accfm.data import manifest, pipeline
 from accfm.evals import (
-    embed,
-    health,
-    inputs,
-    page,
-    probe,
-    report,
-    retrieval,
-    stats,
+  embed,
+  health,
+  inputs,
+  page,
+  probe,
+  report,
+  retrieval,
+  stats,
 )
-from accfm.models import towers
 from accfm.signals import contract
+from accfm.steps import towers
 from accfm.train import checkpoints
 
 EVALS = {"health": health.run, "retrieval": retrieval.run, "probe": probe.run}
@@ -107,12 +104,9 @@ def run(config, checkpoint, workdir):
   return metrics.values
 
 
-if __name__ == "__main__":  # flags are the process's, so not at import
-  CONFIG = config_flags.DEFINE_config_file("config", "configs/evaluate.py")
-  CHECKPOINT = flags.DEFINE_string(
-      "checkpoint", None, "a run's workdir or one step's folder", required=True
+if __name__ == "__main__":
+  mains.start(
+      run, config="configs/evaluate.py",
+      checkpoint="a run's workdir or one step's folder",
+      workdir="where the results go",
   )
-  WORKDIR = flags.DEFINE_string(
-      "workdir", None, "where the results go", required=True
-  )
-  errors.run_main(lambda _: run(CONFIG.value, CHECKPOINT.value, WORKDIR.value))

@@ -8,17 +8,11 @@ import functools
 import re
 import sys
 
-from absl import app, flags
-from ml_collections import config_flags
-
-from accfm.base.errors import InputError, run_main
+from accfm.base import mains
+from accfm.base.errors import InputError
 from accfm.data import builder, manifest, qc_report, splits, staging
 from accfm.data.sources import SOURCES
 from accfm.signals.contract import Contract, SignalSpec
-
-_CONFIG = config_flags.DEFINE_config_file("config")
-_SOURCE_DIR = flags.DEFINE_string("source_dir", "", "folder of recordings")
-_DATA_DIR = flags.DEFINE_string("data_dir", "data", "root of data sets")
 
 
 def run(config, source_dir="", data_dir="data", sources=SOURCES):
@@ -102,11 +96,9 @@ def make_contract(config, source_dir, sources):
   )
 
 
-def main(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f"unknown arguments {argv[1:]}")
-  run(_CONFIG.value, _SOURCE_DIR.value, _DATA_DIR.value)
-
-
 if __name__ == "__main__":
-  run_main(main)
+  mains.start(
+      run, optional=("source_dir",),
+      source_dir="folder of the recordings; simulated ones need none",
+      data_dir="where the prepared data set goes",
+  )

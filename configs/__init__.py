@@ -1,0 +1,1 @@
+"""Configs: `get_config(arg)` in each, plain values, units in the names."""

@@ -60,7 +60,9 @@ def _typed(name, text, default):
     return type(default)(text)
   except ValueError:
     kind = type(default).__name__
-    raise InputError(f"config argument {name}: got {text!r}, want {kind}")
+    raise InputError(
+        f"config argument {name}: got {text!r}, want {kind}"
+    ) from None
 
 
 def _nearest(name, known):
@@ -81,6 +83,11 @@ def update(config, overrides):
 
 
 def _field(config, name, path):
+  if not hasattr(config, "keys"):
+    raise InputError(
+        f"config field {path!r}: got a path through a plain value, want one "
+        f"that ends before {name!r}"
+    )
   if name not in config:
     raise InputError(
         f"config field {path!r}: {name!r} is unknown, want one of "

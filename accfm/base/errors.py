@@ -2,7 +2,7 @@
 
 import sys
 
-from absl import app
+from absl import app, flags
 
 
 class InputError(ValueError):
@@ -13,14 +13,36 @@ class InputError(ValueError):
   """
 
 
-def run_main(main, **kwargs):
-  """Runs an absl `main`; an `InputError` ends it with one line and code 2."""
+def run_main(main):
+  """Runs an absl `main`; bad input ends it with one line and exit code 2.
+
+  Config files are read and overrides applied while flags are parsed, before
+  `main`: what goes wrong there is a user's error too.
+  """
+
+  def parse(argv):
+    try:
+      return flags.FLAGS(argv)
+    except InputError as error:
+      _stop(error)
+    except (
+        flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError
+    ) as error:
+      cause = error
+      while cause is not None and not isinstance(cause, InputError):
+        cause = cause.__cause__ or cause.__context__
+      text = error.args[0] if error.args else error
+      _stop(cause or " ".join(str(text).split()))
 
   def guarded(argv):
     try:
       return main(argv)
     except InputError as error:
-      print(f"error: {error}", file=sys.stderr, flush=True)
-      sys.exit(2)
+      _stop(error)
 
-  app.run(guarded, **kwargs)
+  app.run(guarded, flags_parser=parse)
+
+
+def _stop(message):
+  print(f"error: {message}", file=sys.stderr, flush=True)
+  sys.exit(2)

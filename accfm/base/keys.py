@@ -26,7 +26,7 @@ def stream(root, name, *indices):
   return key
 
 
-def row_streams(root, name, step, rows):
-  """Keys [B] of stream `name` at `step`, one per global row in `rows` [B]."""
-  base = stream(root, name, step)
+def row_streams(root, name, rows):
+  """Keys [B] of stream `name`, one per global row in `rows` [B]."""
+  base = stream(root, name)
   return jax.vmap(lambda row: jax.random.fold_in(base, row))(rows)

@@ -29,7 +29,7 @@ def check_all(triples, fix=""):
     words = spec.split()
     shape = tuple(x.shape)
     good = len(words) == len(shape)
-    for word, size in zip(words, shape) if good else ():
+    for word, size in zip(words, shape, strict=True) if good else ():
       want = int(word) if word.isdigit() else sizes.setdefault(word, size)
       good = good and want == size
     if not good:

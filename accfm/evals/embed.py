@@ -59,7 +59,7 @@ def run(towers, split, batch_size=256, mesh=None, rows=None):
   """Embeds every row of a split once.
 
   Args:
-    towers: signal -> Tower (`accfm.models.towers`), a pytree with
+    towers: signal -> Tower (`accfm.steps.towers`), a pytree with
       `.embed(x int16 [B, T, C], scale [B, C]) -> [B, D]` and
       `.project(...) -> [B, P]` or None.
     split: an open split (`accfm.data.pipeline.open_split`).

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from accfm.base.errors import InputError
-from accfm.data import pipeline
 from accfm.evals import envelope, features
+from accfm.signals import feed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,7 @@ def handmade(splits, tested, pair, motion, batch_size=512):
       rows = np.arange(at, min(at + batch_size, len(split)))
       batch = split.read(rows, wanted)
       for name in wanted:
-        x = pipeline.dequantize(batch[name], batch[f"{name}_scale"])
+        x = feed.dequantize(batch[name], batch[f"{name}_scale"])
         if name in made:
           made[name].append(envelope.vectors(x, rate))
         if name == motion:

@@ -6,7 +6,7 @@ rows prepared under the other.
 """
 
 import dataclasses
-from typing import Mapping, Optional
+from collections.abc import Mapping
 
 from accfm.base.errors import InputError
 from accfm.version import __version__
@@ -35,7 +35,7 @@ class SignalSpec:
   unit: str
   kind: str
   gravity_kept: bool = False
-  band_hz: Optional[tuple] = None
+  band_hz: tuple | None = None
   band_order: int = 2
   delay_s: float = 0.0
   normalize: str = "zscore"

@@ -6,7 +6,7 @@ so that whoever shifts that signal shifts them with it.
 """
 
 import dataclasses
-from typing import Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Signal:
   rate_hz: float
   unit: str
   start_s: float
-  limits: Optional[tuple] = None
+  limits: tuple | None = None
 
   @property
   def end_s(self):
@@ -105,7 +105,7 @@ class Recording:
   participant: str
   session: str
   signals: Mapping[str, Signal]
-  beats: Optional[Beats] = None
+  beats: Beats | None = None
   tracks: Mapping[str, Track] = dataclasses.field(default_factory=dict)
   spans: Sequence[Span] = ()
   attributes: Mapping[str, float] = dataclasses.field(default_factory=dict)

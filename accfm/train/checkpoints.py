@@ -26,13 +26,21 @@ from jax.experimental import multihost_utils
 from accfm.base import faults
 from accfm.base.errors import InputError
 from accfm.train import stored
-from accfm.train.stored import DamagedError, Loaded, find, load, verify
+from accfm.train.stored import (
+    DamagedError,
+    Loaded,
+    exists,
+    find,
+    load,
+    verify,
+)
 
 __all__ = [
     "Checkpoints",
     "DamagedError",
     "Loaded",
     "SaveError",
+    "exists",
     "find",
     "load",
     "verify",

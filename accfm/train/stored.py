@@ -82,6 +82,14 @@ def load(directory, step=None):
   return Loaded(int(path.name), state["params"], frozen, meta, path)
 
 
+def exists(workdir):
+  """Whether a run has saved a checkpoint in its workdir."""
+  folder = pathlib.Path(workdir) / "checkpoints"
+  return folder.is_dir() and any(
+      p.name.isdecimal() for p in folder.iterdir()
+  )
+
+
 def find(directory, step=None):
   """The folder of a checkpoint; arguments and errors as for `load`."""
   given = pathlib.Path(directory).absolute()

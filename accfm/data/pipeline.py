@@ -1,0 +1,207 @@
+"""Shards to batches: batch k is a pure function of (seed, k).
+
+Each process reads its own rows of a batch by index, so neither a restart nor
+another number of processes changes what a step sees, and the step is all
+that a checkpoint has to remember. Records are parsed without TensorFlow and
+without TFDS's decoder: raw bytes become arrays by `np.frombuffer`.
+"""
+
+import functools
+import os
+
+import grain
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.proto import tf_example_pb2
+
+from accfm.base.errors import InputError
+from accfm.data import manifest as manifest_lib
+from accfm.signals import contract as contract_lib
+
+RAW = tfds.decode.DeserializeMethod.RAW_BYTES
+READ_ERRORS = (OSError, ValueError, RuntimeError, KeyError, IndexError)
+
+
+def open_split(dataset_dir, split):
+  """Opens one split of a prepared data set; see `Split`."""
+  return Split(dataset_dir, split)
+
+
+class Split:
+  """Random access to the rows of one split.
+
+  Attributes:
+    manifest: the data set's manifest, plain data.
+    contract: its Contract.
+    name: the split's name.
+    dataset_dir: where it lies.
+  """
+
+  def __init__(self, dataset_dir, split):
+    self.manifest = manifest_lib.load(dataset_dir)
+    self.contract = contract_lib.from_dict(self.manifest["contract"])
+    self.name = split
+    self.dataset_dir = os.fspath(dataset_dir)
+    if split not in self.manifest["splits"]:
+      raise InputError(
+          f"split: got {split!r}, want one of "
+          f"{sorted(self.manifest['splits'])} of {dataset_dir}"
+      )
+    builder = tfds.builder_from_directory(self.dataset_dir)
+    self._source = builder.as_data_source(split, deserialize_method=RAW)
+    want = self.manifest["windows"][split]
+    if len(self._source) != want:
+      raise InputError(
+          f"{dataset_dir}: split {split} has {len(self._source)} rows, its "
+          f"manifest says {want}; the data set is damaged: prepare it again"
+      )
+
+  def __len__(self):
+    return len(self._source)
+
+  def read(self, indices, signals):
+    """Reads rows by number.
+
+    Args:
+      indices: [n] row numbers.
+      signals: names of the signals wanted.
+
+    Returns:
+      {"acc": int16 [n, T, C], "acc_scale": float32 [n, C], ...}.
+
+    Raises:
+      InputError: a record that cannot be read, by row number.
+    """
+    out = {}
+    for name in signals:
+      channels = self.contract.signals[name].channels
+      shape = (len(indices), self.contract.samples, channels)
+      out[name] = np.empty(shape, np.int16)
+      out[f"{name}_scale"] = np.empty((len(indices), channels), np.float32)
+    for place, feature in enumerate(self._features(indices)):
+      for name in signals:
+        try:
+          values = _bytes(feature, f"{name}/values", np.int16)
+          out[name][place] = values.reshape(out[name].shape[1:])
+          out[f"{name}_scale"][place] = _bytes(
+              feature, f"{name}/scale", np.float32
+          )
+        except READ_ERRORS as error:
+          raise self._damaged(indices[place], error) from error
+    return out
+
+  @functools.cached_property
+  def table(self):
+    """All columns but the signals, as arrays [N] in row order.
+
+    participant, session and condition are text; start_s is float64 Unix
+    seconds; motion_g, labels/<name> and attributes/<name> are float32, NaN
+    where unknown.
+    """
+    texts = ("participant", "session", "condition")
+    numbers = ["motion_g"]
+    numbers += [f"labels/{n}" for n in self.manifest["labels"]]
+    numbers += [f"attributes/{n}" for n in self.manifest["attributes"]]
+    columns = {name: [] for name in (*texts, "start_s", *numbers)}
+    rows = range(len(self))
+    for place, feature in enumerate(self._features(rows)):
+      try:
+        for name in texts:
+          columns[name].append(feature[name].bytes_list.value[0].decode())
+        columns["start_s"].append(_bytes(feature, "start_s", np.float64)[0])
+        for name in numbers:
+          columns[name].append(feature[name].float_list.value[0])
+      except READ_ERRORS as error:
+        raise self._damaged(place, error) from error
+    return {
+        name: np.array(
+            values,
+            None if name in texts
+            else np.float64 if name == "start_s" else np.float32,
+        )
+        for name, values in columns.items()
+    }
+
+  def _features(self, indices, chunk=256):
+    """Yields each row's feature map, reading `chunk` records at a time."""
+    indices = [int(i) for i in indices]
+    for at in range(0, len(indices), chunk):
+      part = indices[at:at + chunk]
+      try:
+        records = self._source.__getitems__(part)
+      except READ_ERRORS as error:
+        raise self._damaged(part, error) from error
+      for index, record in zip(part, records, strict=True):
+        try:
+          example = tf_example_pb2.Example.FromString(record)
+        except Exception as error:  # protobuf's DecodeError has no stable home
+          raise self._damaged(index, error) from error
+        yield example.features.feature
+
+  def _damaged(self, index, error):
+    return InputError(
+        f"{self.dataset_dir}: row {index} of split {self.name} cannot be "
+        f"read ({type(error).__name__}: {error}); the shard is damaged: "
+        "prepare the data set again"
+    )
+
+
+def _bytes(feature, name, dtype):
+  return np.frombuffer(feature[name].bytes_list.value[0], dtype)
+
+
+def batch_rows(rows, batch_size, seed, k):
+  """Row numbers [batch_size] of batch k.
+
+  Each epoch is a permutation of all rows cut into whole batches, so no row
+  occurs twice in a batch; the `rows % batch_size` rows at the end of the
+  permutation wait for another epoch's order.
+  """
+  per_epoch = rows // batch_size
+  epoch, place = divmod(k, per_epoch)
+  order = grain.MapDataset.range(rows).shuffle(
+      seed=(seed * 1_000_003 + epoch) % 2**32
+  )
+  first = place * batch_size
+  return np.array([order[first + i] for i in range(batch_size)])
+
+
+def check_batch_size(split, batch_size):
+  """Raises InputError if a batch is larger than the split."""
+  if batch_size > len(split):
+    raise InputError(
+        f"batch_size: got {batch_size}, want at most the {len(split)} rows "
+        f"of split {split.name} in {split.dataset_dir}; set "
+        f"--config.batch_size={len(split)} or prepare more recordings"
+    )
+
+
+def train_batches(
+    split, signals, batch_size, seed, start, local=slice(None), prefetch=2
+):
+  """Batches start, start + 1, ... without end.
+
+  Args:
+    split: an open Split.
+    signals: names of the signals wanted.
+    batch_size: rows of the global batch.
+    seed: of the order.
+    start: the first batch's number k.
+    local: the slice of the global batch that this process reads.
+    prefetch: batches read ahead, by as many threads; 0 reads on demand.
+
+  Yields:
+    As `Split.read`, with "row" int32, each row's place in the global batch.
+  """
+  check_batch_size(split, batch_size)
+  places = np.arange(batch_size, dtype=np.int32)[local]
+
+  def load(k):
+    indices = batch_rows(len(split), batch_size, seed, k)[local]
+    return {**split.read(indices, signals), "row": places}
+
+  numbers = grain.MapDataset.range(start, 2**31 - 1).map(load)
+  options = grain.ReadOptions(
+      num_threads=prefetch, prefetch_buffer_size=prefetch
+  )
+  return iter(numbers.to_iter_dataset(options))

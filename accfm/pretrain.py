@@ -1,0 +1,30 @@
+"""Main: one signal of prepared shards -> a self-supervised encoder.
+
+  python -m accfm.pretrain --config=configs/ppg_contrastive.py --workdir=W
+
+Running the same command again resumes.
+"""
+
+from accfm.base import mains
+from accfm.evals import validate
+from accfm.steps import objectives
+from accfm.train import session as sessions
+
+
+def run(config, workdir):
+  """Trains to the end of the config; returns the last TrainState."""
+  session = sessions.open_session(config, (config.signal,))
+  params, loss = objectives.make_pretrain(config, session.contract)
+  meta = sessions.make_meta(config.objective, config, session)
+  check = validate.make_validate(
+      meta, session.val, session.signals, loss, config.validate_rows,
+      session.mesh, config.seed,
+  )
+  return sessions.fit(
+      config, workdir, session, loss, params, {}, meta, check,
+      ("val/loss", "min"),
+  )
+
+
+if __name__ == "__main__":
+  mains.start(run, workdir="folder of the run")

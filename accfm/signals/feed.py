@@ -1,0 +1,61 @@
+"""From storage to what an encoder is fed: undo the scale, normalise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from accfm.base.errors import InputError
+from accfm.signals import augment
+
+
+def dequantize(values, scale):
+  """int16 [..., T, C] and scale [..., C] to float32 in the contract's unit.
+
+  Works on NumPy and JAX arrays alike.
+  """
+  return values.astype(np.float32) * scale[..., None, :]
+
+
+def zscore(x, epsilon=1e-8):
+  """Zero mean and unit SD over time, per segment and channel: [B, T, C].
+
+  A channel without variation becomes zeros.
+  """
+  x = x - x.mean(1, keepdims=True)
+  variance = jnp.square(x).mean(1, keepdims=True)
+  return x * jnp.where(
+      variance > epsilon**2, jax.lax.rsqrt(variance + epsilon**2), 0.0
+  )
+
+
+def make_normalize(spec):
+  """The normalisation a contract names: `normalize(x [B, T, C]) -> x`."""
+  if spec.normalize == "zscore":
+    return zscore
+  if spec.normalize == "none":
+    return lambda x: x
+  raise InputError(
+      f"contract normalize: got {spec.normalize!r}, want 'zscore' or 'none'"
+  )
+
+
+def make_prepare(contract, signal, augment_cfg):
+  """All that stands between a batch and an encoder in training.
+
+  Args:
+    contract: the data set's Contract.
+    signal: name of the signal.
+    augment_cfg: as `augment.make_augment`.
+
+  Returns:
+    `prepare(key, batch, view) -> x [B, T, C]`: dequantised, augmented in the
+    signal's unit (geometry of acceleration in g), then normalised.
+  """
+  augmenter = augment.make_augment(augment_cfg)
+  normalize = make_normalize(contract.signals[signal])
+
+  def prepare(key, batch, view):
+    x = dequantize(batch[signal], batch[f"{signal}_scale"])
+    return normalize(augmenter(key, x, batch["row"], view))
+
+  return prepare

@@ -1,0 +1,60 @@
+"""Masked autoencoding: hide most patches, predict them from the rest."""
+
+import jax
+import jax.numpy as jnp
+
+from accfm.base import keys as keylib
+from accfm.losses import masked_mse
+
+
+def draw_masks(key, rows, length, visible):
+  """Random orders of patches, one per global row.
+
+  Args:
+    key: of the step.
+    rows: [b] global rows.
+    length: L, patches per segment.
+    visible: V, patches that the encoder sees.
+
+  Returns:
+    keep [b, V] patch numbers to encode; restore [b, L], the place of each
+    patch in (kept, hidden); hidden [b, L] float32, 1 where not kept.
+  """
+  row_keys = keylib.row_streams(key, "mask", rows)
+  scores = jax.vmap(lambda k: jax.random.uniform(k, (length,)))(row_keys)
+  order = jnp.argsort(scores, axis=1)
+  restore = jnp.argsort(order, axis=1)
+  return order[:, :visible], restore, (restore >= visible).astype(jnp.float32)
+
+
+def make_loss(encode, decode, prepare, patchify, length, mask_ratio,
+              normalize_target):
+  """The loss of masked autoencoding (He et al. 2022, arXiv 2111.06377).
+
+  Args:
+    encode: `encode(params, x [b, T, C], keep [b, V]) -> [b, V, W]`, the
+      encoder on the visible tokens only.
+    decode: `decode(params, visible, restore [b, L]) -> [b, L, P]`.
+    prepare: `prepare(key, batch, view) -> x [b, T, C]`.
+    patchify: `[b, T, C] -> [b, L, P]` raw samples per patch.
+    length: L.
+    mask_ratio: share of the patches that is hidden.
+    normalize_target: whether each target patch is normalised by itself.
+
+  Returns:
+    `loss(params, frozen, batch, key) -> (losses [b], metrics)`, for
+    `state.make_update`.
+  """
+  visible = round(length * (1.0 - mask_ratio))
+
+  def loss_fn(params, frozen, batch, key):
+    del frozen
+    x = prepare(key, batch, "one")
+    keep, restore, hidden = draw_masks(key, batch["row"], length, visible)
+    prediction = decode(params, encode(params, x, keep), restore)
+    target = patchify(x)
+    if normalize_target:
+      target = masked_mse.normalize_patches(target)
+    return masked_mse.masked_mse(prediction, target, hidden), {}
+
+  return loss_fn

@@ -1,0 +1,33 @@
+"""Distillation of a frozen PPG teacher into an accelerometer student.
+
+Command: python -m accfm.distill --config=configs/acc_distill.py \
+             --config.teacher=DIR --workdir=W
+"""
+
+from ml_collections import ConfigDict
+
+from accfm.base import configlib
+from accfm.models import build
+from accfm.signals import augment
+from configs import common
+
+
+def get_config(arg=None):
+  """Arguments: encoder (the student's preset), tiny."""
+  arg = configlib.parse(arg, encoder="", tiny=False)
+  c = common.training(arg.tiny)
+  c.signal = "acc"  # the student's
+  c.teacher = ""  # a workdir of accfm.pretrain; its signal is the teacher's
+  c.teacher_step = "latest"
+  preset = arg.encoder or ("vit_tiny" if arg.tiny else "vit_laptop")
+  c.encoder = build.encoder_config(preset)
+  c.head = common.head()
+  c.temperature = 0.04  # [r]
+  c.learn_temperature = False
+  c.student_weight = 0.5  # lambda of acc -> PPG; 1.0 for one direction
+  shift = dict(time_shift=dict(prob=1.0))
+  c.augment = ConfigDict(dict(
+      student=augment.preset("acc", **shift),
+      teacher=augment.preset("ppg", **shift),
+  ))
+  return c.lock()
