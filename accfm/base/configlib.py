@@ -73,27 +73,34 @@ def _nearest(name, known):
 def update(config, overrides):
   """Sets dotted fields, e.g. `{"optim.lr": 1e-3}`; unknown ones raise."""
   for path, value in overrides.items():
-    node, *rest = path.split(".")
+    field(config, path)
+    *parents, last = path.split(".")
     target = config
-    while rest:
-      target, node, rest = _field(target, node, path), rest[0], rest[1:]
-    _field(target, node, path)
-    target[node] = value
+    for name in parents:
+      target = target[name]
+    target[last] = value
   return config
 
 
-def _field(config, name, path):
-  if not hasattr(config, "keys"):
-    raise InputError(
-        f"config field {path!r}: got a path through a plain value, want one "
-        f"that ends before {name!r}"
-    )
-  if name not in config:
-    raise InputError(
-        f"config field {path!r}: {name!r} is unknown, want one of "
-        f"{sorted(config.keys())}{_nearest(name, config.keys())}"
-    )
-  return config[name]
+def field(config, path):
+  """The value at a dotted path; InputError names the nearest if unknown."""
+  value, done = config, ""
+  for name in path.split("."):
+    if not hasattr(value, "keys"):
+      raise InputError(
+          f"config field {path!r}: {done.rstrip('.')!r} is a plain value, "
+          f"want no field {name!r} of it"
+      )
+    if name not in value:
+      known = [done + key for key in value.keys()]
+      near = difflib.get_close_matches(done + name, known, n=1)
+      raise InputError(
+          f"config field {path!r} is unknown; "
+          + (f"did you mean {near[0]!r}?" if near else
+             f"want one of {sorted(known)}")
+      )
+    value, done = value[name], f"{done}{name}."
+  return value
 
 
 def to_json(config):

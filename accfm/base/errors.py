@@ -13,36 +13,22 @@ class InputError(ValueError):
   """
 
 
-def run_main(main):
+def run_main(main, parse=None):
   """Runs an absl `main`; bad input ends it with one line and exit code 2.
 
-  Config files are read and overrides applied while flags are parsed, before
-  `main`: what goes wrong there is a user's error too.
+  Args:
+    main: `main(argv)`.
+    parse: `parse(argv) -> argv` without flags; by default absl's own.
   """
+  app.run(_guarded(main), flags_parser=_guarded(parse or flags.FLAGS))
 
-  def parse(argv):
-    try:
-      return flags.FLAGS(argv)
-    except InputError as error:
-      _stop(error)
-    except (
-        flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError
-    ) as error:
-      cause = error
-      while cause is not None and not isinstance(cause, InputError):
-        cause = cause.__cause__ or cause.__context__
-      text = error.args[0] if error.args else error
-      _stop(cause or " ".join(str(text).split()))
 
+def _guarded(function):
   def guarded(argv):
     try:
-      return main(argv)
+      return function(argv)
     except InputError as error:
-      _stop(error)
+      print(f"error: {error}", file=sys.stderr, flush=True)
+      sys.exit(2)
 
-  app.run(guarded, flags_parser=parse)
-
-
-def _stop(message):
-  print(f"error: {message}", file=sys.stderr, flush=True)
-  sys.exit(2)
+  return guarded

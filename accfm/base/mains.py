@@ -1,13 +1,21 @@
 """How every main starts: `--config`, its other flags, one error line.
 
 Flags are defined when a main runs, not when it is imported, so that several
-mains can be imported into one process.
+mains can be imported into one process. What is wrong with a command line is
+said by libraries in many ways; here it becomes one `InputError`.
 """
+
+import difflib
+import glob
+import os
+import re
+import sys
 
 from absl import flags, logging
 from ml_collections import config_flags
 
-from accfm.base import errors
+from accfm.base import configlib, errors
+from accfm.base.errors import InputError
 
 
 def start(run, optional=(), config=None, **texts):
@@ -19,23 +27,127 @@ def start(run, optional=(), config=None, **texts):
     config: default path of --config; None makes it required.
     **texts: flag = help text, all of them text flags.
   """
-  config_flag = config_flags.DEFINE_config_file("config", config)
-  for name, text in texts.items():
-    flags.DEFINE_string(name, "" if name in optional else None, text)
-    if name not in optional:
-      flags.mark_flag_as_required(name)
-  if config is None:
-    flags.mark_flag_as_required("config")
+  argv = list(sys.argv)
+  if config and not _config_path(argv):
+    argv.insert(1, f"--config={config}")
+  define(flags.FLAGS, argv, optional, **texts)
 
-  def main(argv):
-    if len(argv) > 1:
-      raise errors.InputError(
-          f"command line: got {argv[1:]}, want flags such as --workdir=W"
-      )
+  def main(_):
     logging.set_verbosity(logging.WARNING)  # libraries narrate at INFO
     run(
-        config_flag.value,
+        flags.FLAGS["config"].value,
         **{name: flags.FLAGS[name].value for name in texts},
     )
 
-  errors.run_main(main)
+  errors.run_main(main, lambda _: parse(flags.FLAGS, argv))
+
+
+def define(values, argv, optional=(), **texts):
+  """Defines --config and text flags in the absl FlagValues `values`."""
+  config_flags.DEFINE_config_file(
+      "config", None, "a file such as configs/ppg_mae.py",
+      flag_values=values, sys_argv=argv,
+  )
+  for name, text in texts.items():
+    default = "" if name in optional else None
+    flags.DEFINE_string(name, default, text, flag_values=values)
+  for name in ("config", *texts):
+    if name not in optional:
+      flags.mark_flag_as_required(name, flag_values=values)
+
+
+def parse(values, argv):
+  """Reads the flags of `argv` into `values`.
+
+  Returns:
+    `argv` without flags: its first word.
+
+  Raises:
+    InputError: anything wrong with flags, the config file's path, its
+      argument or an override. What breaks inside a config file keeps its
+      own error.
+  """
+  try:
+    rest = values(argv)
+    values["config"].value.keys()  # an unreadable file is told on first use
+  except (
+      flags.Error, AttributeError, LookupError, OSError, TypeError, ValueError
+  ) as error:
+    message = _explain(error, values, argv)
+    if message is None:
+      raise
+    raise InputError(message) from error
+  if len(rest) > 1:
+    raise InputError(
+        f"command line: got {rest[1:]}, want flags such as --workdir=W"
+    )
+  return rest
+
+
+def _explain(error, values, argv):
+  """One line for an error of parsing, or None for an error in a config."""
+  deepest, cause = None, error
+  while cause is not None:
+    deepest = cause if isinstance(cause, InputError) else deepest
+    cause = cause.__cause__ or cause.__context__
+  if deepest is not None:
+    return str(deepest)
+  path = _config_path(argv)
+  file = path.partition(":")[0]
+  unread = file or isinstance(error, OSError)
+  if unread and not os.path.isfile(file):
+    near = difflib.get_close_matches(file, glob.glob("configs/*.py"), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return (
+        f"--config: no file {file!r}, want one such as configs/ppg_mae.py{hint}"
+    )
+  return _of_flag(error, values) or _of_field(error, values, path, argv)
+
+
+def _of_flag(error, values):
+  """One line for a missing or an unknown flag, else None."""
+  text = " ".join(str(error).split())
+  missing = re.match(r"flag --(\w+)=None: Flag --\w+ must have a", text)
+  if missing:
+    name = missing[1]
+    return f"--{name} is missing, want --{name}=... ({values[name].help})"
+  if isinstance(error, flags.UnrecognizedFlagError):
+    near = difflib.get_close_matches(error.flagname, list(values), n=1)
+    hint = f"; did you mean --{near[0]}?" if near else ""
+    return f"flag --{error.flagname} is unknown{hint}"
+  return None
+
+
+def _of_field(error, values, path, argv):
+  """One line for an unknown or ill-typed override, None if it is neither."""
+  text = " ".join(str(error).split())
+  if "Error whilst parsing config file" in text:
+    return None
+  names = [
+      found[1] for found in
+      (re.match(r"--?(?:no)?config\.([\w.]+)(?:=|$)", arg) for arg in argv)
+      if found
+  ]
+  if path and names:
+    config = values["config"].parser.parse(path)
+    fields = {}
+    for name in names:
+      try:
+        fields[name] = configlib.field(config, name)
+      except InputError as unknown:
+        return str(unknown)
+    wrong = re.match(r"flag --config\.([\w.]+)=(.*?): ", text)
+    if wrong and wrong[1] in fields:
+      kind = type(fields[wrong[1]]).__name__
+      return f"config field {wrong[1]!r}: got {wrong[2]!r}, want {kind}"
+  return text if isinstance(error, flags.Error) else None
+
+
+def _config_path(argv):
+  """What follows --config in a command line; "" where it is not there."""
+  for i, arg in enumerate(argv):
+    found = re.match(r"--?config(?:=(.*))?$", arg)
+    if found:
+      following = argv[i + 1] if i + 1 < len(argv) else ""
+      return following if found[1] is None else found[1]
+  return ""

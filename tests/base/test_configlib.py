@@ -68,8 +68,8 @@ def test_update_sets_nested_fields():
 
 @pytest.mark.parametrize("path, words", [
     ("sed", ["'sed'", "did you mean 'seed'"]),
-    ("optim.l", ["'optim.l'", "'lr'"]),
-    ("optm.lr", ["'optm'", "did you mean 'optim'"]),
+    ("optim.l", ["'optim.l'", "did you mean 'optim.lr'"]),
+    ("optm.lr", ["'optm.lr'", "did you mean 'optim'"]),
 ])
 def test_update_refuses_unknown_fields(path, words):
   config = tree()
