@@ -6,22 +6,25 @@ Command: python -m accfm.distill --config=configs/acc_distill.py \
 
 from ml_collections import ConfigDict
 
-from accfm.base import configlib
 from accfm.models import build
 from accfm.signals import augment
 from configs import common
 
+ENCODERS = {
+    "paper": "vit_s", "laptop": "vit_laptop", "tiny": "vit_tiny",
+}
+
 
 def get_config(arg=None):
-  """Arguments: encoder (the student's preset), tiny."""
-  arg = configlib.parse(arg, encoder="", tiny=False)
-  c = common.training(arg.tiny)
+  """Arguments: paper, laptop or tiny; encoder (the student's preset)."""
+  arg = common.parse(arg, encoder="")
+  c = common.training(arg.scale)
   c.signal = "acc"  # the student's
   c.teacher = ""  # a workdir of accfm.pretrain; its signal is the teacher's
   c.teacher_step = "latest"
-  preset = arg.encoder or ("vit_tiny" if arg.tiny else "vit_laptop")
+  preset = arg.encoder or ENCODERS[arg.scale]
   c.encoder = build.encoder_config(preset)
-  c.head = common.head()
+  c.head = common.head(arg.scale)
   c.temperature = 0.04  # [r]
   c.learn_temperature = False
   c.student_weight = 0.5  # lambda of acc -> PPG; 1.0 for one direction

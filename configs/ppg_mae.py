@@ -5,24 +5,27 @@ Command: python -m accfm.pretrain --config=configs/ppg_mae.py --workdir=W
 
 from ml_collections import ConfigDict
 
-from accfm.base import configlib
 from accfm.models import build
 from accfm.signals import augment
 from configs import common
 
+ENCODERS = {
+    "paper": "vit_s", "laptop": "vit_laptop_mae", "tiny": "vit_tiny",
+}
+
 
 def get_config(arg=None, signal="ppg"):
-  """Arguments: encoder (a preset), tiny; `signal` is for variants."""
-  arg = configlib.parse(arg, encoder="", tiny=False)
-  c = common.training(arg.tiny)
+  """Arguments: paper, laptop or tiny; encoder; `signal` is for variants."""
+  arg = common.parse(arg, encoder="")
+  c = common.training(arg.scale)
   c.objective = "mae"
   c.signal = signal
   c.encoder = build.encoder_config(
-      arg.encoder or ("vit_tiny" if arg.tiny else "vit_s")
+      arg.encoder or ENCODERS[arg.scale]
   )
-  width = 16 if arg.tiny else 128
+  width = 16 if arg.scale == "tiny" else 128
   c.decoder = ConfigDict(dict(  # light; its size is ours
-      width=width, depth=1 if arg.tiny else 2, heads=2, mlp_width=4 * width,
+      width=width, depth=1 if arg.scale == "tiny" else 2, heads=2, mlp_width=4 * width,
       dtype="float32",
   ))
   c.mask_ratio = 0.8  # [r]

@@ -13,7 +13,7 @@ _VIT = dict(
     stem_taps=32, pool="mean", pool_bins=30, pool_width=16, remat=False,
     dtype="float32",
 )
-_SMALL = dict(_VIT, patch=32, stem="filterbank", pool="grid")
+_SMALL = dict(_VIT, width=64, depth=2, heads=2, mlp_width=256)
 
 # vit_s is the paper's encoder (method.md: 8 layers of 256, MLP 1,024, 6.3 M
 # parameters). The others are ours, for a laptop.
@@ -22,8 +22,9 @@ PRESETS = {
         _VIT, width=256, depth=8, heads=4, mlp_width=1024, embed_dim=256
     ),
     "vit_laptop": dict(
-        _SMALL, width=64, depth=2, heads=2, mlp_width=256, embed_dim=256
+        _SMALL, patch=64, stem="filterbank", pool="grid", embed_dim=256
     ),
+    "vit_laptop_mae": dict(_SMALL, patch=32, embed_dim=64),
     "vit_tiny": dict(
         _VIT, patch=32, width=16, depth=1, heads=2, mlp_width=32,
         embed_dim=16,

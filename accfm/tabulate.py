@@ -1,0 +1,131 @@
+"""Main: several evaluations -> one table, as JSON and Markdown.
+
+  python -m accfm.tabulate --runs="distilled=W/eval,Accel-MAE=W2/eval" \\
+      --out=results/name
+
+Each run is a folder with the metrics.json of accfm.evaluate. The rows that
+need no training (predict the mean, untrained, hand-made, motion envelope,
+chance) are those of the first run.
+"""
+
+import json
+import os
+
+from accfm.base import mains
+from accfm.base.errors import InputError
+
+# Title, key behind `test/[row/]`, digits.
+COLUMNS = (
+    ("recall@1 acc→PPG", "acc2ppg/recall@1_pool256", 3),
+    ("recall@1 PPG→acc", "ppg2acc/recall@1_pool256", 3),
+    ("still acc→PPG", "still/acc2ppg/recall@1_pool256", 3),
+    ("still PPG→acc", "still/ppg2acc/recall@1_pool256", 3),
+    ("control fails acc→PPG", "control_fails/acc2ppg/recall@1_pool256", 3),
+    ("one person acc→PPG", "within_person/acc2ppg/recall@1_pool16", 3),
+    ("HR, bpm", "probe_hr/mae_bpm", 2),
+    ("SDNN, ms", "probe_sdnn/mae_ms", 1),
+    ("RMSSD, ms", "probe_rmssd/mae_ms", 1),
+    ("age, years", "probe_age/mae_years", 1),
+)
+SHARED = (
+    ("untrained encoder", "untrained"), ("hand-made features", "features"),
+    ("predict the mean", "mean"), ("motion-envelope control", "envelope"),
+    ("chance", "chance"),
+)
+
+
+def run(runs, out):
+  """Writes `out`.json and `out`.md; returns the rows.
+
+  Args:
+    runs: "label=folder,label=folder".
+    out: path without ending.
+
+  Returns:
+    {label: {column title: [value, low, high]}}, None where not evaluable.
+
+  Raises:
+    InputError: a folder without metrics.json, or runs of different people.
+  """
+  pairs = [item.partition("=") for item in runs.split(",") if item]
+  if not pairs or not all(label and path for label, _, path in pairs):
+    raise InputError(
+        f"--runs: got {runs!r}, want label=folder pairs with commas between"
+    )
+  loaded = {label: _load(path) for label, _, path in pairs}
+  hashes = {label: m["_meta"]["split_hash"] for label, m in loaded.items()}
+  if len(set(hashes.values())) > 1:
+    raise InputError(
+        f"--runs: got evaluations of different splits {hashes}, want one"
+    )
+  rows = {label: _row(metrics) for label, metrics in loaded.items()}
+  first = next(iter(loaded.values()))
+  for label, name in SHARED:
+    rows[label] = _row(first, f"{name}/")
+  facts = {
+      label: {
+          k: metrics["_meta"].get(k)
+          for k in ("dataset", "split_hash", "step", "code_version")
+      }
+      for label, metrics in loaded.items()
+  }
+  os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
+  with open(f"{out}.json", "w") as f:
+    json.dump({"rows": rows, "runs": facts}, f, indent=1, ensure_ascii=False)
+  with open(f"{out}.md", "w") as f:
+    f.write(markdown(rows))
+  print(markdown(rows))
+  return rows
+
+
+def _load(path):
+  try:
+    with open(os.path.join(path, "metrics.json")) as f:
+      return json.load(f)
+  except (OSError, ValueError) as error:
+    raise InputError(
+        f"{path}: no readable metrics.json ({error}), want a folder that "
+        "accfm.evaluate wrote"
+    ) from None
+
+
+def _row(metrics, name=""):
+  """{title: [value, low, high]} of one row's metrics."""
+  split, out = metrics["_meta"]["split"], {}
+  for title, key, _ in COLUMNS:
+    path = f"{split}/{name}{key}"
+    if name == "chance/":
+      path = f"{split}/chance/{key.rsplit('/', 1)[-1]}"
+    value = metrics.get(path)
+    out[title] = None if value is None else [
+        value, metrics.get(f"{path}_ci95_low"), metrics.get(f"{path}_ci95_high")
+    ]
+  return out
+
+
+def markdown(rows):
+  """The table; columns that no row has are left out."""
+  shown = [c for c in COLUMNS if any(r[c[0]] for r in rows.values())]
+  lines = ["| encoder | " + " | ".join(c[0] for c in shown) + " |"]
+  lines.append("|---" * (len(shown) + 1) + "|")
+  for label, row in rows.items():
+    cells = [_cell(row[title], digits) for title, _, digits in shown]
+    lines.append(f"| {label} | " + " | ".join(cells) + " |")
+  return "\n".join(lines) + "\n"
+
+
+def _cell(found, digits):
+  if found is None:
+    return "–"
+  value, low, high = found
+  text = f"{value:.{digits}f}"
+  if low is None or high is None:
+    return text
+  return f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+if __name__ == "__main__":
+  mains.start(
+      lambda config, **flags: run(**flags), config="configs/evaluate.py",
+      runs="label=folder pairs", out="path of the table without ending",
+  )

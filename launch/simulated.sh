@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# The simulated cohort, both difficulties: a PPG teacher, the student
+# distilled from it, and the two encoders that see acceleration alone, at
+# equal steps and batch. Writes results/simulated_{easy,realistic}.{md,json}.
+# About 45 minutes on 2 cores after installation.
+#
+#   bash launch/simulated.sh [WORKDIR]      (default: runs/simulated)
+#
+# Run again, it goes on where it stopped. STEPS=400 sets the steps of all.
+set -euo pipefail
+mkdir -p "${1:-$(dirname "$0")/../runs/simulated}"
+work=$(cd "${1:-$(dirname "$0")/../runs/simulated}" && pwd)
+cd "$(dirname "$0")/.."
+. launch/venv.sh
+steps=${STEPS:-400}
+
+for difficulty in easy realistic; do
+  name=simulated_$difficulty
+  at=$work/$difficulty
+  fields=(--config.data_dir="$work/data" --config.dataset="$name"
+    --config.total_steps="$steps")
+
+  train() { # MAIN CONFIG RUN [FLAG...]
+    echo
+    echo "== $difficulty: $3"
+    "$PYTHON" -m "accfm.$1" --config="configs/$2.py:laptop" "${fields[@]}" \
+      --workdir="$at/$3" "${@:4}"
+    "$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
+      --checkpoint="$at/$3" --workdir="$at/$3/evaluation"
+  }
+
+  "$PYTHON" -m accfm.prepare --data_dir="$work/data" --config="$(echo \
+    configs/prepare.py:simulated,difficulty=$difficulty,participants=300,minutes=24)"
+  train pretrain ppg_contrastive teacher
+  train distill acc_distill distilled --config.teacher="$at/teacher"
+  train pretrain acc_contrastive acc_contrastive
+  train pretrain acc_mae acc_mae
+  "$PYTHON" -m accfm.tabulate --out="results/$name" --runs="$(printf '%s,' \
+    "distilled student=$at/distilled/evaluation" \
+    "Accel-CL=$at/acc_contrastive/evaluation" \
+    "Accel-MAE=$at/acc_mae/evaluation" \
+    "PPG teacher=$at/teacher/evaluation")"
+done
