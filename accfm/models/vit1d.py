@@ -80,7 +80,7 @@ def filterbank_init(lowest, highest):
     waves /= np.linalg.norm(waves, axis=1, keepdims=True)
     axes = jax.random.normal(key, (channels, pairs))
     axes /= jnp.linalg.norm(axes, axis=0, keepdims=True)
-    kernel = waves[:, :, None] * axes  # [2, taps, C, F]
+    kernel = waves[:, :, None] * axes[None, None]  # [2, taps, C, F]
     return jnp.concatenate([kernel[0], kernel[1]], -1).astype(dtype)
 
   return init
