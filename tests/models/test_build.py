@@ -1,0 +1,133 @@
+"""Presets are what they were, and a wrong config is named."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from accfm.base.errors import InputError
+from accfm.models import build, heads
+from tests.models import fresh
+
+SAMPLES, CHANNELS = 3840, 4  # a minute of PPG at 64 Hz
+
+
+def shapes(preset, channels=CHANNELS):
+  """Parameter tree of ShapeDtypeStructs, without computing anything."""
+  encoder = build.build_encoder(preset)
+  x = jax.ShapeDtypeStruct((1, SAMPLES, channels), jnp.float32)
+  return jax.eval_shape(encoder.init, jax.random.key(0), x)["params"]
+
+
+def text(tree):
+  """Lines `name shape dtype` and the number of parameters."""
+  flat = jax.tree_util.tree_flatten_with_path(tree)[0]
+  lines = [
+      f"{'.'.join(k.key for k in path)} {list(x.shape)} {x.dtype}"
+      for path, x in flat
+  ]
+  return "\n".join([*sorted(lines), f"parameters {count(tree):,}"])
+
+
+def count(tree):
+  return sum(int(np.prod(x.shape)) for x in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("preset", sorted(build.PRESETS))
+def test_golden_parameters(golden, preset):
+  golden(f"encoder_{preset}", text(shapes(preset)))
+
+
+def test_vit_s_has_the_papers_size():
+  assert count(shapes("vit_s")) == pytest.approx(6.3e6, rel=0.02)
+
+
+@pytest.mark.parametrize("preset", sorted(build.PRESETS))
+def test_a_preset_as_name_dict_and_config_is_one_module(preset):
+  config = build.encoder_config(preset)
+  modules = [build.build_encoder(c) for c in (
+      preset, config, config.lock(), config.to_dict()
+  )]
+  assert len(set(map(str, modules))) == 1
+
+
+def test_overrides_change_a_copy():
+  before = dict(build.PRESETS["vit_tiny"])
+  assert build.encoder_config("vit_tiny", depth=5).depth == 5
+  assert build.PRESETS["vit_tiny"] == before
+
+
+@pytest.mark.parametrize("fields, message", [
+    (dict(family="cnn"), "family: got 'cnn', want 'vit1d'"),
+    (dict(dtype="float16"), r"dtype: got 'float16', want one of \['bfl"),
+    (dict(stem="conv"), "stem: got 'conv', want 'patch' or 'filterbank'"),
+    (dict(pool="max"), "pool: got 'max', want 'mean' or 'grid'"),
+    (dict(width=20, heads=3), "width: got 20 for 3 heads, want a multiple"),
+    (dict(stem="filterbank", patch=20, stem_stride=8),
+     "patch: got 20, want a multiple of stem_stride=8"),
+])
+def test_errors_of_build_encoder(fields, message):
+  config = ml_collections.ConfigDict({**build.PRESETS["vit_tiny"], **fields})
+  with pytest.raises(InputError, match=message) as error:
+    build.build_encoder(config)
+  assert "\n" not in str(error.value)
+
+
+def test_unknown_names():
+  with pytest.raises(InputError, match="got 'vit_x', want one of.*'vit_s'"):
+    build.build_encoder("vit_x")
+  with pytest.raises(InputError, match=r"\['widht'\] are unknown, want some"):
+    build.encoder_config("vit_tiny", widht=3)
+
+
+@pytest.mark.parametrize("fields, message", [
+    (dict(), "patch: got 32 for segments of 3850 samples, want a divisor"),
+    (dict(patch=10, stem="filterbank"), "got stem='filterbank', pool='mean'"),
+    (dict(patch=10, pool="grid"), "stem='patch', pool='grid', want"),
+    (dict(patch=10, embed_dim=8), "got embed_dim=8, want the width 16"),
+])
+def test_what_cannot_be_masked(fields, message):
+  config = build.encoder_config("vit_tiny", stem_stride=2, **fields)
+  with pytest.raises(InputError, match=message):
+    build.check_maskable(build.build_encoder(config), 3850)
+
+
+@pytest.mark.parametrize("hidden", [0, 12])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_head_rows_have_unit_length(hidden, dtype):
+  head = build.build_head(dict(hidden=hidden, out=5, dtype=dtype))
+  x = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
+  variables = fresh.variables(head, x)
+  got = head.apply(variables, x)
+  assert got.shape == (7, 5) and got.dtype == jnp.float32
+  np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1.0, rtol=1e-5)
+  assert len(jax.tree.leaves(variables)) == (6 if hidden else 4)
+
+
+def test_unit_is_safe_at_zero():
+  value, grad = jax.value_and_grad(lambda x: heads.unit(x).sum())(
+      jnp.zeros((2, 3))
+  )
+  assert value == 0 and np.isfinite(grad).all()
+
+
+def test_decoder_puts_tokens_back_in_place():
+  """A patch's prediction follows its own token, wherever it stood."""
+  decoder = build.build_mae_decoder(
+      dict(width=8, depth=0, heads=2, mlp_width=8, dtype="float32"), 5, 2
+  )
+  rng = np.random.default_rng(0)
+  visible = rng.normal(size=(2, 3, 4)).astype(np.float32)
+  keep = np.array([[4, 0, 2], [1, 3, 0]])
+  orders = [[*row, *sorted(set(range(6)) - set(row))] for row in keep]
+  restore = np.argsort(orders, axis=1)
+  variables = fresh.variables(decoder, visible, restore)
+  apply = jax.jit(decoder.apply)
+  want = apply(variables, visible, restore)
+  assert want.shape == (2, 6, 10) and want.dtype == jnp.float32
+  changed = visible.copy()
+  changed[0, 1] += 1.0  # patch 0 of the first row
+  got = apply(variables, changed, restore)
+  moved = np.abs(np.asarray(got - want)).max(-1) > 1e-6
+  assert np.argwhere(moved).tolist() == [[0, 0]]

@@ -1,0 +1,180 @@
+"""ViT-1D: shapes, the masked path, compute types, the filterbank's start."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from accfm.base.errors import InputError
+from accfm.models import build, vit1d
+from tests.models import fresh
+
+SMALL = dict(width=8, depth=2, heads=2, mlp_width=12, embed_dim=6, patch=16)
+BANK = dict(SMALL, stem="filterbank", pool="grid", stem_filters=3,
+            stem_stride=4, stem_taps=16, pool_bins=3, pool_width=2)
+
+
+def module(fields):
+  return build.build_encoder(build.encoder_config("vit_tiny", **fields))
+
+
+def inputs(b=3, t=96, c=4, seed=0):
+  return np.random.default_rng(seed).normal(size=(b, t, c)).astype(np.float32)
+
+
+def leaves(variables):
+  return jax.tree.leaves(variables)
+
+
+def apply(encoder, variables, *args, **options):
+  return jax.jit(functools.partial(encoder.apply, **options))(
+      variables, *args
+  )
+
+
+@pytest.mark.parametrize("fields", [SMALL, BANK])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_shapes_and_types(fields, dtype):
+  """[B, T, C] of any C to float32 [B, D]; parameters stay float32."""
+  encoder = module(dict(fields, dtype=dtype))
+  for channels in (1, 3):
+    x = inputs(c=channels)
+    variables = fresh.variables(encoder, x)
+    embedding, tokens = apply(encoder, variables, x, return_tokens=True)
+    assert embedding.shape == (3, 6) and embedding.dtype == jnp.float32
+    assert tokens.shape == (3, 6, 8) and tokens.dtype == jnp.dtype(dtype)
+    assert {leaf.dtype for leaf in leaves(variables)} == {
+        jnp.dtype("float32")
+    }
+    assert np.isfinite(embedding).all()
+
+
+@pytest.mark.parametrize("fields", [SMALL, BANK])
+def test_half_precision_stays_near_full_precision(fields):
+  x = inputs()
+  full, half = (module(dict(fields, dtype=t)) for t in ("float32", "bfloat16"))
+  variables = fresh.variables(full, x)
+  a, b = apply(full, variables, x), apply(half, variables, x)
+  assert 0 < np.abs(a - b).max() < 0.1 * np.abs(a).max()
+
+
+def test_rows_do_not_see_each_other():
+  encoder, x = module(BANK), inputs()
+  variables = fresh.variables(encoder, x)
+  alone = [apply(encoder, variables, x[i:i + 1])[0] for i in range(3)]
+  np.testing.assert_allclose(
+      apply(encoder, variables, x), np.stack(alone), rtol=1e-4, atol=1e-5
+  )
+
+
+def test_all_patches_visible_is_the_full_path():
+  encoder, x = module(SMALL), inputs()
+  variables = fresh.variables(encoder, x)
+  _, tokens = apply(encoder, variables, x, return_tokens=True)
+  keep = np.tile(np.arange(6), (3, 1))
+  visible = apply(encoder, variables, x, keep, method="encode_visible")
+  np.testing.assert_allclose(visible, tokens, rtol=1e-5, atol=1e-6)
+  # In another order: the same tokens in that order, for attention has none.
+  order = np.array([[5, 0, 2, 1, 4, 3]] * 3)
+  turned = apply(encoder, variables, x, order, method="encode_visible")
+  np.testing.assert_allclose(turned, tokens[:, order[0]], rtol=1e-4, atol=1e-5)
+
+
+def test_hidden_patches_are_not_seen():
+  encoder, x = module(SMALL), inputs()
+  variables = fresh.variables(encoder, x)
+  keep = np.array([[4, 1]] * 3)
+  want = apply(encoder, variables, x, keep, method="encode_visible")
+  other = inputs(seed=1)
+  for patch in (1, 4):
+    other[:, 16 * patch:16 * (patch + 1)] = x[:, 16 * patch:16 * (patch + 1)]
+  got = apply(encoder, variables, other, keep, method="encode_visible")
+  assert want.shape == (3, 2, 8)
+  np.testing.assert_array_equal(got, want)
+
+
+def test_recomputed_blocks_give_the_same_gradients():
+  x = inputs()
+  plain, remat = module(SMALL), module(dict(SMALL, remat=True))
+  variables = fresh.variables(plain, x)
+
+  def loss(encoder, variables):
+    return jnp.square(encoder.apply(variables, x)).sum()
+
+  a, b = (leaves(jax.jit(jax.grad(functools.partial(loss, e)))(variables))
+          for e in (plain, remat))
+  for one, two in zip(a, b, strict=True):
+    np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_attention_against_a_loop():
+  x = np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
+  attention = vit1d.Attention(heads=2, dtype=jnp.float32)
+  variables = fresh.variables(attention, x)
+  p = jax.tree.map(np.float64, variables["params"])
+  want = np.zeros((2, 5, 8))
+  for b in range(2):
+    qkv = x[b] @ p["qkv"]["kernel"] + p["qkv"]["bias"]
+    q, k, v = qkv[:, :8], qkv[:, 8:16], qkv[:, 16:]
+    for h in (slice(0, 4), slice(4, 8)):
+      for i in range(5):
+        weight = np.exp([q[i, h] @ k[j, h] / 2 for j in range(5)])
+        want[b, i, h] = (weight / weight.sum()) @ v[:, h]
+    want[b] = want[b] @ p["out"]["kernel"] + p["out"]["bias"]
+  np.testing.assert_allclose(
+      attention.apply(variables, x), want, rtol=1e-4, atol=1e-5
+  )
+
+
+def test_positions_against_a_loop():
+  got = vit1d.sinusoidal_positions(7, 6)
+  for place in range(7):
+    for i in range(3):
+      angle = place / 10_000 ** (i / 3)
+      assert got[place, i] == pytest.approx(np.sin(angle), abs=1e-6)
+      assert got[place, 3 + i] == pytest.approx(np.cos(angle), abs=1e-6)
+
+
+@pytest.mark.parametrize("taps, channels, pairs", [(32, 3, 24), (16, 1, 4)])
+def test_filterbank_starts_as_quadrature_band_passes(taps, channels, pairs):
+  lowest, highest = 1 / 24, 1 / 4
+  kernel = np.asarray(vit1d.filterbank_init(lowest, highest)(
+      jax.random.key(0), (taps, channels, 2 * pairs)
+  ))
+  assert kernel.shape == (taps, channels, 2 * pairs)
+  np.testing.assert_allclose(kernel.sum(0), 0.0, atol=1e-5)
+  np.testing.assert_allclose(np.square(kernel).sum((0, 1)), 1.0, rtol=1e-4)
+  n = np.arange(taps)
+  for f in range(pairs):
+    cosine, sine = kernel[..., f], kernel[..., pairs + f]
+    # Rank one over channels, one direction for both halves.
+    _, size, direction = np.linalg.svd(cosine)
+    assert size[1:].max(initial=0.0) < 1e-5
+    along = [half @ direction[0] for half in (cosine, sine)]
+    np.testing.assert_allclose(
+        np.linalg.norm(along, axis=1), 1.0, rtol=1e-4
+    )
+    assert abs(along[0] @ along[1]) < 1e-5  # even and odd
+    # Quadrature: their energy hardly depends on the phase of a sine wave.
+    hz = lowest * (highest / lowest) ** (f / (pairs - 1))
+    if hz * taps < 3:  # too slow for a window to see its phase average out
+      continue
+    energy = [
+        sum((half @ np.cos(2 * np.pi * hz * n + phase)) ** 2 for half in along)
+        for phase in np.linspace(0, np.pi, 7)
+    ]
+    assert max(energy) < 1.15 * min(energy)
+    grid = np.linspace(0.005, 0.5, 400)
+    response = np.abs(np.exp(-2j * np.pi * grid[:, None] * n) @ along[0])
+    assert grid[response.argmax()] == pytest.approx(hz, abs=0.5 / taps)
+
+
+def test_errors_at_the_call():
+  encoder = module(SMALL)
+  with pytest.raises(InputError, match="got 90 samples, want a multiple"):
+    fresh.variables(encoder, inputs(t=90))
+  encoder = module(dict(BANK, pool_bins=4))
+  with pytest.raises(InputError, match="pool_bins: got 4 for 6 tokens"):
+    fresh.variables(encoder, inputs())
