@@ -16,16 +16,19 @@ def dequantize(values, scale):
   return values.astype(np.float32) * scale[..., None, :]
 
 
-def zscore(x, epsilon=1e-8):
+def zscore(x, resolution=1e-5):
   """Zero mean and unit SD over time, per segment and channel: [B, T, C].
 
-  A channel without variation becomes zeros.
+  A channel without variation becomes zeros: one whose SD is below
+  `resolution` of its largest value. That is less than int16 storage
+  resolves (3e-5), and more than rounding leaves of a constant.
   """
+  floor = resolution * jnp.abs(x).max(1, keepdims=True)
   x = x - x.mean(1, keepdims=True)
+  x = x - x.mean(1, keepdims=True)  # what rounding left beside gravity
   variance = jnp.square(x).mean(1, keepdims=True)
-  return x * jnp.where(
-      variance > epsilon**2, jax.lax.rsqrt(variance + epsilon**2), 0.0
-  )
+  varies = variance > jnp.square(floor)
+  return x * jnp.where(varies, jax.lax.rsqrt(variance), 0.0)
 
 
 def make_normalize(spec):
