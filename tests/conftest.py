@@ -100,3 +100,20 @@ def real_data():
   folder = pathlib.Path(folder)
   assert folder.is_dir(), f"$ACCFM_REAL_DATA is {folder}, want a folder"
   return folder
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory):
+  """data_dir with "simulated_easy": 10 people, 8 s windows, split 6/2/2."""
+  from accfm import prepare
+  from configs import prepare as prepare_config
+
+  config = prepare_config.get_config(
+      "simulated,participants=10,minutes=1,split=6/2/2"
+  )
+  config.window_sec = config.hop_sec = 8.0
+  config.labels.min_pairs = 4
+  config.workers = 1
+  folder = str(tmp_path_factory.mktemp("simulated"))
+  prepare.run(config, "", folder)
+  return folder

@@ -47,8 +47,14 @@ class Split:
           f"split: got {split!r}, want one of "
           f"{sorted(self.manifest['splits'])} of {dataset_dir}"
       )
-    builder = tfds.builder_from_directory(self.dataset_dir)
-    self._source = builder.as_data_source(split, deserialize_method=RAW)
+    try:
+      builder = tfds.builder_from_directory(self.dataset_dir)
+      self._source = builder.as_data_source(split, deserialize_method=RAW)
+    except READ_ERRORS as error:
+      raise InputError(
+          f"{dataset_dir}: cannot be opened ({_one_line(error)}); the data "
+          "set is damaged: prepare it again"
+      ) from error
     want = self.manifest["windows"][split]
     if len(self._source) != want:
       raise InputError(
@@ -141,9 +147,13 @@ class Split:
   def _damaged(self, index, error):
     return InputError(
         f"{self.dataset_dir}: row {index} of split {self.name} cannot be "
-        f"read ({type(error).__name__}: {error}); the shard is damaged: "
-        "prepare the data set again"
+        f"read ({_one_line(error)}); the shard is damaged: prepare the data "
+        "set again"
     )
+
+
+def _one_line(error):
+  return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _bytes(feature, name, dtype):

@@ -52,9 +52,9 @@ def test_an_optional_flag_may_be_left_out(monkeypatch):
      "it"),
     ([CONFIG, WORKDIR, "--config.batch_size=abc"],
      "config field 'batch_size': got 'abc', want int"),
-    ([f"{CONFIG}:tinny", WORKDIR],
-     "config argument: got 'tinny', want one of ['encoder', 'tiny']; did you "
-     "mean 'tiny'?"),
+    ([f"{CONFIG}:encodr=x", WORKDIR],
+     "config argument: got 'encodr=x', want one of ['encoder', 'scale']; did "
+     "you mean 'encoder'?"),
     (["--config=configs/prepare.py:e5", WORKDIR],
      "config argument source: got 'e5', want one of ('simulated', 'e4', "
      "'ieee_spc')"),

@@ -1,0 +1,241 @@
+"""Rows come back as they were written; batch k is a function of (seed, k)."""
+
+import itertools
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from accfm import prepare
+from accfm.base import mesh
+from accfm.base.errors import InputError
+from accfm.data import pipeline
+from tests.data import fake_source
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+  """The directory of a data set of 27 windows."""
+  return prepare.run(
+      fake_source.get_config(), "x", str(tmp_path_factory.mktemp("data")),
+      {"fake": fake_source.Fake()},
+  )
+
+
+def test_rows_are_what_the_recordings_held(written):
+  """Every sample within half a storage step, every row in its place."""
+  seen = set()
+  for name in ("train", "val", "test"):
+    split = pipeline.open_split(written, name)
+    rows = split.read(range(len(split)), ("acc", "ppg"))
+    for i in range(len(split)):
+      person = split.table["participant"][i].removeprefix("fake/")
+      session = str(split.table["session"][i])
+      source = fake_source.recording(f"{person}/{session}")
+      start = split.table["start_s"][i]
+      first = round((start - fake_source.EPOCH_S) * fake_source.RATE_HZ)
+      seen.add((person, session, first))
+      for signal in ("acc", "ppg"):
+        want = source.signals[signal].values[first:first + 128]
+        scale = rows[f"{signal}_scale"][i]
+        got = pipeline_dequantize(rows[signal][i], scale)
+        assert np.abs(got - want).max(0).tolist() <= (0.51 * scale).tolist()
+        assert np.abs(rows[signal][i]).max(0).tolist() == (
+            [32767] * len(scale)
+        )
+  assert len(seen) == 27
+
+
+def pipeline_dequantize(values, scale):
+  return values.astype(np.float64) * scale.astype(np.float64)
+
+
+def test_raw_reading_is_the_builders_own_decoding(written):
+  split = pipeline.open_split(written, "train")
+  decoded = tfds.builder_from_directory(written).as_data_source("train")
+  assert len(split) == len(decoded) == split.manifest["windows"]["train"]
+  order = np.random.default_rng(0).permutation(len(split))[:9]
+  rows = split.read(order, ("ppg", "acc"))
+  assert sorted(rows) == ["acc", "acc_scale", "ppg", "ppg_scale"]
+  for place, i in enumerate(order):
+    want = decoded[int(i)]
+    for signal in ("acc", "ppg"):
+      for key, part in ((signal, "values"), (f"{signal}_scale", "scale")):
+        assert rows[key].dtype == want[signal][part].dtype
+        np.testing.assert_array_equal(rows[key][place], want[signal][part])
+    for column in ("participant", "session", "condition"):
+      assert split.table[column][i] == want[column].decode()
+    for column, kind in (("start_s", np.float64), ("motion_g", np.float32)):
+      assert split.table[column].dtype == kind
+      assert split.table[column][i] == want[column]
+    for group in ("labels", "attributes"):
+      for name, value in want[group].items():
+        np.testing.assert_array_equal(split.table[f"{group}/{name}"][i], value)
+  known = {f"{g}/{n}" for g in ("labels", "attributes") for n in decoded[0][g]}
+  assert set(split.table) == known | {
+      "participant", "session", "condition", "start_s", "motion_g"
+  }
+
+
+def test_only_the_signals_asked_for_are_read(written):
+  split = pipeline.open_split(written, "val")
+  rows = split.read([0], ("ppg",))
+  assert sorted(rows) == ["ppg", "ppg_scale"]
+  assert rows["ppg"].shape == (1, 128, 1) and rows["ppg"].dtype == np.int16
+
+
+# --- the order of rows -------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows, batch", [(40, 8), (43, 8), (8, 8), (1000, 1)])
+def test_an_epoch_is_a_permutation_cut_into_batches(rows, batch):
+  per_epoch = rows // batch
+  epochs = []
+  for epoch in range(2):
+    numbers = range(epoch * per_epoch, (epoch + 1) * per_epoch)
+    seen = np.concatenate(
+        [pipeline.batch_rows(rows, batch, 0, k) for k in numbers]
+    )
+    assert len(seen) == len(set(seen)) == per_epoch * batch
+    assert seen.min() >= 0 and seen.max() < rows
+    epochs.append(seen.tolist())
+  assert epochs[0] != epochs[1]
+
+
+def test_rows_left_over_by_one_epoch_come_in_another():
+  seen = {row for k in range(40) for row in pipeline.batch_rows(11, 8, 0, k)}
+  assert seen == set(range(11))
+
+
+def test_a_batch_depends_on_seed_and_number_alone():
+  def batches(seed, numbers):
+    return {k: pipeline.batch_rows(50, 8, seed, k).tolist() for k in numbers}
+
+  forward = batches(3, range(20))
+  assert batches(3, reversed(range(20))) == forward
+  assert batches(4, range(20)) != forward
+  assert len(set(map(tuple, forward.values()))) == 20
+
+
+def test_every_row_meets_every_place():
+  """Over epochs, a row is as often early as late."""
+  first = [pipeline.batch_rows(16, 8, 0, 2 * e) for e in range(100)]
+  counts = np.bincount(np.concatenate(first), minlength=16)
+  assert abs(counts - 50).max() < 5 * 5  # 5 SD of a fair coin
+
+
+# --- batches -----------------------------------------------------------------
+
+
+def take(split, start, count, local=slice(None), prefetch=2, batch=8):
+  rows = pipeline.train_batches(
+      split, ("acc", "ppg"), batch, 5, start, local, prefetch
+  )
+  return list(itertools.islice(rows, count))
+
+
+def same(a, b):
+  assert a.keys() == b.keys()
+  for key in a:
+    assert a[key].dtype == b[key].dtype
+    np.testing.assert_array_equal(a[key], b[key])
+
+
+def test_batches_hold_the_rows_of_their_number(written):
+  split = pipeline.open_split(written, "train")
+  for k, batch in enumerate(take(split, 0, 5)):
+    rows = pipeline.batch_rows(len(split), 8, 5, k)
+    same(batch, {
+        **split.read(rows, ("acc", "ppg")), "row": np.arange(8, dtype=np.int32)
+    })
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 4])
+def test_a_restart_goes_on_with_the_same_batches(written, prefetch):
+  split = pipeline.open_split(written, "train")
+  whole = take(split, 0, 7)
+  for k, batch in enumerate(take(split, 3, 4, prefetch=prefetch)):
+    same(batch, whole[3 + k])
+
+
+def test_local_slices_join_to_the_global_batch(written, monkeypatch):
+  split = pipeline.open_split(written, "train")
+  whole = take(split, 0, 3)
+  monkeypatch.setattr(mesh.jax, "process_count", lambda: 4)
+  parts = []
+  for process in range(4):
+    monkeypatch.setattr(mesh.jax, "process_index", lambda p=process: p)
+    parts.append(take(split, 0, 3, mesh.local_rows(8)))
+  for k, batch in enumerate(whole):
+    same(batch, {
+        key: np.concatenate([part[k][key] for part in parts]) for key in batch
+    })
+
+
+# --- what can be wrong -------------------------------------------------------
+
+
+def test_a_batch_larger_than_the_split(written):
+  split = pipeline.open_split(written, "val")
+  with pytest.raises(InputError, match="got 8, want at most the 3 rows of "
+                                       "split val.*batch_size=3"):
+    take(split, 0, 1)
+
+
+def test_unknown_split_and_no_data_set(written, tmp_path):
+  with pytest.raises(InputError, match=r"got 'dev', want one of \['test',"):
+    pipeline.open_split(written, "dev")
+  with pytest.raises(InputError, match="no manifest.json"):
+    pipeline.open_split(tmp_path, "train")
+
+
+def shard_of(folder, split):
+  (name,) = [f for f in os.listdir(folder) if f"-{split}.array_record" in f]
+  return os.path.join(folder, name)
+
+
+@pytest.fixture
+def copy(written, tmp_path):
+  return shutil.copytree(written, tmp_path / "1.0.0")
+
+
+def read_all(folder):
+  split = pipeline.open_split(folder, "train")
+  return split.read(range(len(split)), ("acc", "ppg")), split.table
+
+
+@pytest.mark.parametrize("damage", ["byte", "half", "empty", "gone"])
+def test_a_damaged_shard_is_one_line(copy, damage):
+  path = shard_of(copy, "train")
+  with open(path, "rb") as f:
+    content = bytearray(f.read())
+  if damage == "byte":
+    content[len(content) // 2] ^= 255
+  elif damage == "half":
+    content = content[:len(content) // 2]
+  elif damage == "empty":
+    content = b""
+  with open(path, "wb") as f:
+    f.write(content)
+  if damage == "gone":
+    os.remove(path)
+  with pytest.raises(InputError, match="prepare .*again") as error:
+    read_all(copy)
+  assert "\n" not in str(error.value) and str(copy) in str(error.value)
+  assert "train" in str(error.value)
+
+
+def test_a_missing_description_is_one_line(copy):
+  os.remove(os.path.join(copy, "features.json"))
+  with pytest.raises(InputError, match="prepare .*again") as error:
+    read_all(copy)
+  assert "\n" not in str(error.value)
+
+
+def test_a_shard_of_another_data_set_is_refused(copy):
+  """Same file names, fewer rows than the manifest says."""
+  os.replace(shard_of(copy, "val"), shard_of(copy, "train"))
+  with pytest.raises(InputError, match="prepare .*again"):
+    read_all(copy)
