@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from accfm.base import keys as keylib
+from accfm.base.errors import InputError
 from accfm.losses import masked_mse
 
 
@@ -46,6 +47,11 @@ def make_loss(encode, decode, prepare, patchify, length, mask_ratio,
     `state.make_update`.
   """
   visible = round(length * (1.0 - mask_ratio))
+  if not 0 < visible < length:
+    raise InputError(
+        f"mask_ratio: got {mask_ratio}, which leaves {visible} of {length} "
+        "patches visible, want some visible and some hidden"
+    )
 
   def loss_fn(params, frozen, batch, key):
     del frozen

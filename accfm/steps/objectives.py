@@ -112,6 +112,7 @@ def make_distill(config, contract, signals, teacher_params, teacher_cfg):
   student = build.build_encoder(config.encoder)
   teacher = build.build_encoder(teacher_cfg)
   head = build.build_head(config.head)
+  check_together(config.augment)
   mine, theirs = (
       feed.make_prepare(contract, signal, config.augment[part])
       for part, signal in zip(("student", "teacher"), signals, strict=True)
@@ -145,3 +146,16 @@ def make_distill(config, contract, signals, teacher_params, teacher_cfg):
       embed, teach, config.temperature, config.student_weight
   )
   return params, {"teacher": teacher_params}, loss
+
+
+def check_together(augment_cfg):
+  """Raises InputError unless student and teacher shift alike in time."""
+  mine, theirs = (
+      dict(augment_cfg[part].get("time_shift", {"prob": 0.0}))
+      for part in ("student", "teacher")
+  )
+  if mine != theirs and (mine["prob"] or theirs["prob"]):
+    raise InputError(
+        f"augment.*.time_shift: got {mine} for the student and {theirs} for "
+        "the teacher, want the same: a pair would lose its alignment"
+    )

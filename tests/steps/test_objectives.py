@@ -1,0 +1,299 @@
+"""Each objective: a NumPy oracle, one device against eight, what is frozen."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import PartitionSpec
+
+from accfm.base import mesh as meshes
+from accfm.base.errors import InputError
+from accfm.signals import augment
+from accfm.signals.contract import Contract, SignalSpec
+from accfm.steps import mae, objectives, towers
+from accfm.steps import state as states
+from accfm.train import parallel
+from configs import acc_distill, ppg_contrastive, ppg_mae
+from tests.models import fresh
+
+B, T = 16, 512
+CONTRACT = Contract(
+    {"acc": SignalSpec(3, "g", "acc"), "ppg": SignalSpec(2, "au", "ppg")},
+    rate_hz=64.0, window_sec=8.0,
+)
+# Float32 sums in another order: losses and gradients agree to this part of
+# the largest.
+TOLERANCE = 2e-5
+
+
+def make_batch(seed=0):
+  rng = np.random.default_rng(seed)
+  out = {"row": np.arange(B, dtype=np.int32)}
+  for name, spec in CONTRACT.signals.items():
+    shape = (B, T, spec.channels)
+    out[name] = rng.integers(-30_000, 30_000, shape).astype(np.int16)
+    out[f"{name}_scale"] = np.full((B, spec.channels), 1e-4, np.float32)
+  return out
+
+
+@pytest.fixture(autouse=True)
+def _quick_start(monkeypatch):
+  """Weights without compiling initialisers."""
+  monkeypatch.setattr(
+      objectives, "_init",
+      lambda module, config, name, *inputs: fresh.variables(
+          module, *inputs, seed=len(name)
+      )["params"],
+  )
+
+
+@functools.cache
+def teacher():
+  """(config, params) of an untrained PPG teacher."""
+  config = ppg_contrastive.get_config("tiny")
+  params, _ = objectives.make_pretrain(config, CONTRACT)
+  return config, params["encoder"]
+
+
+def distill_config(**fields):
+  config = acc_distill.get_config("tiny").unlock()
+  config.augment = dict(student=augment.off(), teacher=augment.off())
+  config.update(fields)
+  return config
+
+
+@functools.cache
+def build(kind):
+  """(params, frozen, loss) of an objective with its own augmentation."""
+  if kind == "distill":
+    config, params = teacher()
+    return objectives.make_distill(
+        acc_distill.get_config("tiny"), CONTRACT, ("acc", "ppg"), params,
+        config.encoder,
+    )
+  module = {"mae": ppg_mae, "contrastive": ppg_contrastive}[kind]
+  params, loss = objectives.make_pretrain(module.get_config("tiny"), CONTRACT)
+  return params, {}, loss
+
+
+@functools.cache
+def compiled(loss, devices):
+  """(mesh, optimiser, step): plain SGD of rate 1, so updates are gradients."""
+  mesh = meshes.make_mesh(jax.devices()[:devices])
+  tx = optax.sgd(1.0)
+  return mesh, tx, parallel.make_parallel(states.make_update(loss, tx), mesh)
+
+
+def one_step(params, frozen, loss, devices=1, at=0):
+  """(params after update number `at`, metrics, frozen after)."""
+  mesh, tx, step = compiled(loss, devices)
+  params = jax.tree.map(np.array, params)  # the step takes its state's memory
+  state = states.create(params, tx).replace(step=jnp.int32(at))
+  state = meshes.put_replicated(state, mesh)
+  frozen = meshes.put_replicated(frozen, mesh)
+  state, metrics = step(
+      state, frozen, meshes.put_rows(make_batch(), mesh), jax.random.key(0)
+  )
+  return jax.device_get((state.params, metrics, frozen))
+
+
+@pytest.mark.parametrize("kind", ["mae", "contrastive", "distill"])
+def test_eight_devices_make_the_step_of_one(kind):
+  """The same batch, augmented by the same key, in one piece and in eight."""
+  params, frozen, loss = build(kind)
+  one, metrics, frozen_after = one_step(params, frozen, loss)
+  eight, others, _ = one_step(params, frozen, loss, devices=8)
+  assert metrics.keys() == others.keys() >= {"loss", "grad_norm"}
+  for name in metrics:
+    np.testing.assert_allclose(others[name], metrics[name], rtol=1e-4)
+  grads = [
+      jax.tree.leaves(jax.tree.map(lambda a, b: np.asarray(b) - a, x, params))
+      for x in (one, eight)
+  ]
+  largest = max(np.abs(g).max() for g in grads[0])
+  assert largest > 0 and np.isfinite(largest)
+  for a, b in zip(*grads, strict=True):
+    assert np.isfinite(a).all()
+    np.testing.assert_allclose(b, a, atol=TOLERANCE * largest)
+  # All that is trained is moved, all that is frozen is left.
+  path = jax.tree_util.tree_flatten_with_path(one)[0]
+  moved = {jax.tree_util.keystr(p): np.abs(g).max()
+           for (p, _), g in zip(path, grads[0], strict=True)}
+  still = [name for name, size in moved.items() if size == 0]
+  assert not [name for name in still if "kernel" in name], still
+  for a, b in zip(jax.tree.leaves(frozen), jax.tree.leaves(frozen_after),
+                  strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def infonce_oracle(query, keys, temperature):
+  """Mean of -log p(own key), pair by pair in float64."""
+  total = 0.0
+  for i in range(len(query)):
+    z = [np.float64(query[i]) @ np.float64(k) / temperature for k in keys]
+    total += np.log(sum(np.exp(z))) - z[i]
+  return total / len(query)
+
+
+def projections(config, params, frozen):
+  """What the towers of a checkpoint of this state give the batch."""
+  meta = {
+      "kind": "distill", "signals": ["acc", "ppg"],
+      "contract": CONTRACT.to_dict(), "config": config.to_dict(),
+      "teacher": {"config": teacher()[0].to_dict()},
+  }
+  made = towers.from_checkpoint(params, frozen, meta)
+  batch = make_batch()
+  return [
+      np.asarray(jax.jit(type(t).project)(
+          t, batch[name], batch[f"{name}_scale"]
+      )) for name, t in made.items()
+  ]
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.5, 0.0])
+def test_distillation_against_an_oracle(weight):
+  """w InfoNCE(student -> teacher) + (1 - w) InfoNCE(teacher -> student)."""
+  config = distill_config(student_weight=weight, temperature=0.1)
+  made = objectives.make_distill(
+      config, CONTRACT, ("acc", "ppg"), teacher()[1], teacher()[0].encoder
+  )
+  _, metrics, _ = one_step(*made)
+  s, t = projections(config, *made[:2])
+  want = weight * infonce_oracle(s, t, 0.1)
+  want += (1 - weight) * infonce_oracle(t, s, 0.1)
+  assert metrics["loss"] == pytest.approx(want, rel=1e-4)
+  assert metrics["temperature"] == np.float32(0.1)
+  nearest = [np.argmax(t @ q) == i for i, q in enumerate(s)]
+  assert metrics["recall@1"] == pytest.approx(np.mean(nearest), abs=1e-6)
+
+
+def test_a_learned_temperature_moves_and_is_bounded():
+  config = distill_config(learn_temperature=True, temperature=0.1)
+  params, frozen, loss = objectives.make_distill(
+      config, CONTRACT, ("acc", "ppg"), teacher()[1], teacher()[0].encoder
+  )
+  assert float(params["log_temperature"]) == pytest.approx(np.log(0.1))
+  after, metrics, _ = one_step(params, frozen, loss)
+  assert metrics["temperature"] == pytest.approx(0.1)
+  # The gradient of the oracle by its own temperature.
+  s, t = projections(config, params, frozen)
+
+  def value(log_tau):
+    tau = np.exp(log_tau)
+    w = config.student_weight
+    return w * infonce_oracle(s, t, tau) + (1 - w) * infonce_oracle(t, s, tau)
+
+  start, h = np.log(0.1), 1e-4
+  slope = (value(start + h) - value(start - h)) / (2 * h)
+  moved = float(after["log_temperature"]) - start
+  assert moved == pytest.approx(-slope, rel=1e-2)
+  params = {**params, "log_temperature": jnp.log(jnp.float32(1e-6))}
+  _, metrics, _ = one_step(params, frozen, loss)
+  assert metrics["temperature"] == pytest.approx(0.01)
+
+
+def test_no_gradient_reaches_the_frozen_teacher():
+  params, frozen, loss = build("distill")
+  assert set(frozen) == {"teacher"} and "teacher" not in params
+  assert set(params) == {"student", "student_head", "teacher_head"}
+  mesh = meshes.make_mesh(jax.devices()[:1])
+  whole, rows = PartitionSpec(), PartitionSpec("data")
+  mean = jax.shard_map(
+      lambda f, batch: jax.lax.pmean(
+          loss(params, f, batch, jax.random.key(0))[0].mean(), "data"
+      ),
+      mesh=mesh, in_specs=(whole, rows), out_specs=whole,
+  )
+  grads = jax.jit(jax.grad(mean))(frozen, make_batch())
+  assert all((np.asarray(g) == 0).all() for g in jax.tree.leaves(grads))
+
+
+def test_a_step_repeats_and_the_next_one_draws_anew():
+  made = build("contrastive")
+  losses = [float(one_step(*made, at=at)[1]["loss"]) for at in (0, 0, 1)]
+  assert losses[0] == losses[1] != losses[2]
+
+
+# --- masking -----------------------------------------------------------------
+
+
+def test_masks_are_keyed_by_row_and_hide_the_stated_share():
+  key = jax.random.key(0)
+  keep, restore, hidden = map(
+      np.asarray, mae.draw_masks(key, np.arange(200), 20, 4)
+  )
+  assert keep.shape == (200, 4) and hidden.shape == restore.shape == (200, 20)
+  for row in range(200):
+    assert len(set(keep[row])) == 4
+    assert set(np.flatnonzero(hidden[row] == 0)) == set(keep[row])
+    hid = [p for p in range(20) if hidden[row, p]]
+    placed = np.array([*keep[row], *[-1] * 16])[restore[row]]
+    for patch in range(20):
+      assert placed[patch] == (-1 if patch in hid else patch)
+  counts = np.bincount(keep.ravel(), minlength=20)
+  assert abs(counts - 40).max() < 5 * 6
+  some = np.array([7, 3, 150])
+  np.testing.assert_array_equal(mae.draw_masks(key, some, 20, 4)[0],
+                                keep[some])
+
+
+@pytest.mark.parametrize("normalize_target", [False, True])
+def test_masked_autoencoding_against_a_loop(normalize_target):
+  """An encoder that says nothing, a decoder that says 0.5 everywhere."""
+  x = np.random.default_rng(0).normal(size=(4, 40, 2)).astype(np.float32)
+  loss = mae.make_loss(
+      encode=lambda params, x, keep: jnp.zeros((4, keep.shape[1], 3)),
+      decode=lambda params, visible, restore: jnp.full((4, 10, 8), 0.5),
+      prepare=lambda key, batch, view: batch["x"],
+      patchify=lambda x: x.reshape(4, 10, 8), length=10, mask_ratio=0.7,
+      normalize_target=normalize_target,
+  )
+  key = jax.random.key(0)
+  rows = np.arange(4)
+  losses, _ = loss({}, {}, {"x": x, "row": rows}, key)
+  keep, _, _ = mae.draw_masks(key, rows, 10, 3)
+  for b in range(4):
+    errors = []
+    for patch in range(10):
+      target = x[b, 4 * patch:4 * patch + 4].ravel()
+      if normalize_target:
+        target = (target - target.mean()) / np.sqrt(target.var() + 1e-6)
+      if patch not in np.asarray(keep[b]):
+        errors.append(np.mean((target - 0.5) ** 2))
+    assert len(errors) == 7
+    assert losses[b] == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+# --- what cannot be wired ----------------------------------------------------
+
+
+@pytest.mark.parametrize("ratio", [0.0, 1.0, 0.99, -0.5])
+def test_a_mask_ratio_that_hides_nothing_or_all(ratio):
+  with pytest.raises(InputError, match=f"mask_ratio: got {ratio}, which"):
+    mae.make_loss(None, None, None, None, 16, ratio, False)
+
+
+def test_unknown_objective():
+  config = ppg_mae.get_config("tiny")
+  config.objective = "gan"
+  with pytest.raises(InputError, match="objective: got 'gan', want one of"):
+    objectives.make_pretrain(config, CONTRACT)
+
+
+def test_pairs_that_would_lose_their_alignment():
+  shifted = augment.preset("acc", time_shift=dict(prob=1.0))
+  with pytest.raises(InputError, match="time_shift: got .* want the same"):
+    objectives.check_together(dict(student=shifted, teacher=augment.off()))
+  other = augment.preset("ppg", time_shift=dict(prob=1.0, max_share=0.1))
+  with pytest.raises(InputError, match="alignment"):
+    objectives.check_together(dict(student=shifted, teacher=other))
+  objectives.check_together(acc_distill.get_config("tiny").augment)
+
+
+def test_an_unknown_checkpoint_kind():
+  with pytest.raises(InputError, match="checkpoint kind: got 'gan'"):
+    towers.from_checkpoint({}, {}, {"kind": "gan", "config": {}})
