@@ -22,6 +22,11 @@ def run(config, workdir):
   """Trains to the end of the config; returns the last TrainState."""
   teacher, teacher_meta = load_teacher(config, workdir)
   (teacher_signal,) = teacher_meta["signals"]
+  if teacher_signal == config.signal:
+    raise InputError(
+        f"teacher: got one of {teacher_signal!r}, the student's own signal, "
+        "want one of another signal"
+    )
   session = sessions.open_session(config, (config.signal, teacher_signal))
   contract.check_match(
       session.contract, contract.from_dict(teacher_meta["contract"]),
@@ -45,8 +50,14 @@ def run(config, workdir):
 
 def load_teacher(config, workdir):
   """(encoder params, meta) of the teacher: from the run, else its folder."""
-  if checkpoints.exists(workdir):
-    mine = checkpoints.load(workdir)
+  newest = checkpoints.newest_whole(workdir)
+  if newest is not None:
+    mine = checkpoints.load(newest)
+    if mine.meta["kind"] != "distill":
+      raise InputError(
+          f"workdir {workdir}: got a {mine.meta['kind']!r} run, want one of "
+          "accfm.distill; choose another --workdir"
+      )
     return mine.frozen["teacher"], mine.meta["teacher"]
   if not config.teacher:
     raise InputError(

@@ -4,13 +4,23 @@ Options: `--full` runs the tests marked `full`, `--update-golden` rewrites
 the texts in tests/golden/, `--summary=FILE` writes the counts to a file.
 """
 
+import atexit
 import os
 import pathlib
 import platform
+import shutil
+import tempfile
 
 # Before jax is imported: tests, and the mains they start, run on the CPU
-# wherever they are.
+# wherever they are, and what one process has compiled the others take from
+# a folder that lives as long as the run.
 os.environ["JAX_PLATFORMS"] = "cpu"
+if "ACCFM_TEST_CACHE" not in os.environ:
+  os.environ["ACCFM_TEST_CACHE"] = tempfile.mkdtemp(prefix="accfm-jit-")
+  atexit.register(shutil.rmtree, os.environ["ACCFM_TEST_CACHE"], True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["ACCFM_TEST_CACHE"]
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 import numpy as np

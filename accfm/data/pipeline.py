@@ -176,13 +176,21 @@ def batch_rows(rows, batch_size, seed, k):
   return np.array([order[first + i] for i in range(batch_size)])
 
 
-def check_batch_size(split, batch_size):
-  """Raises InputError if a batch is larger than the split."""
+def check_batch_size(split, batch_size, multiple=1):
+  """Raises InputError if a batch is larger than the split.
+
+  Args:
+    split: an open Split.
+    batch_size: rows of the global batch.
+    multiple: what a batch size has to divide by, for the message.
+  """
+  most = len(split) // multiple * multiple
   if batch_size > len(split):
+    fix = f"set --config.batch_size={most} or " if most else ""
     raise InputError(
         f"batch_size: got {batch_size}, want at most the {len(split)} rows "
-        f"of split {split.name} in {split.dataset_dir}; set "
-        f"--config.batch_size={len(split)} or prepare more recordings"
+        f"of split {split.name} in {split.dataset_dir}; {fix}prepare more "
+        "recordings"
     )
 
 

@@ -32,6 +32,7 @@ from accfm.train.stored import (
     exists,
     find,
     load,
+    newest_whole,
     verify,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "exists",
     "find",
     "load",
+    "newest_whole",
     "verify",
 ]
 

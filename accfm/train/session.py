@@ -5,16 +5,18 @@ batch size and the config have been found fit to run.
 """
 
 import dataclasses
+import json
 
 import jax
 
+from accfm.base import configlib
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import manifest as manifest_lib
 from accfm.data import pipeline
 from accfm.steps import state as statelib
 from accfm.train import checkpoints as checkpoints_lib
-from accfm.train import loop, optim, parallel
+from accfm.train import loop, optim, parallel, stored
 from accfm.train import workdir as workdir_lib
 from accfm.train import writer as writer_lib
 from accfm.version import __version__
@@ -63,7 +65,7 @@ def open_session(config, signals):
           f"{sorted(train.contract.signals)} of {dataset_dir}"
       )
   meshlib.check_batch(config.batch_size, mesh)
-  pipeline.check_batch_size(train, config.batch_size)
+  pipeline.check_batch_size(train, config.batch_size, mesh.size)
   return Session(
       train, pipeline.open_split(dataset_dir, "val"), mesh, tuple(signals)
   )
@@ -87,11 +89,34 @@ def make_meta(kind, config, session, teacher=None):
           "dataset": manifest["name"],
           "split_hash": manifest["split_hash"],
           "splits": manifest["splits"],
+          "windows": manifest["windows"],
       },
       "signals": list(session.signals),
       "teacher": teacher,
       "code_version": __version__,
   }
+
+
+def check_same_data(workdir, meta):
+  """Raises InputError if a run would resume on other data than it began on.
+
+  Batch k would be another one, and people may have changed sides.
+  """
+  newest = stored.newest_whole(workdir)
+  if newest is None:
+    return
+  before, now = stored.read_meta(newest), json.loads(json.dumps(meta))
+  lines = []
+  for part in ("manifest", "contract"):
+    for name, old in before[part].items():
+      if name not in ("splits", "code_version"):  # told by a hash; may differ
+        lines += configlib.differences({name: old}, {name: now[part].get(name)})
+  if lines:
+    raise InputError(
+        f"workdir {workdir}: its run is on other data, differing in "
+        f"{'; '.join(lines)}; restore that data set or choose another "
+        "--workdir"
+    )
 
 
 def fit(config, workdir, session, loss_fn, params, frozen, meta, validate,
@@ -114,6 +139,7 @@ def fit(config, workdir, session, loss_fn, params, frozen, meta, validate,
   """
   mesh = session.mesh
   tx, schedule = optim.make_optimizer(config)
+  check_same_data(workdir, meta)
   workdir = workdir_lib.claim(workdir, config)
   state = meshlib.put_replicated(statelib.create(params, tx), mesh)
   frozen = meshlib.put_replicated(frozen, mesh)

@@ -73,7 +73,7 @@ def load(directory, step=None):
   """
   path = find(directory, step)
   verify(path)
-  meta = _read_meta(path)
+  meta = read_meta(path)
   reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
   with contextlib.closing(reader):
     state = _read_numpy(reader, path / "state", only="params")
@@ -88,6 +88,19 @@ def exists(workdir):
   return folder.is_dir() and any(
       p.name.isdecimal() for p in folder.iterdir()
   )
+
+
+def newest_whole(workdir):
+  """The folder of the newest undamaged checkpoint of a run, or None."""
+  if not exists(workdir):
+    return None
+  root = pathlib.Path(workdir).absolute() / "checkpoints"
+  names = [p.name for p in root.iterdir() if p.name.isdecimal()]
+  for name in sorted(names, key=int, reverse=True):
+    with contextlib.suppress(DamagedError):
+      verify(root / name)
+      return root / name
+  return None
 
 
 def find(directory, step=None):
@@ -209,7 +222,7 @@ def _key(key):
 
 def _best_step(root, steps):
   """The step with the best score, by the metric the newest run ranked by."""
-  metas = {step: _read_meta(root / str(step)) for step in steps}
+  metas = {step: read_meta(root / str(step)) for step in steps}
   best = metas[steps[-1]].get("best", {"metric": "", "mode": "max"})
   scores = {
       step: meta["metrics"][best["metric"]]
@@ -224,7 +237,8 @@ def _best_step(root, steps):
   return (max if best["mode"] == "max" else min)(scores, key=scores.get)
 
 
-def _read_meta(path):
+def read_meta(path):
+  """The JSON record of a step folder."""
   try:
     return json.loads((path / "meta" / "metadata").read_text())
   except (OSError, ValueError) as error:
