@@ -12,9 +12,10 @@ import shutil
 import tempfile
 
 # Before jax is imported: tests, and the mains they start, run on the CPU
-# wherever they are, and what one process has compiled the others take from
-# a folder that lives as long as the run.
+# wherever they are. They compile much and compute little; what one process
+# has compiled the others take from a folder that lives as long as the run.
 os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 if "ACCFM_TEST_CACHE" not in os.environ:
   os.environ["ACCFM_TEST_CACHE"] = tempfile.mkdtemp(prefix="accfm-jit-")
   atexit.register(shutil.rmtree, os.environ["ACCFM_TEST_CACHE"], True)
@@ -30,8 +31,6 @@ from accfm.version import __version__
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# Tests compile much and compute little.
-jax.config.update("jax_disable_most_optimizations", True)
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 

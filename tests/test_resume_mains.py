@@ -1,0 +1,113 @@
+"""The real mains, killed at fault points, end bit for bit as if left alone.
+
+The loop itself is tested so in `tests/train/test_resume.py`; here what a
+main adds: the data's order, the augmentation's keys, the frozen teacher.
+"""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from accfm.train import checkpoints, writer
+
+ROOT = pathlib.Path(__file__).parents[1]
+KILLED = -signal.SIGKILL
+
+
+def command(main, config, data_dir, workdir, *overrides, fault=""):
+  """Runs `python -m accfm.<main>` for six tiny steps: (exit code, stderr)."""
+  done = subprocess.run(
+      [sys.executable, "-m", f"accfm.{main}", f"--config={config}:tiny",
+       f"--workdir={workdir}", f"--config.data_dir={data_dir}",
+       "--config.total_steps=6", "--config.checkpoint_every=2",
+       "--config.validate_every=4", *overrides],
+      cwd=ROOT, env={**os.environ, "ACCFM_FAULT": fault}, text=True,
+      capture_output=True, timeout=300,
+  )
+  return done.returncode, done.stderr
+
+
+def leaves(tree, prefix=""):
+  for name, value in tree.items():
+    if isinstance(value, dict):
+      yield from leaves(value, f"{prefix}{name}.")
+    else:
+      yield prefix + name, value
+
+
+def check_same(a, b):
+  """Last checkpoints, and the losses of every step, to the last bit."""
+  one, two = checkpoints.load(a), checkpoints.load(b)
+  assert one.step == two.step == 6
+  for x, y in ((one.params, two.params), (one.frozen, two.frozen)):
+    x, y = dict(leaves(x)), dict(leaves(y))
+    assert x.keys() == y.keys()
+    for name in x:
+      assert np.asarray(x[name]).tobytes() == np.asarray(y[name]).tobytes(), (
+          name
+      )
+  losses = [
+      [(row["step"], name, row[name]) for row in writer.load_rows(path)
+       for name in ("train/loss", "val/loss") if name in row]
+      for path in (a, b)
+  ]
+  assert losses[0] == losses[1]
+  assert [step for step, name, _ in losses[0] if name == "train/loss"] == [
+      1, 2, 3, 4, 5, 6
+  ]
+
+
+def interrupted(run, whole, killed, faults):
+  assert run(whole) == (0, "")
+  for fault in faults:
+    assert run(killed, fault=fault)[0] == KILLED, fault
+  assert run(killed) == (0, "")
+  check_same(whole, killed)
+
+
+def test_pretraining(simulated, tmp_path):
+  def run(workdir, fault=""):
+    return command("pretrain", "configs/acc_mae.py", simulated, workdir,
+                   fault=fault)
+
+  interrupted(run, tmp_path / "whole", tmp_path / "killed",
+              ["during_save:4", "after_step:5"])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("config", ["ppg_contrastive", "ppg_mae"])
+def test_pretraining_at_every_fault_point(simulated, tmp_path, config):
+  def run(workdir, fault=""):
+    return command("pretrain", f"configs/{config}.py", simulated, workdir,
+                   fault=fault)
+
+  interrupted(run, tmp_path / "whole", tmp_path / "killed", [
+      "after_step:1", "before_save:2", "during_save:2", "after_save:2",
+      "after_step:4", "before_save:4", "after_save:4", "during_save:6",
+  ])
+
+
+@pytest.mark.full
+def test_distillation_without_its_teacher(simulated, tmp_path):
+  """The teacher's folder goes after the first save; the run goes on."""
+  teacher = tmp_path / "teacher"
+  assert command("pretrain", "configs/ppg_mae.py", simulated, teacher)[0] == 0
+
+  def run(workdir, fault=""):
+    return command("distill", "configs/acc_distill.py", simulated, workdir,
+                   f"--config.teacher={teacher}", fault=fault)
+
+  whole, killed = tmp_path / "whole", tmp_path / "killed"
+  assert run(whole) == (0, "")
+  assert run(killed, "during_save:2")[0] == KILLED  # nothing saved yet
+  assert run(killed, "after_step:3")[0] == KILLED
+  teacher.rename(tmp_path / "away")
+  for fault in ("before_save:4", "after_save:4", "during_save:6"):
+    assert run(killed, fault)[0] == KILLED, fault
+  assert run(killed) == (0, "")
+  check_same(whole, killed)
