@@ -11,12 +11,13 @@ from accfm.signals import augment
 from configs import common
 
 ENCODERS = {
-    "paper": "vit_s", "laptop": "vit_laptop", "tiny": "vit_tiny",
+    "paper": "vit_s", "laptop": "vit_laptop",
+    "quickstart": "vit_laptop", "tiny": "vit_tiny",
 }
 
 
 def get_config(arg=None):
-  """Arguments: paper, laptop or tiny; encoder (the student's preset)."""
+  """Arguments: a scale of `common`; encoder (the student's preset)."""
   arg = common.parse(arg, encoder="")
   c = common.training(arg.scale)
   c.signal = "acc"  # the student's

@@ -2,7 +2,8 @@
 
 `paper` is the scale of arXiv 2412.11276 as far as it is known (method and
 marks in README.md); its batch, steps and learning rate are our choice.
-`laptop` trains on two CPU cores in minutes, `tiny` only runs the code.
+`laptop` trains on two CPU cores in minutes, `quickstart` is its shortest
+run that learns, `tiny` only runs the code.
 """
 
 from ml_collections import ConfigDict
@@ -18,6 +19,10 @@ SCALES = {
     "laptop": dict(
         batch_size=128, total_steps=1000, lr=2e-3, warmup_steps=40,
         every=100, validate_rows=256, head_hidden=256,
+    ),
+    "quickstart": dict(
+        batch_size=128, total_steps=300, lr=2e-3, warmup_steps=40,
+        every=50, validate_rows=256, head_hidden=256,
     ),
     "tiny": dict(
         batch_size=8, total_steps=2, lr=1e-3, warmup_steps=1, every=2,

@@ -10,12 +10,13 @@ from accfm.signals import augment
 from configs import common
 
 ENCODERS = {
-    "paper": "vit_s", "laptop": "vit_laptop_mae", "tiny": "vit_tiny",
+    "paper": "vit_s", "laptop": "vit_laptop_mae",
+    "quickstart": "vit_laptop_mae", "tiny": "vit_tiny",
 }
 
 
 def get_config(arg=None, signal="ppg"):
-  """Arguments: paper, laptop or tiny; encoder; `signal` is for variants."""
+  """Arguments: a scale of `common`; encoder; `signal` is for variants."""
   arg = common.parse(arg, encoder="")
   c = common.training(arg.scale)
   c.objective = "mae"

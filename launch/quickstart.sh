@@ -13,18 +13,19 @@ mkdir -p "${1:-$(dirname "$0")/../runs/quickstart}"
 work=$(cd "${1:-$(dirname "$0")/../runs/quickstart}" && pwd)
 cd "$(dirname "$0")/.."
 . launch/venv.sh
+. launch/cores.sh
 
 step() {
   echo
   echo "== $1"
 }
 
-step "1/4 the cohort: simulated people, PPG and acceleration"
+step "1/4 the cohort: 240 simulated people, PPG and acceleration"
 "$PYTHON" -m accfm.prepare \
   --config=configs/prepare.py:simulated,difficulty=easy \
   --data_dir="$work/data"
 
-step "2/4 the teacher: an encoder of PPG"
+step "2/4 the teacher: an encoder of PPG, taught by contrast"
 "$PYTHON" -m accfm.pretrain \
   --config=configs/ppg_contrastive.py:quickstart \
   --config.data_dir="$work/data" --workdir="$work/teacher"
@@ -35,8 +36,9 @@ step "3/4 the student: an encoder of acceleration, distilled"
   --config.data_dir="$work/data" --config.teacher="$work/teacher" \
   --workdir="$work/student"
 
-step "4/4 unseen people"
-"$PYTHON" -m accfm.evaluate \
-  --config=configs/evaluate.py:quickstart \
-  --config.data_dir="$work/data" --config.checkpoint="$work/student" \
-  --workdir="$work/evaluation"
+step "4/4 people that neither has seen"
+"$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
+  --checkpoint="$work/student" --workdir="$work/evaluation"
+
+echo
+echo "Open $work/evaluation/report.html"

@@ -2,17 +2,18 @@
 # The simulated cohort, both difficulties: a PPG teacher, the student
 # distilled from it, and the two encoders that see acceleration alone, at
 # equal steps and batch. Writes results/simulated_{easy,realistic}.{md,json}.
-# About 45 minutes on 2 cores after installation.
+# About 25 minutes on 2 cores after installation.
 #
 #   bash launch/simulated.sh [WORKDIR]      (default: runs/simulated)
 #
-# Run again, it goes on where it stopped. STEPS=400 sets the steps of all.
+# Run again, it goes on where it stopped. STEPS=250 sets the steps of all.
 set -euo pipefail
 mkdir -p "${1:-$(dirname "$0")/../runs/simulated}"
 work=$(cd "${1:-$(dirname "$0")/../runs/simulated}" && pwd)
 cd "$(dirname "$0")/.."
 . launch/venv.sh
-steps=${STEPS:-400}
+. launch/cores.sh
+steps=${STEPS:-250}
 
 for difficulty in easy realistic; do
   name=simulated_$difficulty
@@ -29,8 +30,7 @@ for difficulty in easy realistic; do
       --checkpoint="$at/$3" --workdir="$at/$3/evaluation"
   }
 
-  "$PYTHON" -m accfm.prepare --data_dir="$work/data" --config="$(echo \
-    configs/prepare.py:simulated,difficulty=$difficulty,participants=300,minutes=24)"
+  "$PYTHON" -m accfm.prepare --data_dir="$work/data" --config="configs/prepare.py:simulated,difficulty=$difficulty,participants=300,minutes=24"
   train pretrain ppg_contrastive teacher
   train distill acc_distill distilled --config.teacher="$at/teacher"
   train pretrain acc_contrastive acc_contrastive

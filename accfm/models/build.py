@@ -22,7 +22,8 @@ PRESETS = {
         _VIT, width=256, depth=8, heads=4, mlp_width=1024, embed_dim=256
     ),
     "vit_laptop": dict(
-        _SMALL, patch=64, stem="filterbank", pool="grid", embed_dim=256
+        _SMALL, patch=64, stem="filterbank", pool="grid", pool_bins=60,
+        pool_width=8, embed_dim=256,
     ),
     "vit_laptop_mae": dict(_SMALL, patch=32, embed_dim=64),
     "vit_tiny": dict(

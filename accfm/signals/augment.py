@@ -88,7 +88,8 @@ def time_shift(key, x, max_share):
 
 
 OPERATIONS = {
-    "time_shift": time_shift,
+    "time_shift": time_shift,  # the two views of a segment move together
+    "time_jitter": time_shift,  # each view moves on its own
     "permute_channels": permute_channels,
     "magnitude_warp": magnitude_warp,
     "cutout": cutout,
@@ -99,6 +100,7 @@ OPERATIONS = {
 PRESETS = {
     "ppg": {
         "time_shift": dict(prob=0.0, max_share=0.5),
+        "time_jitter": dict(prob=0.0, max_share=1 / 120),
         "permute_channels": dict(prob=0.25),
         "magnitude_warp": dict(prob=0.25, sd=0.3, knots=8),
         "cutout": dict(prob=0.4, max_share=0.2),
@@ -106,6 +108,7 @@ PRESETS = {
     },
     "ecg": {
         "time_shift": dict(prob=0.0, max_share=0.5),
+        "time_jitter": dict(prob=0.0, max_share=1 / 120),
         "permute_channels": dict(prob=0.0),
         "magnitude_warp": dict(prob=0.5, sd=0.3, knots=8),
         "cutout": dict(prob=0.8, max_share=0.2),
@@ -113,6 +116,7 @@ PRESETS = {
     },
     "acc": {
         "time_shift": dict(prob=0.0, max_share=0.5),
+        "time_jitter": dict(prob=0.0, max_share=1 / 120),
         "permute_channels": dict(prob=0.25),
         "magnitude_warp": dict(prob=0.25, sd=0.3, knots=8),
         "cutout": dict(prob=0.4, max_share=0.2),
