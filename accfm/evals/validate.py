@@ -11,13 +11,22 @@ from accfm.evals import embed, health, retrieval
 from accfm.steps import towers as towerlib
 
 
-def pick_rows(split, wanted, devices):
-  """Evenly spaced rows [n] of a split: n <= wanted, a multiple of devices.
+def pick_rows(rows, wanted, devices):
+  """Evenly spaced row numbers for validation.
 
-  A split smaller than the number of devices repeats rows.
+  Args:
+    rows: of the split.
+    wanted: how many at most.
+    devices: their number is a multiple of this.
+
+  Returns:
+    (numbers [n], how many of them count): a split smaller than the number
+    of devices repeats rows at the end, and these do not count.
   """
-  n = max(min(wanted, len(split)) // devices, 1) * devices
-  return np.linspace(0, len(split) - 1, n).round().astype(int)
+  if rows < devices:
+    return np.arange(devices) % rows, rows
+  n = max(min(wanted, rows) // devices, 1) * devices
+  return np.linspace(0, rows - 1, n).round().astype(int), n
 
 
 def make_validate(meta, split, signals, loss_fn, rows, mesh, seed):
@@ -35,7 +44,7 @@ def make_validate(meta, split, signals, loss_fn, rows, mesh, seed):
   Returns:
     `validate(params, frozen) -> {"val/loss": ..., ...}`.
   """
-  indices = pick_rows(split, rows, mesh.size)
+  indices, count = pick_rows(len(split), rows, mesh.size)
   local = meshlib.local_rows(len(indices))
   places = np.arange(len(indices), dtype=np.int32)
   batch = meshlib.put_rows(
@@ -57,9 +66,11 @@ def make_validate(meta, split, signals, loss_fn, rows, mesh, seed):
 
   def validate(params, frozen):
     losses, vectors, metrics = compiled(params, frozen, batch)
-    losses, vectors = embed.fetch((losses, vectors))
+    losses, vectors = jax.tree.map(
+        lambda x: x[:count], embed.fetch((losses, vectors))
+    )
     out = {"val/loss": float(np.mean(losses))}
-    if "recall@1" in metrics:
+    if "recall@1" in metrics and len(signals) == 1:
       out["val/views/recall@1"] = float(metrics["recall@1"])
     first = vectors[signals[0]]["embedding"]
     out["val/effective_rank"] = health.effective_rank(first)

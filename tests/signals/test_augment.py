@@ -11,6 +11,7 @@ from accfm.signals import augment
 
 FIELDS = {
     "time_shift": dict(max_share=0.3),
+    "time_jitter": dict(max_share=0.3),
     "permute_channels": {},
     "magnitude_warp": dict(sd=0.4, knots=5),
     "cutout": dict(max_share=0.5),
@@ -72,7 +73,7 @@ def test_no_strength_is_the_identity(name, fields):
   np.testing.assert_allclose(run(only(name, **fields), x), x, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", sorted(FIELDS))
+@pytest.mark.parametrize("name", sorted(augment.OPERATIONS))
 def test_shape_and_type_are_kept_and_something_changes(name):
   x = segments()
   got = run(only(name), x)
@@ -80,7 +81,7 @@ def test_shape_and_type_are_kept_and_something_changes(name):
   assert np.isfinite(got).all() and np.abs(got - x).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", sorted(FIELDS))
+@pytest.mark.parametrize("name", sorted(augment.OPERATIONS))
 def test_a_row_draws_by_its_number_alone(name):
   """Order, batch size and neighbours change nothing; step and row do."""
   x = segments(8)
@@ -94,7 +95,7 @@ def test_a_row_draws_by_its_number_alone(name):
   assert (run(only(name), x, seed=1) != run(only(name), x)).any()
 
 
-@pytest.mark.parametrize("name", sorted(FIELDS))
+@pytest.mark.parametrize("name", sorted(augment.OPERATIONS))
 def test_views_differ_but_for_the_time_shift(name):
   x = segments()
   one, two = (run(only(name), x, view=view) for view in ("one", "two"))
