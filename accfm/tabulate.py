@@ -14,30 +14,12 @@ import os
 from accfm.base import mains
 from accfm.base.errors import InputError
 
-# Title, key behind `test/[row/]`, digits.
-COLUMNS = (
-    ("recall@1 acc→PPG", "acc2ppg/recall@1_pool256", 3),
-    ("recall@1 PPG→acc", "ppg2acc/recall@1_pool256", 3),
-    ("still acc→PPG", "still/acc2ppg/recall@1_pool256", 3),
-    ("still PPG→acc", "still/ppg2acc/recall@1_pool256", 3),
-    ("control fails acc→PPG", "control_fails/acc2ppg/recall@1_pool256", 3),
-    ("one person acc→PPG", "within_person/acc2ppg/recall@1_pool16", 3),
-    ("HR, bpm", "probe_hr/mae_bpm", 2),
-    ("SDNN, ms", "probe_sdnn/mae_ms", 1),
-    ("RMSSD, ms", "probe_rmssd/mae_ms", 1),
-    ("age, years", "probe_age/mae_years", 1),
-)
-SHARED = (
-    ("untrained encoder", "untrained"), ("hand-made features", "features"),
-    ("predict the mean", "mean"), ("motion-envelope control", "envelope"),
-    ("chance", "chance"),
-)
 
-
-def run(runs, out):
+def run(config, runs, out):
   """Writes `out`.json and `out`.md; returns the rows.
 
   Args:
+    config: as `configs/table.py`: columns and shared rows.
     runs: "label=folder,label=folder".
     out: path without ending.
 
@@ -58,10 +40,10 @@ def run(runs, out):
     raise InputError(
         f"--runs: got evaluations of different splits {hashes}, want one"
     )
-  rows = {label: _row(metrics) for label, metrics in loaded.items()}
+  rows = {label: _row(config, metrics) for label, metrics in loaded.items()}
   first = next(iter(loaded.values()))
-  for label, name in SHARED:
-    rows[label] = _row(first, f"{name}/")
+  for label, name in config.shared:
+    rows[label] = _row(config, first, f"{name}/")
   facts = {
       label: {
           k: metrics["_meta"].get(k)
@@ -73,8 +55,8 @@ def run(runs, out):
   with open(f"{out}.json", "w") as f:
     json.dump({"rows": rows, "runs": facts}, f, indent=1, ensure_ascii=False)
   with open(f"{out}.md", "w") as f:
-    f.write(markdown(rows))
-  print(markdown(rows))
+    f.write(markdown(config, rows))
+  print(markdown(config, rows))
   return rows
 
 
@@ -89,10 +71,10 @@ def _load(path):
     ) from None
 
 
-def _row(metrics, name=""):
+def _row(config, metrics, name=""):
   """{title: [value, low, high]} of one row's metrics."""
   split, out = metrics["_meta"]["split"], {}
-  for title, key, _ in COLUMNS:
+  for title, key, _ in config.columns:
     path = f"{split}/{name}{key}"
     if name == "chance/":
       path = f"{split}/chance/{key.rsplit('/', 1)[-1]}"
@@ -103,9 +85,9 @@ def _row(metrics, name=""):
   return out
 
 
-def markdown(rows):
+def markdown(config, rows):
   """The table; columns that no row has are left out."""
-  shown = [c for c in COLUMNS if any(r[c[0]] for r in rows.values())]
+  shown = [c for c in config.columns if any(r[c[0]] for r in rows.values())]
   lines = ["| encoder | " + " | ".join(c[0] for c in shown) + " |"]
   lines.append("|---" * (len(shown) + 1) + "|")
   for label, row in rows.items():
@@ -126,6 +108,6 @@ def _cell(found, digits):
 
 if __name__ == "__main__":
   mains.start(
-      lambda config, **flags: run(**flags), config="configs/evaluate.py",
+      run, config="configs/table.py",
       runs="label=folder pairs", out="path of the table without ending",
   )

@@ -26,8 +26,8 @@ def get_config(arg=None, signal="ppg"):
   )
   width = 16 if arg.scale == "tiny" else 128
   c.decoder = ConfigDict(dict(  # light; its size is ours
-      width=width, depth=1 if arg.scale == "tiny" else 2, heads=2, mlp_width=4 * width,
-      dtype="float32",
+      width=width, depth=1 if arg.scale == "tiny" else 2, heads=2,
+      mlp_width=4 * width, dtype="float32",
   ))
   c.mask_ratio = 0.8  # [r]
   c.normalize_target = False  # [o]; the paper's choice is not known

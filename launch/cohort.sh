@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# One cohort from recordings to a table: prepare, teacher, distilled student,
+# evaluation on unseen people, results/NAME.{md,json}.
+#
+#   bash launch/cohort.sh NAME PREPARE_CONFIG SOURCE_DIR WORKDIR [FLAG...]
+#
+#   NAME            of the data set and of the table
+#   PREPARE_CONFIG  e.g. configs/prepare.py:e4; name=NAME is added
+#   FLAG...         for prepare, e.g. --config.hop_sec=20
+#
+# TEACHER_STEPS (200), STUDENT_STEPS (400), BATCH (128) and PROBE_FOLDS (5)
+# are taken from the environment. Run again, it goes on where it stopped.
+set -euo pipefail
+name=${1:?name} config=${2:?prepare config}
+source_dir=$(cd "${3:?folder of the recordings}" && pwd)
+mkdir -p "${4:?workdir}"
+work=$(cd "$4" && pwd)
+cd "$(dirname "$0")/.."
+. launch/venv.sh
+. launch/cores.sh
+at=$work/$name
+fields=(--config.data_dir="$work/data" --config.dataset="$name"
+  --config.batch_size="${BATCH:-128}")
+
+"$PYTHON" -m accfm.prepare --config="$config,name=$name" "${@:5}" \
+  --source_dir="$source_dir" --data_dir="$work/data"
+"$PYTHON" -m accfm.pretrain --config=configs/ppg_contrastive.py:laptop \
+  "${fields[@]}" --config.total_steps="${TEACHER_STEPS:-200}" \
+  --workdir="$at/teacher"
+"$PYTHON" -m accfm.distill --config=configs/acc_distill.py:laptop \
+  "${fields[@]}" --config.total_steps="${STUDENT_STEPS:-400}" \
+  --config.teacher="$at/teacher" --workdir="$at/student"
+"$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
+  --config.probe_folds="${PROBE_FOLDS:-5}" --checkpoint="$at/student" \
+  --workdir="$at/evaluation"
+"$PYTHON" -m accfm.tabulate --out="results/$name" \
+  --runs="distilled student=$at/evaluation"
