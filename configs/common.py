@@ -71,7 +71,16 @@ def training(scale):
   return c
 
 
-def head(scale):
-  """A projection head: 256 -> 128 with a hidden layer of 1,024 [L, r]."""
+def head(scale, encoder):
+  """The projection head that suits an encoder's config.
+
+  256 -> 128 with a hidden layer of 1,024 [L, r]; for grid pooling a small
+  one shared by all bins.
+  """
+  if encoder.pool == "grid":
+    return ConfigDict(dict(
+        hidden=64, out=4 * encoder.pool_bins, bins=encoder.pool_bins,
+        dtype="float32",
+    ))
   hidden = SCALES[scale]["head_hidden"]
-  return ConfigDict(dict(hidden=hidden, out=128, dtype="float32"))
+  return ConfigDict(dict(hidden=hidden, out=128, bins=1, dtype="float32"))

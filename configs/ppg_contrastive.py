@@ -26,7 +26,7 @@ def get_config(arg=None, signal="ppg"):
   c.signal = signal
   preset = arg.encoder or ENCODERS[arg.scale]
   c.encoder = build.encoder_config(preset)
-  c.head = common.head(arg.scale)
+  c.head = common.head(arg.scale, c.encoder)
   c.temperature = 0.04  # [L]
   # Two views that start at the same sample are told apart by the phase of
   # their beats alone. Jitter beyond a beat makes the encoder look at rate,

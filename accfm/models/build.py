@@ -23,7 +23,7 @@ PRESETS = {
     ),
     "vit_laptop": dict(
         _SMALL, patch=64, stem="filterbank", pool="grid", pool_bins=60,
-        pool_width=8, embed_dim=256,
+        pool_width=8, embed_dim=480,
     ),
     "vit_laptop_mae": dict(_SMALL, patch=32, embed_dim=64),
     "vit_tiny": dict(
@@ -76,6 +76,12 @@ def build_encoder(cfg):
     )
   if cfg["pool"] not in ("mean", "grid"):
     raise InputError(f"pool: got {cfg['pool']!r}, want 'mean' or 'grid'")
+  size = cfg["pool_bins"] * cfg["pool_width"]
+  if cfg["pool"] == "grid" and cfg["embed_dim"] != size:
+    raise InputError(
+        f"embed_dim: got {cfg['embed_dim']}, want pool_bins * pool_width = "
+        f"{size} for pool='grid'"
+    )
   if cfg["width"] % (2 * cfg["heads"]):
     raise InputError(
         f"width: got {cfg['width']} for {cfg['heads']} heads, want a "
@@ -90,8 +96,14 @@ def build_encoder(cfg):
 
 
 def build_head(cfg):
-  """The projection head of a config with hidden, out, dtype."""
-  return heads.MLPHead(cfg["hidden"], cfg["out"], _dtype(cfg["dtype"]))
+  """The projection head of a config with hidden, out, bins, dtype."""
+  if cfg["out"] % cfg["bins"]:
+    raise InputError(
+        f"head.out: got {cfg['out']}, want a multiple of bins={cfg['bins']}"
+    )
+  return heads.MLPHead(
+      cfg["hidden"], cfg["out"], cfg["bins"], _dtype(cfg["dtype"])
+  )
 
 
 def build_mae_decoder(cfg, patch, channels):

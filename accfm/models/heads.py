@@ -7,24 +7,33 @@ import jax.numpy as jnp
 class MLPHead(nn.Module):
   """LayerNorm, one hidden layer, then a point on the unit sphere.
 
+  With `bins` the same small head is applied to each of that many equal parts
+  of the embedding, and the parts are put side by side before normalising:
+  for a grid-pooled encoder, similarity is then a sum over time of local
+  similarities, and what holds at one second holds at all.
+
   Attributes:
     hidden: width of the hidden layer; 0 makes the head one linear map.
-    out: P.
+    out: P; with bins, P / bins values a part.
+    bins: parts of the embedding, 1 for the whole.
     dtype: compute type; the normalisation is float32.
   """
 
   hidden: int
   out: int
+  bins: int = 1
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
   def __call__(self, x):
     """[B, D] -> [B, P] float32 rows of unit length."""
+    b, d = x.shape
+    x = x.reshape(b, self.bins, d // self.bins)
     x = nn.LayerNorm(dtype=self.dtype)(x)
     if self.hidden:
       x = nn.gelu(nn.Dense(self.hidden, dtype=self.dtype)(x))
-    x = nn.Dense(self.out, dtype=self.dtype)(x).astype(jnp.float32)
-    return unit(x)
+    x = nn.Dense(self.out // self.bins, dtype=self.dtype)(x)
+    return unit(x.reshape(b, self.out).astype(jnp.float32))
 
 
 def unit(x, epsilon=1e-12):

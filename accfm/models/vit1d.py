@@ -129,8 +129,9 @@ class ViT1D(nn.Module):
     embed_dim: D.
     stem: "patch" (one linear map of each patch) or "filterbank".
     stem_filters, stem_stride, stem_taps: of the filterbank stem.
-    pool: "mean" over tokens, or "grid": the mean beside `pool_bins` local
-      means of `pool_width` channels each, so that time is kept.
+    pool: "mean" over tokens, or "grid": `pool_bins` local means of
+      `pool_width` channels each, side by side, so that time is kept;
+      D = pool_bins * pool_width.
     dtype: compute type; parameters are float32.
     remat: recompute blocks in the backward pass to save memory.
   """
@@ -167,7 +168,7 @@ class ViT1D(nn.Module):
     self.norm = nn.LayerNorm(dtype=self.dtype)
     if self.pool == "grid":
       self.local = nn.Dense(self.pool_width, dtype=self.dtype)
-    if self.pool == "grid" or self.embed_dim != self.width:
+    elif self.embed_dim != self.width:
       self.embed = nn.Dense(self.embed_dim, dtype=self.dtype)
 
   def patch_tokens(self, x):
@@ -199,7 +200,6 @@ class ViT1D(nn.Module):
 
   def pool_tokens(self, tokens):
     """[B, L, W] -> [B, D] float32."""
-    pooled = tokens.mean(1)
     if self.pool == "grid":
       b, length, width = tokens.shape
       if length % self.pool_bins:
@@ -208,10 +208,11 @@ class ViT1D(nn.Module):
             "divisor"
         )
       bins = tokens.reshape(b, self.pool_bins, -1, width).mean(2)
-      local = self.local(bins).reshape(b, self.pool_bins * self.pool_width)
-      pooled = jnp.concatenate([pooled, local], -1)
-    if self.pool == "grid" or self.embed_dim != self.width:
-      pooled = self.embed(pooled)
+      pooled = self.local(bins).reshape(b, self.embed_dim)
+    else:
+      pooled = tokens.mean(1)
+      if self.embed_dim != self.width:
+        pooled = self.embed(pooled)
     return pooled.astype(jnp.float32)
 
   def __call__(self, x, train=False, return_tokens=False):
