@@ -161,7 +161,7 @@ def test_rebuilds_its_encoders_from_a_checkpoint_on_disk(
   encoder = build.encoder_config("vit_tiny").to_dict()
   config = {
       "data_dir": "/data", "dataset": "toy", "encoder": encoder,
-      "head": {"hidden": 0, "out": 8, "dtype": "float32"},
+      "head": {"hidden": 0, "out": 8, "bins": 1, "dtype": "float32"},
   }
   meta = {
       **world.meta, "config": config,

@@ -105,7 +105,7 @@ def test_distillation_without_its_teacher(simulated, tmp_path):
   whole, killed = tmp_path / "whole", tmp_path / "killed"
   assert run(whole) == (0, "")
   assert run(killed, "during_save:2")[0] == KILLED  # nothing saved yet
-  assert run(killed, "after_step:3")[0] == KILLED
+  assert run(killed, "after_save:2")[0] == KILLED
   teacher.rename(tmp_path / "away")
   for fault in ("before_save:4", "after_save:4", "during_save:6"):
     assert run(killed, fault)[0] == KILLED, fault

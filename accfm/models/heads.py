@@ -3,6 +3,8 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
+from accfm.base.errors import InputError
+
 
 class MLPHead(nn.Module):
   """LayerNorm, one hidden layer, then a point on the unit sphere.
@@ -28,6 +30,11 @@ class MLPHead(nn.Module):
   def __call__(self, x):
     """[B, D] -> [B, P] float32 rows of unit length."""
     b, d = x.shape
+    if d % self.bins:
+      raise InputError(
+          f"head.bins: got {self.bins} for embeddings of {d} values, want a "
+          "divisor"
+      )
     x = x.reshape(b, self.bins, d // self.bins)
     x = nn.LayerNorm(dtype=self.dtype)(x)
     if self.hidden:

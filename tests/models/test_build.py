@@ -66,6 +66,8 @@ def test_overrides_change_a_copy():
     (dict(width=20, heads=3), "width: got 20 for 3 heads, want a multiple"),
     (dict(stem="filterbank", patch=20, stem_stride=8),
      "patch: got 20, want a multiple of stem_stride=8"),
+    (dict(pool="grid", pool_bins=3, pool_width=2),
+     r"embed_dim: got 16, want pool_bins \* pool_width = 6"),
 ])
 def test_errors_of_build_encoder(fields, message):
   config = ml_collections.ConfigDict({**build.PRESETS["vit_tiny"], **fields})
@@ -84,7 +86,8 @@ def test_unknown_names():
 @pytest.mark.parametrize("fields, message", [
     (dict(), "patch: got 32 for segments of 3850 samples, want a divisor"),
     (dict(patch=10, stem="filterbank"), "got stem='filterbank', pool='mean'"),
-    (dict(patch=10, pool="grid"), "stem='patch', pool='grid', want"),
+    (dict(patch=10, pool="grid", pool_bins=8, pool_width=2),
+     "stem='patch', pool='grid', want"),
     (dict(patch=10, embed_dim=8), "got embed_dim=8, want the width 16"),
 ])
 def test_what_cannot_be_masked(fields, message):
@@ -94,15 +97,41 @@ def test_what_cannot_be_masked(fields, message):
 
 
 @pytest.mark.parametrize("hidden", [0, 12])
+@pytest.mark.parametrize("bins", [1, 3])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_head_rows_have_unit_length(hidden, dtype):
-  head = build.build_head(dict(hidden=hidden, out=5, dtype=dtype))
-  x = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
+def test_head_rows_have_unit_length(hidden, bins, dtype):
+  head = build.build_head(dict(hidden=hidden, out=6, bins=bins, dtype=dtype))
+  x = np.random.default_rng(0).normal(size=(7, 12)).astype(np.float32)
   variables = fresh.variables(head, x)
   got = head.apply(variables, x)
-  assert got.shape == (7, 5) and got.dtype == jnp.float32
+  assert got.shape == (7, 6) and got.dtype == jnp.float32
   np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1.0, rtol=1e-5)
   assert len(jax.tree.leaves(variables)) == (6 if hidden else 4)
+
+
+def test_bins_of_a_head_are_treated_alike():
+  """Equal parts in, equal parts out; a part changes its own values only."""
+  head = build.build_head(dict(hidden=5, out=6, bins=3, dtype="float32"))
+  part = np.random.default_rng(0).normal(size=(1, 4)).astype(np.float32)
+  x = np.tile(part, (1, 3))
+  variables = fresh.variables(head, x)
+  got = np.asarray(head.apply(variables, x)).reshape(3, 2)
+  np.testing.assert_allclose(got, got[:1].repeat(3, 0), rtol=1e-5)
+  x[0, 4:8] += [1, -1, 2, 0]
+  other = np.asarray(head.apply(variables, x)).reshape(3, 2)
+  np.testing.assert_allclose(other[0] / other[2], 1.0, rtol=1e-4)
+  ratio = other / got
+  assert abs(ratio[1] / ratio[0] - 1).max() > 1e-3
+
+
+@pytest.mark.parametrize("out, width, message", [
+    (8, 12, "head.out: got 8, want a multiple of bins=3"),
+    (6, 10, "head.bins: got 3 for embeddings of 10 values, want a divisor"),
+])
+def test_bins_must_divide(out, width, message):
+  with pytest.raises(InputError, match=message):
+    head = build.build_head(dict(hidden=0, out=out, bins=3, dtype="float32"))
+    fresh.variables(head, np.zeros((1, width), np.float32))
 
 
 def test_unit_is_safe_at_zero():

@@ -109,6 +109,21 @@ def test_recomputed_blocks_give_the_same_gradients():
     np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
+def test_grid_pooling_keeps_time_apart():
+  """Each bin's values come from its own tokens alone."""
+  encoder = module(BANK)
+  variables = fresh.variables(encoder, inputs())
+  tokens = inputs(t=6, c=8)
+  embed = functools.partial(apply, encoder, variables, method="pool_tokens")
+  want = np.zeros((3, 6))
+  local = variables["params"]["local"]
+  for b in range(3):
+    for part in range(3):
+      mean = tokens[b, 2 * part:2 * part + 2].mean(0)
+      want[b, 2 * part:2 * part + 2] = mean @ local["kernel"] + local["bias"]
+  np.testing.assert_allclose(embed(tokens), want, rtol=1e-4, atol=1e-5)
+
+
 def test_attention_against_a_loop():
   x = np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
   attention = vit1d.Attention(heads=2, dtype=jnp.float32)
@@ -175,6 +190,6 @@ def test_errors_at_the_call():
   encoder = module(SMALL)
   with pytest.raises(InputError, match="got 90 samples, want a multiple"):
     fresh.variables(encoder, inputs(t=90))
-  encoder = module(dict(BANK, pool_bins=4))
+  encoder = module(dict(BANK, pool_bins=4, embed_dim=8))
   with pytest.raises(InputError, match="pool_bins: got 4 for 6 tokens"):
     fresh.variables(encoder, inputs())
