@@ -271,7 +271,9 @@ def test_config_arguments():
   c = prepare_config.get_config("e4,name=stress_predict")
   assert c.name == "stress_predict" and c.source == "e4"
   assert c.split.kind == "counts" and c.split.counts == (20, 5, 10)
-  assert c.source_cfg.tag_spans == e4.STRESS_PREDICT_TAG_SPANS
+  assert [span[0] for span in c.source_cfg.tag_spans] == [
+      "stroop", "interview", "hyperventilation"
+  ]
   assert c.signals.ppg.delay_s == 1.25
   c = prepare_config.get_config("e4,split=0.5/0.25/0.25,fold=1,folds=4")
   assert c.split.fractions == (0.5, 0.25, 0.25)

@@ -35,10 +35,10 @@ def test_name_step_row_and_seed_each_matter():
 
 def test_rows_equal_a_loop_whatever_their_order():
   rows = np.array([3, 1_000_000, 0, 17], np.int32)
-  got = data(keys.row_streams(ROOT, "mask", 4, rows))
-  want = [data(keys.stream(ROOT, "mask", 4, int(row))) for row in rows]
+  got = data(keys.row_streams(ROOT, "mask", rows))
+  want = [data(keys.stream(ROOT, "mask", int(row))) for row in rows]
   assert got == want
-  assert data(keys.row_streams(ROOT, "mask", 4, rows[::-1])) == want[::-1]
+  assert data(keys.row_streams(ROOT, "mask", rows[::-1])) == want[::-1]
 
 
 def test_same_draws_on_one_device_and_eight():
@@ -47,7 +47,7 @@ def test_same_draws_on_one_device_and_eight():
   @jax.jit
   def draw(rows, step):
     return jax.vmap(jax.random.normal)(
-        keys.row_streams(ROOT, "noise", step, rows)
+        keys.row_streams(keys.stream(ROOT, "step", step), "noise", rows)
     )
 
   one = mesh.make_mesh(jax.devices()[:1])

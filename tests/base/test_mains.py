@@ -61,8 +61,8 @@ def test_an_optional_flag_may_be_left_out(monkeypatch):
     (["--config=configs/acc_maee.py", WORKDIR],
      "--config: no file 'configs/acc_maee.py', want one such as "
      "configs/ppg_mae.py; did you mean configs/acc_mae.py?"),
-    (["--config", "configs", WORKDIR, "--config.batch_size=3"],
-     "--config: no file 'configs', want one such as configs/ppg_mae.py"),
+    (["--config", "/", WORKDIR, "--config.batch_size=3"],
+     "--config: no file '/', want one such as configs/ppg_mae.py"),
     ([WORKDIR], "--config is missing, want --config=... (a file such as "
      "configs/ppg_mae.py)"),
     ([CONFIG], "--workdir is missing, want --workdir=... (folder of the "
