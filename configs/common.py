@@ -37,7 +37,7 @@ def parse(arg, **fields):
   if arg.scale not in SCALES:
     raise InputError(
         f"config argument scale: got {arg.scale!r}, want one of "
-        f"{sorted(SCALES)}"
+        f"{sorted(SCALES)}{configlib.nearest(arg.scale, SCALES)}"
     )
   return arg
 

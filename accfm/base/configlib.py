@@ -41,7 +41,7 @@ def parse(arg, positional=None, **defaults):
     else:
       raise InputError(
           f"config argument: got {item!r}, want one of "
-          f"{sorted(defaults)}{_nearest(name, defaults)}"
+          f"{sorted(defaults)}{nearest(name, defaults)}"
       )
   return ml_collections.ConfigDict(out)
 
@@ -65,7 +65,8 @@ def _typed(name, text, default):
     ) from None
 
 
-def _nearest(name, known):
+def nearest(name, known):
+  """The end of a message that suggests a known name, "" if none is near."""
   close = difflib.get_close_matches(name, list(known), n=1)
   return f"; did you mean {close[0]!r}?" if close else ""
 

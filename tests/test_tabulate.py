@@ -1,0 +1,54 @@
+"""The table of several evaluations, from metrics files written here."""
+
+import json
+
+import pytest
+
+from accfm import tabulate
+from accfm.base.errors import InputError
+from configs import table
+
+
+def evaluation(folder, split_hash="h", **values):
+  folder.mkdir()
+  meta = {"split": "test", "split_hash": split_hash, "dataset": "toy"}
+  folder.joinpath("metrics.json").write_text(
+      json.dumps({"_meta": meta, **values})
+  )
+  return folder
+
+
+def test_rows_values_intervals_and_gaps(tmp_path):
+  key = "test/probe_hr/mae_bpm"
+  one = evaluation(tmp_path / "one", **{
+      key: 3.0, f"{key}_ci95_low": 2.5, f"{key}_ci95_high": 3.75,
+      "test/mean/probe_hr/mae_bpm": 8.0, "test/probe_age/mae_years": None,
+      "test/chance/recall@1_pool256": 1 / 256,
+  })
+  two = evaluation(tmp_path / "two", **{key: 4.0})
+  rows = tabulate.run(
+      table.get_config(), f"first={one},second={two}", f"{tmp_path}/t/out"
+  )
+  assert rows["first"]["HR, bpm"] == [3.0, 2.5, 3.75]
+  assert rows["second"]["HR, bpm"] == [4.0, None, None]
+  assert rows["predict the mean"]["HR, bpm"] == [8.0, None, None]
+  assert rows["chance"]["recall@1 acc→PPG"][0] == 1 / 256
+  assert rows["first"]["age, years"] is None
+  text = (tmp_path / "t" / "out.md").read_text()
+  assert "| first | – | – |" in text and "3.00 [2.50, 3.75]" in text
+  assert "age, years" not in text  # a column that no row has is left out
+  saved = json.loads((tmp_path / "t" / "out.json").read_text())
+  assert saved["rows"] == rows
+  assert saved["runs"]["second"]["dataset"] == "toy"
+
+
+def test_bad_input(tmp_path):
+  one = evaluation(tmp_path / "one")
+  other = evaluation(tmp_path / "other", split_hash="g")
+  config, out = table.get_config(), f"{tmp_path}/out"
+  with pytest.raises(InputError, match="label=folder"):
+    tabulate.run(config, str(one), out)
+  with pytest.raises(InputError, match="metrics.json"):
+    tabulate.run(config, f"a={tmp_path}", out)
+  with pytest.raises(InputError, match="different splits"):
+    tabulate.run(config, f"a={one},b={other}", out)
