@@ -8,8 +8,9 @@
 #   PREPARE_CONFIG  e.g. configs/prepare.py:e4; name=NAME is added
 #   FLAG...         for prepare, e.g. --config.hop_sec=20
 #
-# TEACHER_STEPS (200), STUDENT_STEPS (400), BATCH (128) and PROBE_FOLDS (5)
-# are taken from the environment. Run again, it goes on where it stopped.
+# TEACHER_STEPS (200), STUDENT_STEPS (400), STUDENT_FLAGS (none), BATCH (128)
+# and PROBE_FOLDS (5) are taken from the environment. Run again, it goes on
+# where it stopped.
 set -euo pipefail
 name=${1:?name} config=${2:?prepare config}
 source_dir=$(cd "${3:?folder of the recordings}" && pwd)
@@ -29,7 +30,7 @@ fields=(--config.data_dir="$work/data" --config.dataset="$name"
   --workdir="$at/teacher"
 "$PYTHON" -m accfm.distill --config=configs/acc_distill.py:laptop \
   "${fields[@]}" --config.total_steps="${STUDENT_STEPS:-400}" \
-  --config.teacher="$at/teacher" --workdir="$at/student"
+  --config.teacher="$at/teacher" ${STUDENT_FLAGS:-} --workdir="$at/student"
 "$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
   --config.probe_folds="${PROBE_FOLDS:-5}" --checkpoint="$at/student" \
   --workdir="$at/evaluation"
