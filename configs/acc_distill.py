@@ -29,10 +29,7 @@ def get_config(arg=None):
   c.temperature = 0.04  # [r]
   c.learn_temperature = False
   c.student_weight = 0.5  # lambda of acc -> PPG; 1.0 for one direction
-  # Shifted together so that time is learnt everywhere; jittered apart so that
-  # the towers cannot meet on the phase of single beats and agree on rate and
-  # strength instead, which is what a probe can read [o].
-  shift = dict(time_shift=dict(prob=1.0), time_jitter=dict(prob=1.0))
+  shift = dict(time_shift=dict(prob=1.0))  # both signals together
   c.augment = ConfigDict(dict(
       student=augment.preset("acc", **shift),
       teacher=augment.preset("ppg", **shift),

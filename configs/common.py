@@ -74,10 +74,11 @@ def training(scale):
 def head(scale, encoder):
   """The projection head that suits an encoder's config.
 
-  256 -> 128 with a hidden layer of 1,024 [L, r]; for grid pooling a small
-  one shared by all bins.
+  256 -> 128 with a hidden layer of 1,024 [L, r]; for an embedding that keeps
+  time bins apart a small one shared by them.
   """
-  if encoder.pool == "grid":
+  apart = encoder.pool_bins * encoder.pool_width
+  if encoder.pool == "grid" and encoder.embed_dim == apart:
     return ConfigDict(dict(
         hidden=64, out=4 * encoder.pool_bins, bins=encoder.pool_bins,
         dtype="float32",

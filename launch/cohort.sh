@@ -8,7 +8,7 @@
 #   PREPARE_CONFIG  e.g. configs/prepare.py:e4; name=NAME is added
 #   FLAG...         for prepare, e.g. --config.hop_sec=20
 #
-# TEACHER_STEPS (200), STUDENT_STEPS (400), STUDENT_FLAGS (none), BATCH (128)
+# TEACHER_STEPS (200), STUDENT_STEPS (400), ENCODER (vit_laptop), BATCH (128)
 # and PROBE_FOLDS (5) are taken from the environment. Run again, it goes on
 # where it stopped.
 set -euo pipefail
@@ -20,17 +20,18 @@ cd "$(dirname "$0")/.."
 . launch/venv.sh
 . launch/cores.sh
 at=$work/$name
+recipe=laptop,encoder=${ENCODER:-vit_laptop}
 fields=(--config.data_dir="$work/data" --config.dataset="$name"
   --config.batch_size="${BATCH:-128}")
 
-"$PYTHON" -m accfm.prepare --config="$config,name=$name" "${@:5}" \
+"$PYTHON" -m accfm.prepare "--config=$config,name=$name" "${@:5}" \
   --source_dir="$source_dir" --data_dir="$work/data"
-"$PYTHON" -m accfm.pretrain --config=configs/ppg_contrastive.py:laptop \
+"$PYTHON" -m accfm.pretrain "--config=configs/ppg_contrastive.py:$recipe" \
   "${fields[@]}" --config.total_steps="${TEACHER_STEPS:-200}" \
   --workdir="$at/teacher"
-"$PYTHON" -m accfm.distill --config=configs/acc_distill.py:laptop \
+"$PYTHON" -m accfm.distill "--config=configs/acc_distill.py:$recipe" \
   "${fields[@]}" --config.total_steps="${STUDENT_STEPS:-400}" \
-  --config.teacher="$at/teacher" ${STUDENT_FLAGS:-} --workdir="$at/student"
+  --config.teacher="$at/teacher" --workdir="$at/student"
 "$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
   --config.probe_folds="${PROBE_FOLDS:-5}" --checkpoint="$at/student" \
   --workdir="$at/evaluation"

@@ -6,14 +6,14 @@
 #
 #   bash launch/simulated.sh [WORKDIR]      (default: runs/simulated)
 #
-# Run again, it goes on where it stopped. STEPS=250 sets the steps of all.
+# Run again, it goes on where it stopped. STEPS=200 sets the steps of all.
 set -euo pipefail
 mkdir -p "${1:-$(dirname "$0")/../runs/simulated}"
 work=$(cd "${1:-$(dirname "$0")/../runs/simulated}" && pwd)
 cd "$(dirname "$0")/.."
 . launch/venv.sh
 . launch/cores.sh
-steps=${STEPS:-250}
+steps=${STEPS:-200}
 
 for difficulty in easy realistic; do
   name=simulated_$difficulty
@@ -21,20 +21,21 @@ for difficulty in easy realistic; do
   fields=(--config.data_dir="$work/data" --config.dataset="$name"
     --config.total_steps="$steps")
 
-  train() { # MAIN CONFIG RUN [FLAG...]
+  train() { # MAIN CONFIG RUN BASELINES [FLAG...]
     echo
     echo "== $difficulty: $3"
     "$PYTHON" -m "accfm.$1" --config="configs/$2.py:laptop" "${fields[@]}" \
-      --workdir="$at/$3" "${@:4}"
+      --workdir="$at/$3" "${@:5}"
     "$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
+      --config.handmade="$4" --config.untrained="$4" \
       --checkpoint="$at/$3" --workdir="$at/$3/evaluation"
   }
 
   "$PYTHON" -m accfm.prepare --data_dir="$work/data" --config="configs/prepare.py:simulated,difficulty=$difficulty,participants=300,minutes=24"
-  train pretrain ppg_contrastive teacher
-  train distill acc_distill distilled --config.teacher="$at/teacher"
-  train pretrain acc_contrastive acc_contrastive
-  train pretrain acc_mae acc_mae
+  train pretrain ppg_contrastive teacher false
+  train distill acc_distill distilled true --config.teacher="$at/teacher"
+  train pretrain acc_contrastive acc_contrastive false
+  train pretrain acc_mae acc_mae false
   "$PYTHON" -m accfm.tabulate --out="results/$name" --runs="$(printf '%s,' \
     "distilled student=$at/distilled/evaluation" \
     "Accel-CL=$at/acc_contrastive/evaluation" \

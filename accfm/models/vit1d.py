@@ -130,8 +130,9 @@ class ViT1D(nn.Module):
     stem: "patch" (one linear map of each patch) or "filterbank".
     stem_filters, stem_stride, stem_taps: of the filterbank stem.
     pool: "mean" over tokens, or "grid": `pool_bins` local means of
-      `pool_width` channels each, side by side, so that time is kept;
-      D = pool_bins * pool_width.
+      `pool_width` channels each, side by side, so that time is kept. With
+      D = pool_bins * pool_width they are the embedding; any other D mixes
+      them and the mean by one linear map.
     dtype: compute type; parameters are float32.
     remat: recompute blocks in the backward pass to save memory.
   """
@@ -168,7 +169,10 @@ class ViT1D(nn.Module):
     self.norm = nn.LayerNorm(dtype=self.dtype)
     if self.pool == "grid":
       self.local = nn.Dense(self.pool_width, dtype=self.dtype)
-    elif self.embed_dim != self.width:
+      self.mixes = self.embed_dim != self.pool_bins * self.pool_width
+    else:
+      self.mixes = self.embed_dim != self.width
+    if self.mixes:
       self.embed = nn.Dense(self.embed_dim, dtype=self.dtype)
 
   def patch_tokens(self, x):
@@ -208,11 +212,13 @@ class ViT1D(nn.Module):
             "divisor"
         )
       bins = tokens.reshape(b, self.pool_bins, -1, width).mean(2)
-      pooled = self.local(bins).reshape(b, self.embed_dim)
+      pooled = self.local(bins).reshape(b, self.pool_bins * self.pool_width)
+      if self.mixes:
+        pooled = jnp.concatenate([tokens.mean(1), pooled], -1)
     else:
       pooled = tokens.mean(1)
-      if self.embed_dim != self.width:
-        pooled = self.embed(pooled)
+    if self.mixes:
+      pooled = self.embed(pooled)
     return pooled.astype(jnp.float32)
 
   def __call__(self, x, train=False, return_tokens=False):
