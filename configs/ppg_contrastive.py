@@ -17,8 +17,9 @@ ENCODERS = {
 
 
 def get_config(arg=None, signal="ppg"):
-  """Arguments: a scale of `common`; encoder; `signal` is for variants."""
-  arg = common.parse(arg, encoder="")
+  """Arguments: a scale of `common`; encoder; jitter (views
+  start apart). `signal` is for variants."""
+  arg = common.parse(arg, encoder="", jitter=False)
   c = common.training(arg.scale)
   if arg.scale == "quickstart":
     c.total_steps = 100  # telling two views of a minute apart is soon learnt
@@ -29,9 +30,10 @@ def get_config(arg=None, signal="ppg"):
   c.head = common.head(arg.scale, c.encoder)
   c.temperature = 0.04  # [L]
   # Two views that start at the same sample are told apart by the phase of
-  # their beats alone. Jitter beyond a beat makes the encoder look at rate,
-  # amplitude and disturbance over time instead [o].
+  # their beats alone. Jitter (arg `jitter`) beyond a beat makes the encoder
+  # look at rate, amplitude and disturbance over time instead [o].
+  jitter = dict(prob=1.0 if arg.jitter else 0.0)
   c.augment = ConfigDict(augment.preset(
-      signal, time_shift=dict(prob=1.0), time_jitter=dict(prob=1.0)
+      signal, time_shift=jitter, time_jitter=jitter
   ))
   return c.lock()

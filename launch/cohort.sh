@@ -26,7 +26,7 @@ fields=(--config.data_dir="$work/data" --config.dataset="$name"
 
 "$PYTHON" -m accfm.prepare "--config=$config,name=$name" "${@:5}" \
   --source_dir="$source_dir" --data_dir="$work/data"
-"$PYTHON" -m accfm.pretrain "--config=configs/ppg_contrastive.py:$recipe" \
+"$PYTHON" -m accfm.pretrain "--config=configs/ppg_contrastive.py:$recipe,jitter" \
   "${fields[@]}" --config.total_steps="${TEACHER_STEPS:-200}" \
   --workdir="$at/teacher"
 "$PYTHON" -m accfm.distill "--config=configs/acc_distill.py:$recipe" \
