@@ -17,8 +17,9 @@ ENCODERS = {
 
 
 def get_config(arg=None, signal="ppg"):
-  """Arguments: a scale of `common`; encoder; jitter (views
-  start apart). `signal` is for variants."""
+  """Arguments: a scale of `common`; encoder (a preset); jitter (views start
+  apart). `signal` is for variants of this config.
+  """
   arg = common.parse(arg, encoder="", jitter=False)
   c = common.training(arg.scale)
   if arg.scale == "quickstart":
