@@ -21,8 +21,8 @@ SCALES = {
         every=100, validate_rows=256, head_hidden=256,
     ),
     "quickstart": dict(
-        batch_size=128, total_steps=300, lr=2e-3, warmup_steps=40,
-        every=50, validate_rows=256, head_hidden=256,
+        batch_size=128, total_steps=600, lr=2e-3, warmup_steps=40,
+        every=100, validate_rows=256, head_hidden=256,
     ),
     "tiny": dict(
         batch_size=8, total_steps=2, lr=1e-3, warmup_steps=1, every=2,
