@@ -33,15 +33,3 @@ def make_parallel(step, mesh):
       axis_names={"data"},
   )
   return jax.jit(sharded, donate_argnums=0)
-
-
-def make_forward(forward, mesh):
-  """Compiles `forward(params, batch) -> outputs [B, ...]`, rows split."""
-  sharded = jax.shard_map(
-      forward,
-      mesh=mesh,
-      in_specs=(WHOLE, ROWS),
-      out_specs=ROWS,
-      axis_names={"data"},
-  )
-  return jax.jit(sharded)
