@@ -6,7 +6,8 @@
 #
 #   bash launch/simulated.sh [WORKDIR]      (default: runs/simulated)
 #
-# Run again, it goes on where it stopped. STEPS=200 sets the steps of all.
+# Run again, it goes on where it stopped. STEPS=200 sets the steps of all;
+# DIFFICULTIES=realistic runs one of the two.
 set -euo pipefail
 mkdir -p "${1:-$(dirname "$0")/../runs/simulated}"
 work=$(cd "${1:-$(dirname "$0")/../runs/simulated}" && pwd)
@@ -15,7 +16,7 @@ cd "$(dirname "$0")/.."
 . launch/cores.sh
 steps=${STEPS:-200}
 
-for difficulty in easy realistic; do
+for difficulty in ${DIFFICULTIES:-easy realistic}; do
   name=simulated_$difficulty
   at=$work/$difficulty
   fields=(--config.data_dir="$work/data" --config.dataset="$name"
