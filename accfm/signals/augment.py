@@ -1,127 +1,83 @@
 """Augmentations on the device, keyed by name, step and global row.
 
-Each acts on a batch [B, T, C] in the signal's own unit (g for acceleration),
-on each row with its own probability. What scales a signal scales its
-deviation from the segment's mean, so gravity stays where it is. The names
-and probabilities of `PRESETS` are those published for PPG and ECG
+`augment_ops` says what each operation does to a segment; here is which
+segment gets which. Every row of a batch [B, T, C] has each operation with
+its own probability. The order of the operations is drawn once per step: were
+it drawn per row, every row would pay for all operations at each position.
+An operation whose probability is 0 is left out of the program.
+
+The probabilities of `PRESETS` are those published for PPG and ECG
 (Abbaspourazad et al. 2024, arXiv 2312.05409); for acceleration the channel
 step permutes axes, which is our choice, as are all strengths.
-
-An augmentation whose probability is 0 is left out of the program.
 """
 
 import functools
+import zlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from accfm.base import configlib, settings
 from accfm.base import keys as keylib
 from accfm.base.errors import InputError
-
-
-def cutout(key, x, max_share):
-  """Replaces one span of a segment [T, C] by the segment's mean.
-
-  Args:
-    key: jax key.
-    x: [T, C].
-    max_share: the span's length is uniform up to this share of T.
-  """
-  key_start, key_length = jax.random.split(key)
-  t = x.shape[0]
-  start = jax.random.uniform(key_start) * t
-  length = jax.random.uniform(key_length) * max_share * t
-  place = jnp.arange(t)[:, None]
-  inside = (place >= start) & (place < start + length)
-  return jnp.where(inside, x.mean(0, keepdims=True), x)
-
-
-def noise(key, x, sd, relative):
-  """Adds white Gaussian noise to [T, C].
-
-  Args:
-    key: jax key.
-    x: [T, C].
-    sd: its standard deviation: in units of each channel's own if
-      `relative`, else in the signal's unit. For acceleration the absolute
-      form is meant: a movement burst must not drown the rest of the minute.
-    relative: see `sd`.
-  """
-  scale = sd * x.std(0, keepdims=True) if relative else sd
-  return x + scale * jax.random.normal(key, x.shape, x.dtype)
-
-
-def smooth_curve(key, length, knots):
-  """A standard normal at `knots` places, linear in between: [length]."""
-  values = jax.random.normal(key, (knots,))
-  return jnp.interp(
-      jnp.linspace(0.0, knots - 1.0, length), jnp.arange(knots), values
-  )
-
-
-def magnitude_warp(key, x, sd, knots):
-  """Multiplies the deviation from the mean of [T, C] by a smooth curve.
-
-  The curve is exp(sd * smooth_curve), so it is positive and 1 on (log)
-  average; one for all channels.
-  """
-  curve = jnp.exp(sd * smooth_curve(key, x.shape[0], knots))[:, None]
-  mean = x.mean(0, keepdims=True)
-  return mean + curve * (x - mean)
-
-
-def permute_channels(key, x):
-  """Puts the channels of [T, C] in a random order."""
-  return x[:, jax.random.permutation(key, x.shape[1])]
-
-
-def time_shift(key, x, max_share):
-  """Rotates [T, C] in time by up to `max_share` of its length, either way.
-
-  Circular: nothing is lost and one seam appears. With the same key two
-  signals of a segment move together.
-  """
-  t = x.shape[0]
-  limit = int(max_share * t)
-  shift = jax.random.randint(key, (), -limit, limit + 1)
-  return jnp.roll(x, shift, axis=0)
-
+from accfm.signals import augment_ops as ops
 
 OPERATIONS = {
-    "time_shift": time_shift,  # the two views of a segment move together
-    "time_jitter": time_shift,  # each view moves on its own
-    "permute_channels": permute_channels,
-    "magnitude_warp": magnitude_warp,
-    "cutout": cutout,
-    "noise": noise,
+    "time_shift": ops.time_shift,  # the signals of a segment move together
+    "time_jitter": ops.time_shift,  # each view moves on its own
+    "time_warp": ops.time_warp,
+    "permute_channels": ops.permute_channels,
+    "magnitude_warp": ops.magnitude_warp,
+    "scale": ops.scale,
+    "rotate": ops.rotate,
+    "cutout": ops.cutout,
+    "noise": ops.noise,
 }
 
-# prob is [L] for ppg and ecg; every strength is [o] ours.
+# Every field of an operation's config beside `prob`. All strengths are [o]
+# ours. `together`: all views of a segment (two signals, or two views of one)
+# get the same draw.
+FIELDS = {
+    "time_shift": dict(together=True, max_share=0.5),
+    "time_jitter": dict(together=False, max_share=1 / 120),
+    # 0.1 moves a beat by about a second within a minute. Much more would
+    # make another person's heart rate variability of it.
+    "time_warp": dict(together=False, sd=0.1, knots=8),
+    "permute_channels": dict(together=False),
+    "magnitude_warp": dict(together=False, sd=0.3, knots=8),
+    "scale": dict(together=False, sd=0.2),
+    "rotate": dict(together=False, max_angle_deg=30.0),
+    "cutout": dict(together=False, max_share=0.2),
+    "noise": dict(together=False, sd=0.1, relative=True),
+}
+
+# prob is [L] for ppg and ecg, and 0 for what is not named; acc is [o] as ppg.
+PROBABILITIES = {
+    "ppg": dict(cutout=0.4, magnitude_warp=0.25, noise=0.25,
+                permute_channels=0.25, time_warp=0.15),
+    "ecg": dict(cutout=0.8, magnitude_warp=0.5, noise=0.5, time_warp=0.3),
+}
+PROBABILITIES["acc"] = PROBABILITIES["ppg"]
+
+# Where a signal needs another strength than `FIELDS`.
+STRENGTHS = {"acc": {"noise": dict(sd=0.0005, relative=False)}}
+
 PRESETS = {
-    "ppg": {
-        "time_shift": dict(prob=0.0, max_share=0.5),
-        "time_jitter": dict(prob=0.0, max_share=1 / 120),
-        "permute_channels": dict(prob=0.25),
-        "magnitude_warp": dict(prob=0.25, sd=0.3, knots=8),
-        "cutout": dict(prob=0.4, max_share=0.2),
-        "noise": dict(prob=0.25, sd=0.1, relative=True),
-    },
-    "ecg": {
-        "time_shift": dict(prob=0.0, max_share=0.5),
-        "time_jitter": dict(prob=0.0, max_share=1 / 120),
-        "permute_channels": dict(prob=0.0),
-        "magnitude_warp": dict(prob=0.5, sd=0.3, knots=8),
-        "cutout": dict(prob=0.8, max_share=0.2),
-        "noise": dict(prob=0.5, sd=0.1, relative=True),
-    },
-    "acc": {
-        "time_shift": dict(prob=0.0, max_share=0.5),
-        "time_jitter": dict(prob=0.0, max_share=1 / 120),
-        "permute_channels": dict(prob=0.25),
-        "magnitude_warp": dict(prob=0.25, sd=0.3, knots=8),
-        "cutout": dict(prob=0.4, max_share=0.2),
-        "noise": dict(prob=0.25, sd=0.0005, relative=False),
-    },
+    kind: {
+        name: {"prob": probs.get(name, 0.0), **fields,
+               **STRENGTHS.get(kind, {}).get(name, {})}
+        for name, fields in FIELDS.items()
+    }
+    for kind, probs in PROBABILITIES.items()
+}
+
+INF = float("inf")
+
+# Least and largest value of a field.
+LIMITS = {
+    "prob": (0.0, 1.0), "max_share": (0.0, 1.0), "sd": (0.0, INF),
+    "knots": (2, INF), "max_angle_deg": (0.0, 180.0),
 }
 
 
@@ -133,6 +89,7 @@ def preset(kind, **overrides):
     )
   out = {name: dict(fields) for name, fields in PRESETS[kind].items()}
   for name, fields in overrides.items():
+    _check_name(name)
     out[name].update(fields)
   return out
 
@@ -148,49 +105,116 @@ def make_augment(cfg):
   """The augmentation of one signal.
 
   Args:
-    cfg: {operation: {"prob": p, strength fields}}, applied in the order of
-      `OPERATIONS`.
+    cfg: {operation: {"prob": p, "together": bool, strengths}}; a field left
+      out is that of `FIELDS`, an operation left out does not happen.
 
   Returns:
-    `augment(key, x, rows, view="") -> x`: key of the step, x [B, T, C],
-    rows [B] global rows. Streams are named by operation and view, so two
-    views differ; time shift ignores the view, so that the two signals of a
-    segment keep their alignment.
+    `augment(key, x, rows, view="") -> x`: key of the step, x [B, T, C]
+    float32, rows [B] global rows. Streams are named by operation and view,
+    so two views differ. An operation that acts `together` ignores the view:
+    the two signals of a segment get the same draw, and all such operations
+    come in the same order in both, so their time axes stay aligned.
 
   Raises:
-    InputError: an unknown operation or a probability outside [0, 1].
+    InputError: an unknown operation or field, no probability, or a value
+      out of range; when called, x that an operation cannot take.
   """
-  for name, fields in cfg.items():
-    if name not in OPERATIONS:
-      raise InputError(
-          f"augmentation: got {name!r}, want some of {sorted(OPERATIONS)}"
-      )
-    if not 0.0 <= fields["prob"] <= 1.0:
-      raise InputError(
-          f"augmentation {name}.prob: got {fields['prob']}, want 0 to 1"
-      )
+  for name in cfg:
+    _check_name(name)
+  every = {  # whatever the order in cfg
+      name: _checked_fields(name, cfg[name]) for name in OPERATIONS
+      if name in cfg
+  }
+  active = {
+      name: fields for name, fields in every.items() if fields["prob"] > 0.0
+  }
+  branches = [_branch(name, fields) for name, fields in active.items()]
+  probs = np.array([[fields["prob"]] for fields in active.values()])  # [n, 1]
 
   def augment(key, x, rows, view=""):
-    for name, operation in OPERATIONS.items():
-      fields = dict(cfg.get(name, {"prob": 0.0}))
-      prob = fields.pop("prob")
-      if prob == 0.0:
-        continue
+    if not active:
+      return x
 
-      stream = name if name == "time_shift" else f"{name}/{view}"
-      row_keys = keylib.row_streams(key, stream, rows)
-      x = jax.vmap(functools.partial(_maybe, operation, prob, fields))(
-          row_keys, x
-      )
-    return x
+    streams = [
+        name if fields["together"] else f"{name}/{view}"
+        for name, fields in active.items()
+    ]
+    ranks, chances, draws = _draws(key, streams, rows)
+    happens = chances < probs  # [n, B]
+    if len(branches) == 1:
+      return branches[0](draws[0], happens[0], x)
+
+    order = jnp.argsort(ranks)
+
+    def position(place, x):
+      # Each operation is in the program once, and one of them runs.
+      n = order[place]
+      return jax.lax.switch(n, branches, draws[n], happens[n], x)
+
+    return jax.lax.fori_loop(0, len(branches), position, x)
 
   return augment
 
 
-def _maybe(operation, prob, fields, key, x):
-  """`operation` on [T, C] with probability `prob`."""
-  if prob == 1.0:
-    return operation(key, x, **fields)
-  gate, draw = jax.random.split(key)
-  changed = operation(draw, x, **fields)
-  return jnp.where(jax.random.uniform(gate) < prob, changed, x)
+def _draws(key, streams, rows):
+  """What a step draws for its n operations, all at once.
+
+  A program that calls the generator for each operation takes longer to
+  compile than to run many steps.
+
+  Args:
+    key: of the step.
+    streams: their names [n].
+    rows: [B] global rows.
+
+  Returns:
+    ranks [n] by which the operations are ordered, chances [n, B], both
+    uniform between 0 and 1, and keys [n, B] for the operations.
+  """
+  n = len(streams)
+  numbers = [
+      zlib.crc32(f"{stream}/{use}".encode()) & 0x7FFFFFFF
+      for use in ("rank", "chance", "draw") for stream in streams
+  ]
+  keys = keylib.row_streams(key, "augment", np.array(numbers))  # [3n]
+  fold = jax.vmap(jax.vmap(jax.random.fold_in, (None, 0)), (0, None))
+  row_keys = fold(keys[n:], rows)  # [2n, B]
+  uniform = jax.vmap(jax.random.uniform)(
+      jnp.concatenate([keys[:n], row_keys[:n].ravel()])
+  )
+  return uniform[:n], uniform[n:].reshape(n, -1), row_keys[n:]
+
+
+def _branch(name, fields):
+  """`apply(keys [B], happens [B], x [B, T, C]) -> x` of one operation."""
+  strengths = {
+      field: value for field, value in fields.items()
+      if field not in ("prob", "together")
+  }
+  operation = functools.partial(OPERATIONS[name], **strengths)
+
+  def apply(keys, happens, x):
+    changed = jax.vmap(operation)(keys, x)
+    return jnp.where(happens[:, None, None], changed, x)
+
+  return apply
+
+
+def _check_name(name):
+  if name not in OPERATIONS:
+    raise InputError(
+        f"augmentation: got {name!r}, want some of {sorted(OPERATIONS)}"
+        f"{configlib.nearest(name, OPERATIONS)}"
+    )
+
+
+def _checked_fields(name, given):
+  """All fields of an operation, checked."""
+  where = f"augmentation {name}"
+  fields = vars(settings.merge(given, {"prob": None, **FIELDS[name]}, where))
+  for field, value in fields.items():
+    low, high = LIMITS.get(field, (None, None))
+    if low is not None and (value is None or not low <= value <= high):
+      want = f"{low:g} to {high:g}" if high < INF else f"at least {low:g}"
+      raise InputError(f"{where}.{field}: got {value}, want {want}")
+  return fields

@@ -1,23 +1,33 @@
-"""Augmentations against slow oracles, and keyed by row and not by place."""
+"""Which segment gets which augmentation: by row, view, step, probability."""
 
 import functools
+import itertools
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
+from accfm.base import mesh as meshes
 from accfm.base.errors import InputError
 from accfm.signals import augment
 
-FIELDS = {
+STRENGTHS = {
     "time_shift": dict(max_share=0.3),
     "time_jitter": dict(max_share=0.3),
+    "time_warp": dict(sd=0.3, knots=5),
     "permute_channels": {},
     "magnitude_warp": dict(sd=0.4, knots=5),
+    "scale": dict(sd=0.3),
+    "rotate": dict(max_angle_deg=60.0),
     "cutout": dict(max_share=0.5),
     "noise": dict(sd=0.2, relative=True),
 }
 GRAVITY = np.array([0.2, -0.5, 0.8], np.float32)
+EVERY = sorted(augment.OPERATIONS)
+# No two of them commute.
+UNLIKE = ("time_jitter", "magnitude_warp", "cutout")
 
 
 def segments(b=6, t=80, seed=0, size=0.05):
@@ -26,8 +36,11 @@ def segments(b=6, t=80, seed=0, size=0.05):
   return (GRAVITY + size * rng.normal(size=(b, t, 3))).astype(np.float32)
 
 
-def only(name, prob=1.0, **fields):
-  return {**augment.off(), name: {**FIELDS[name], **fields, "prob": prob}}
+def some(*names, prob=1.0, **fields):
+  """The config of some operations, the others off."""
+  return {**augment.off(), **{
+      name: {**STRENGTHS[name], **fields, "prob": prob} for name in names
+  }}
 
 
 @functools.cache
@@ -44,193 +57,233 @@ def run(cfg, x, rows=None, seed=0, view=""):
   )
 
 
-def draws(name, x, count, **fields):
-  """`count` results [count, T, C] of one operation on x [T, C]."""
-  operation = functools.partial(
-      augment.OPERATIONS[name], **{**FIELDS[name], **fields}
+def program(cfg):
+  return jax.make_jaxpr(augment.make_augment(cfg))(
+      jax.random.key(0), segments(), np.arange(6)
   )
-  keys = jax.random.split(jax.random.key(1), count)
-  return np.asarray(jax.jit(jax.vmap(operation, (0, None)))(keys, x))
 
 
-def test_off_is_the_identity_and_compiles_to_nothing():
+def test_off_is_the_identity_and_no_program():
   x = segments()
   assert run(augment.off(), x).tobytes() == x.tobytes()
-  jaxpr = jax.make_jaxpr(augment.make_augment(augment.off()))(
-      jax.random.key(0), x, np.arange(6)
-  )
-  assert not jaxpr.eqns
+  assert not program(augment.off()).eqns
+  assert not program({}).eqns
 
 
-@pytest.mark.parametrize("name, fields", [
-    ("time_shift", dict(max_share=0.0)),
-    ("magnitude_warp", dict(sd=0.0)),
-    ("cutout", dict(max_share=0.0)),
-    ("noise", dict(sd=0.0)),
-])
-def test_no_strength_is_the_identity(name, fields):
-  x = segments()
-  np.testing.assert_allclose(run(only(name, **fields), x), x, atol=1e-6)
+def test_what_never_happens_is_not_in_the_program():
+  """Neither as a branch nor as a draw, and the others draw as without it."""
+  for names in (["noise"], list(UNLIKE)):
+    cfg = some(*names, prob=0.5)
+    few = {name: cfg[name] for name in names}
+    assert str(program(cfg)) == str(program(few))
+    assert str(program(cfg)) != str(program(some(*names, "scale")))
 
 
-@pytest.mark.parametrize("name", sorted(augment.OPERATIONS))
-def test_shape_and_type_are_kept_and_something_changes(name):
-  x = segments()
-  got = run(only(name), x)
-  assert got.shape == x.shape and got.dtype == x.dtype
-  assert np.isfinite(got).all() and np.abs(got - x).max() > 1e-3
+def test_every_operation_is_in_the_program_once():
+  text = str(program(some(*UNLIKE)))
+  assert text.count("cond[") == 1
+  assert text.count("cumsum") == 0 and text.count("erf_inv") == 1
+  assert "cond[" not in str(program(some("noise")))  # nothing to choose
 
 
-@pytest.mark.parametrize("name", sorted(augment.OPERATIONS))
-def test_a_row_draws_by_its_number_alone(name):
+def test_a_row_draws_by_its_number_alone():
   """Order, batch size and neighbours change nothing; step and row do."""
   x = segments(8)
-  cfg = only(name, prob=0.6)
+  cfg = some(*EVERY, prob=0.6)
   whole = run(cfg, x)
   order = np.array([5, 2, 7, 0])
   np.testing.assert_array_equal(run(cfg, x[order], order), whole[order])
+  assert (run(cfg, x, seed=1) != whole).any((1, 2)).all()
   same = np.broadcast_to(x[:1], x.shape)
-  apart = run(only(name), same) - same
-  assert len(np.unique(np.round(apart, 6), axis=0)) > 1
-  assert (run(only(name), x, seed=1) != run(only(name), x)).any()
+  apart = run(cfg, same)
+  assert len(np.unique(apart, axis=0)) == 8
 
 
-@pytest.mark.parametrize("name", sorted(augment.OPERATIONS))
-def test_views_differ_but_for_the_time_shift(name):
-  x = segments()
-  one, two = (run(only(name), x, view=view) for view in ("one", "two"))
-  assert (one == two).all() == (name == "time_shift")
+@pytest.mark.parametrize("names", [
+    ("time_shift",), ("noise",), ("cutout", "time_warp"),
+])
+@pytest.mark.parametrize("together", [False, True])
+def test_views_differ_unless_together(names, together):
+  """In what is drawn, whether it happens and in which order."""
+  x = segments(12)
+  cfg = some(*names, prob=0.6, together=together)
+  one, two = (run(cfg, x, view=view) for view in ("one", "two"))
+  assert (one == two).all() == together
+  kept = [(got == x).all((1, 2)) for got in (one, two)]
+  assert (kept[0] == kept[1]).all() == together
+
+
+def test_only_the_time_shift_is_together_by_itself():
+  for kind in augment.PRESETS:
+    for name, fields in augment.preset(kind).items():
+      assert fields["together"] == (name == "time_shift")
+  x = segments(t=240)  # the jitter is a 120th
+  for name in ("time_shift", "time_jitter"):
+    cfg = {name: dict(prob=1.0)}  # the rest by default
+    one, two = (run(cfg, x, view=view) for view in ("one", "two"))
+    assert (one == two).all() == (name == "time_shift")
+
+
+def test_together_keeps_two_signals_aligned_whatever_else_each_has():
+  """Also where two of them move the time axis and do not commute."""
+  t = np.arange(80, dtype=np.float32)
+  acc = np.tile(t[:, None], (9, 1, 3))
+  ppg = np.tile(10 * t[:, None], (9, 1, 1))
+  time = some("time_shift", "time_warp", prob=0.7, together=True)
+  # Channels are alike here: an operation more that changes nothing.
+  more = {**time, "permute_channels": dict(prob=1.0)}
+  seen = set()
+  for seed in range(12):
+    a = run(more, acc, view="acc", seed=seed)
+    b = run(time, ppg, view="ppg", seed=seed)
+    np.testing.assert_allclose(10 * a[:, :, :1], b, atol=1e-3)
+    seen.update(a[:, 0, 0])
+  assert len(seen) > 10
 
 
 def test_operations_draw_independently():
   """Whether one happens says nothing of the other."""
   n = 2000
   x = segments(n, t=10)
-  cut = np.abs(run(only("cutout", 0.5, max_share=1.0), x) - x).max((1, 2)) > 0
-  loud = np.abs(run(only("noise", 0.5), x) - x).max((1, 2)) > 0
+  cut = np.abs(
+      run(some("cutout", prob=0.5, max_share=1.0), x) - x
+  ).max((1, 2)) > 0
+  loud = np.abs(run(some("noise", prob=0.5), x) - x).max((1, 2)) > 0
   both = np.mean(cut & loud)
   assert abs(both - cut.mean() * loud.mean()) < 4 * 0.25 / n**0.5 + 0.01
 
 
-@pytest.mark.parametrize("name", ["magnitude_warp", "noise"])
-@pytest.mark.parametrize("prob", [0.1, 0.5, 0.9])
-def test_the_measured_probability(name, prob):
+@pytest.mark.parametrize("names, prob", [
+    (("noise",), 0.05), (("noise",), 0.95), (("rotate",), 0.3),
+    (("time_warp", "scale"), 0.4),
+])
+def test_the_measured_probability(names, prob):
+  """Within four standard deviations of a binomial count."""
   n = 3000
-  x = segments(n, t=6)
-  changed = (run(only(name, prob), x) != x).any((1, 2))
-  assert abs(changed.mean() - prob) < 4 * (prob * (1 - prob) / n) ** 0.5
+  x = segments(n, t=12)
+  unchanged = (run(some(*names, prob=prob), x) == x).all((1, 2)).mean()
+  want = (1 - prob) ** len(names)
+  assert abs(unchanged - want) < 4 * (want * (1 - want) / n) ** 0.5
 
 
-def test_permutation_keeps_every_channel_and_all_orders_come():
-  x = segments(1)[0]
-  orders = []
-  for got in draws("permute_channels", x, 300):
-    order = [
-        next(c for c in range(3) if (x[:, c] == got[:, place]).all())
-        for place in range(3)
-    ]
-    assert sorted(order) == [0, 1, 2]
-    orders.append(tuple(order))
-  counts = [orders.count(order) for order in set(orders)]
-  assert len(counts) == 6 and min(counts) > 20
+def orders_that_explain(cfg, x, seed):
+  """Orders of UNLIKE whose one-by-one application is what `cfg` does."""
+  got = run(cfg, x, seed=seed)
+  found = []
+  for order in itertools.permutations(UNLIKE):
+    want = x
+    for name in order:
+      want = run({name: cfg[name]}, want, seed=seed)
+    if np.allclose(want, got, atol=1e-6):
+      found.append(order)
+  return found
 
 
-def test_time_shift_is_circular_within_its_limit():
-  x = np.arange(40, dtype=np.float32)[:, None] + np.zeros(2, np.float32)
-  shifts = set()
-  for got in draws("time_shift", x, 300, max_share=0.1):
-    assert (got[:, 0] == got[:, 1]).all()
-    shift = int(-got[0, 0] % 40)
-    np.testing.assert_array_equal(got, np.roll(x, shift, axis=0))
-    shifts.add(shift if shift < 20 else shift - 40)
-  assert shifts == set(range(-4, 5))
+def test_the_order_is_drawn_by_step_and_is_that_of_all_rows():
+  """An operation alone draws what it draws among others: that is the oracle.
+  """
+  x = segments(size=0.3)
+  cfg = some(*UNLIKE)
+  seen = []
+  for seed in range(40):
+    (order,) = orders_that_explain(cfg, x, seed)  # one, for all rows
+    seen.append(order)
+  assert len(set(seen)) == 6
+  assert (run(cfg, x, seed=3) == run(cfg, x, seed=3)).all()
 
 
-@pytest.mark.parametrize("prob", [0.5, 1.0])
-def test_two_signals_of_a_segment_shift_together(prob):
-  t = np.arange(80, dtype=np.float32)
-  acc = np.tile(t[:, None], (9, 1, 3))
-  ppg = np.tile(10 * t[:, None], (9, 1, 1))
-  cfg = only("time_shift", prob)
-  a = run(cfg, acc, view="acc")
-  b = run(cfg, ppg, view="ppg")
-  np.testing.assert_array_equal(10 * a[:, :, :1], b)
-  assert len(set(a[:, 0, 0])) > 2
+def test_the_order_of_a_view_is_its_own():
+  key = jax.random.key(0)
+  # Without draws of their own: the order alone tells the views apart.
+  ranks = [
+      tuple(np.argsort(augment._draws(key, names, np.arange(2))[0]))
+      for names in ([f"{name}/{view}" for name in EVERY] for view in "ab")
+  ]
+  assert ranks[0] != ranks[1]
 
 
-def test_cutout_replaces_one_span_by_the_mean():
-  x = segments(1, t=100)[0]
-  lengths, starts = [], []
-  for got in draws("cutout", x, 400, max_share=0.3):
-    where = np.flatnonzero((got != x).any(1))
-    for t in range(100):
-      want = x.mean(0) if t in where else x[t]
-      np.testing.assert_allclose(got[t], want, atol=1e-6)
-    if len(where):
-      assert (np.diff(where) == 1).all()  # one span
-      starts.append(where[0])
-    lengths.append(len(where))
-  assert max(lengths) <= 30 and max(lengths) >= 25 and min(lengths) <= 2
-  assert min(starts) < 5 and max(starts) > 90
+@pytest.mark.parametrize("names", [("noise",), tuple(EVERY)])
+def test_eight_devices_augment_like_one(names):
+  """In `shard_map` with its checks on, as every step runs."""
+  x = segments(16)
+  rows = np.arange(16) + 100
+  cfg = some(*names, prob=0.7)
+  augmenter = augment.make_augment(cfg)
+  over, whole = PartitionSpec("data"), PartitionSpec()
+  parallel = jax.jit(jax.shard_map(
+      functools.partial(augmenter, view="one"), mesh=meshes.make_mesh(),
+      in_specs=(whole, over, over), out_specs=over, axis_names={"data"},
+      check_vma=True,
+  ))
+  for seed in range(3):
+    got = parallel(jax.random.key(seed), x, rows)
+    assert len(got.sharding.device_set) == 8
+    want = run(cfg, x, rows, seed=seed, view="one")
+    np.testing.assert_allclose(got, want, atol=2e-6)
+    assert np.abs(want - x).max() > 1e-3
 
 
-def test_magnitude_warp_scales_the_deviation_by_a_smooth_positive_curve():
-  x = segments(1, t=101)[0]
-  mean = x.mean(0)
-  logs = []
-  for got in draws("magnitude_warp", x, 200, sd=0.4, knots=5):
-    deviation = x - mean
-    curve = np.median((got - mean) / deviation, axis=1)
-    np.testing.assert_allclose(got, mean + curve[:, None] * deviation,
-                               atol=2e-5)
-    assert curve.min() > 0
-    # Five knots 25 samples apart, straight lines in the logarithm.
-    knots = np.log(curve[::25])
-    np.testing.assert_allclose(
-        np.log(curve), np.interp(np.arange(101) / 25, np.arange(5), knots),
-        atol=2e-2,
-    )
-    logs.append(knots)
-  assert np.std(logs) == pytest.approx(0.4, rel=0.1)
-  assert np.mean(logs) == pytest.approx(0.0, abs=0.05)
+PUBLISHED = {
+    "ppg": dict(cutout=0.4, magnitude_warp=0.25, noise=0.25,
+                permute_channels=0.25, time_warp=0.15),
+    "ecg": dict(cutout=0.8, magnitude_warp=0.5, noise=0.5, time_warp=0.3),
+    "acc": dict(cutout=0.4, magnitude_warp=0.25, noise=0.25,
+                permute_channels=0.25, time_warp=0.15),
+}
 
 
-@pytest.mark.parametrize("relative", [True, False])
-def test_noise_has_the_stated_size(relative):
-  x = segments(1, t=200)[0] * np.array([1, 10, 0], np.float32)
-  added = draws("noise", x, 300, sd=0.2, relative=relative) - x
-  want = 0.2 * (x.std(0) if relative else np.ones(3))
-  np.testing.assert_allclose(added.std((0, 1)), want, rtol=0.02, atol=1e-6)
-  np.testing.assert_allclose(added.mean((0, 1)), 0.0, atol=5e-3)
-  same = np.corrcoef(added[:, :-1, 1].ravel(), added[:, 1:, 1].ravel())
-  assert abs(same[0, 1]) < 0.02  # white
-
-
-@pytest.mark.parametrize("name", ["cutout", "magnitude_warp"])
-def test_gravity_stays(name):
-  """What scales a signal leaves the posture where it is."""
-  x = segments(1, t=400, size=0.01)[0]
-  for got in draws(name, x, 20):
-    np.testing.assert_allclose(got.mean(0), GRAVITY, atol=0.01)
-    assert np.abs(np.linalg.norm(got, axis=1) - 1).max() < 0.25
-
-
-@pytest.mark.parametrize("kind", sorted(augment.PRESETS))
-def test_presets_run_and_know_every_operation(kind):
+@pytest.mark.parametrize("kind", sorted(PUBLISHED))
+def test_presets_carry_the_published_probabilities_and_run(kind):
+  assert set(augment.PRESETS) == set(PUBLISHED)
   cfg = augment.preset(kind, time_shift=dict(prob=1.0))
   assert set(cfg) == set(augment.OPERATIONS)
+  for name, fields in augment.PRESETS[kind].items():
+    assert fields["prob"] == PUBLISHED[kind].get(name, 0.0)
   assert cfg["time_shift"]["prob"] == 1.0
-  assert augment.PRESETS[kind]["time_shift"]["prob"] == 0.0
   x = segments(16)
   got = run(cfg, x)
   assert got.shape == x.shape and np.isfinite(got).all()
 
 
-def test_errors():
+def test_a_locked_config_is_taken_as_it_is():
+  cfg = augment.preset("acc", rotate=dict(prob=0.5))
+  locked = ml_collections.ConfigDict(cfg).lock()
+  assert str(program(locked)) == str(program(cfg))
+
+
+def test_unknown_names():
   with pytest.raises(InputError, match="preset: got 'eeg', want one of"):
     augment.preset("eeg")
   with pytest.raises(InputError, match="got 'flip', want some of"):
     augment.make_augment({"flip": dict(prob=1.0)})
-  for prob in (-0.1, 1.5, float("nan")):
-    with pytest.raises(InputError, match=f"noise.prob: got {prob}, want 0"):
-      augment.make_augment(only("noise", prob))
+  with pytest.raises(InputError, match="'time_wrap', .*mean 'time_warp'"):
+    augment.preset("ppg", time_wrap=dict(prob=1.0))
+  with pytest.raises(InputError, match="'time_wrap', .*mean 'time_warp'"):
+    augment.make_augment({"time_wrap": dict(prob=1.0)})
+  with pytest.raises(InputError, match="cutout: field 'max_shares' is un.*"
+                     "did you mean 'max_share'"):
+    augment.make_augment({"cutout": dict(prob=0.0, max_shares=1.0)})
+
+
+@pytest.mark.parametrize("name, field, value, want", [
+    ("noise", "prob", -0.1, "0 to 1"),
+    ("noise", "prob", 1.5, "0 to 1"),
+    ("noise", "prob", float("nan"), "0 to 1"),
+    ("noise", "prob", None, "0 to 1"),
+    ("noise", "sd", -1.0, "at least 0"),
+    ("cutout", "max_share", 1.1, "0 to 1"),
+    ("time_warp", "knots", 1, "at least 2"),
+    ("rotate", "max_angle_deg", 190.0, "0 to 180"),
+])
+def test_values_out_of_range(name, field, value, want):
+  cfg = {name: {**STRENGTHS[name], "prob": 1.0, field: value}}
+  with pytest.raises(InputError, match=f"{name}.{field}: got .*, want {want}"):
+    augment.make_augment(cfg)
+
+
+def test_an_operation_that_does_not_fit_the_signal():
+  with pytest.raises(InputError, match="rotate: got 4 channels"):
+    jax.eval_shape(
+        augment.make_augment(some("rotate", "noise")), jax.random.key(0),
+        np.zeros((2, 20, 4), np.float32), np.arange(2),
+    )
