@@ -1,25 +1,55 @@
-"""Configs to modules: the only place that knows family and preset names."""
+"""Configs to modules: the only place that knows family and preset names.
+
+A further family is one entry of `FAMILIES` and its presets.
+"""
+
+import dataclasses
+import difflib
+import functools
 
 import jax.numpy as jnp
 import ml_collections
 
 from accfm.base.errors import InputError
-from accfm.models import heads, mae_decoder, vit1d
+from accfm.models import efficientnet1d, heads, mae_decoder, vit1d
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
+# family -> (check of a module's fields, module)
+FAMILIES = {
+    "vit1d": (vit1d.check, vit1d.ViT1D),
+    "efficientnet1d": (efficientnet1d.check, efficientnet1d.EfficientNet1D),
+}
+
+_COMMON = dict(dropout=0.0, drop_path=0.0, remat=False, dtype="float32")
+
 _VIT = dict(
-    family="vit1d", patch=20, stem="patch", stem_filters=24, stem_stride=8,
-    stem_taps=32, pool="mean", pool_bins=30, pool_width=16, remat=False,
-    dtype="float32",
+    _COMMON, family="vit1d", patch=20, stem="patch", stem_filters=24,
+    stem_stride=8, stem_taps=32, pool="mean", pool_bins=30, pool_width=16,
 )
 _SMALL = dict(_VIT, width=64, depth=2, heads=2, mlp_width=256)
 
 # vit_s is the paper's encoder (method.md: 8 layers of 256, MLP 1,024, 6.3 M
-# parameters). The others are ours, for a laptop.
-PRESETS = {
+# parameters); the others are ours. Parameters are counted for the paper's
+# PPG: 4 channels, 3 for those meant for acceleration alone.
+VIT_PRESETS = {
     "vit_s": dict(
         _VIT, width=256, depth=8, heads=4, mlp_width=1024, embed_dim=256
+    ),
+    # 1.2 M: five times smaller than vit_s, the paper's compression claim.
+    "vit_xs": dict(
+        _VIT, width=128, depth=6, heads=4, mlp_width=512, embed_dim=128
+    ),
+    # 0.46 M: fourteen times smaller.
+    "vit_xxs": dict(
+        _VIT, width=96, depth=4, heads=2, mlp_width=384, embed_dim=96
+    ),
+    # 0.23 M for acceleration: a token is half a second (32 samples of 3 axes
+    # are the 96 values of its width), so that a minute costs some 36 M
+    # multiplications and, in 8 bits, a quarter of a megabyte.
+    "vit_watch": dict(
+        _VIT, patch=32, width=96, depth=3, heads=2, mlp_width=192,
+        embed_dim=96,
     ),
     "vit_laptop": dict(
         _SMALL, patch=64, stem="filterbank", pool="grid", embed_dim=256
@@ -37,6 +67,37 @@ PRESETS = {
     ),
 }
 
+_EFFICIENTNET = dict(
+    _COMMON, family="efficientnet1d", stem_kernel=7, stem_stride=2,
+    se_ratio=0.25, bn_momentum=0.9, bn_epsilon=1e-3,
+)
+# The stages of EfficientNet-B0: 1 + 2 + 2 + 3 + 3 + 4 + 1 blocks, the last
+# map at 2 Hz of 64. Kernels span 0.2 s at first and 2.5 s at the end.
+_B0 = dict(
+    _EFFICIENTNET, repeats=(1, 2, 2, 3, 3, 4, 1),
+    strides=(1, 2, 2, 2, 1, 2, 1), kernels=(7, 7, 7, 5, 5, 5, 5),
+)
+
+EFFICIENTNET_PRESETS = {
+    # 3.3 M, the published size: B0's widths but for stage 6 and the last.
+    "efficientnet_s": dict(
+        _B0, stem_width=32, widths=(16, 24, 40, 80, 112, 176, 320),
+        expansions=(1, 6, 6, 6, 6, 6, 6), last_width=384, embed_dim=256,
+    ),
+    # 0.6 M: five times smaller.
+    "efficientnet_xs": dict(
+        _B0, stem_width=16, widths=(16, 16, 24, 40, 56, 96, 96),
+        expansions=(1, 4, 4, 4, 4, 4, 4), last_width=192, embed_dim=256,
+    ),
+    "efficientnet_tiny": dict(
+        _EFFICIENTNET, stem_stride=4, stem_width=8, repeats=(1, 2),
+        widths=(8, 12), kernels=(3, 5), strides=(1, 4), expansions=(1, 2),
+        last_width=24, embed_dim=16,
+    ),
+}
+
+PRESETS = {**VIT_PRESETS, **EFFICIENTNET_PRESETS}
+
 
 def encoder_config(preset, **overrides):
   """The ConfigDict of a preset, all fields written out."""
@@ -44,12 +105,7 @@ def encoder_config(preset, **overrides):
     raise InputError(
         f"encoder: got {preset!r}, want one of {sorted(PRESETS)}"
     )
-  unknown = set(overrides) - set(PRESETS[preset])
-  if unknown:
-    raise InputError(
-        f"encoder fields {sorted(unknown)} are unknown, want some of "
-        f"{sorted(PRESETS[preset])}"
-    )
+  _check_known(overrides, PRESETS[preset])
   return ml_collections.ConfigDict({**PRESETS[preset], **overrides})
 
 
@@ -59,39 +115,61 @@ def _dtype(name):
   return DTYPES[name]
 
 
-def build_encoder(cfg):
+def _check_known(cfg, known):
+  """Raises InputError for a field of `cfg` that is not among `known`."""
+  for name in sorted(set(cfg) - set(known)):
+    near = difflib.get_close_matches(name, known, 1, 0.0)[0]
+    raise InputError(
+        f"encoder field: got {name!r}, want one of {sorted(known)}; did you "
+        f"mean {near!r}?"
+    )
+
+
+def build_encoder(cfg, axis_name=None):
   """The encoder module of a config or preset name.
 
   Channels and length are taken from the input: one config serves any
   signal. `module.apply(variables, x[B, T, C], train=False) -> [B, D]`.
 
   Args:
-    cfg: ConfigDict (or dict) with the fields of a preset, or its name.
+    cfg: ConfigDict (or dict) with the fields of a preset, or its name; what
+      a family gives a default may be left out.
+    axis_name: the mesh axis over which batch norm averages its statistics
+      in training, "data" inside the training `shard_map`; None for one
+      device. Families without batch norm do not use it.
+
+  Raises:
+    InputError: the family or a field is unknown, one is missing, or a value
+      does not fit.
   """
   if isinstance(cfg, str):
     cfg = encoder_config(cfg)
-  cfg = dict(cfg)
+  # A config that was stored as JSON has lists.
+  cfg = {k: tuple(v) if isinstance(v, list) else v for k, v in cfg.items()}
   family = cfg.pop("family", None)
-  if family != "vit1d":
-    raise InputError(f"encoder family: got {family!r}, want 'vit1d'")
-  cfg["dtype"] = _dtype(cfg["dtype"])
-  if cfg["stem"] not in ("patch", "filterbank"):
+  if family not in FAMILIES:
     raise InputError(
-        f"stem: got {cfg['stem']!r}, want 'patch' or 'filterbank'"
+        f"encoder family: got {family!r}, want one of {sorted(FAMILIES)}"
     )
-  if cfg["pool"] not in ("mean", "grid"):
-    raise InputError(f"pool: got {cfg['pool']!r}, want 'mean' or 'grid'")
-  if cfg["width"] % (2 * cfg["heads"]):
+  check, make = FAMILIES[family]
+  fields = {field.name: field.default for field in dataclasses.fields(make)}
+  del fields["parent"], fields["name"]  # linen's
+  if "axis_name" in fields:
+    del fields["axis_name"]
+    make = functools.partial(make, axis_name=axis_name)
+  _check_known(cfg, fields)
+  missing = [
+      name for name, default in fields.items()
+      if default is dataclasses.MISSING and name not in cfg
+  ]
+  if missing:
     raise InputError(
-        f"width: got {cfg['width']} for {cfg['heads']} heads, want a "
-        "multiple of twice the heads"
+        f"encoder: got no {', '.join(missing)}, want all fields of {family}; "
+        "start from a preset"
     )
-  if cfg["stem"] == "filterbank" and cfg["patch"] % cfg["stem_stride"]:
-    raise InputError(
-        f"patch: got {cfg['patch']}, want a multiple of stem_stride="
-        f"{cfg['stem_stride']}"
-    )
-  return vit1d.ViT1D(**cfg)
+  encoder = make(**{**cfg, "dtype": _dtype(cfg.get("dtype", "float32"))})
+  check(encoder)
+  return encoder
 
 
 def build_head(cfg):
@@ -115,6 +193,11 @@ def build_mae_decoder(cfg, patch, channels):
 
 def check_maskable(encoder, samples):
   """Raises InputError if an encoder cannot be taught by masking patches."""
+  if not isinstance(encoder, vit1d.ViT1D):
+    raise InputError(
+        f"masked autoencoding hides patches: got {type(encoder).__name__}, "
+        "whose filters cross them, want a vit1d"
+    )
   if samples % encoder.patch:
     raise InputError(
         f"patch: got {encoder.patch} for segments of {samples} samples, want "

@@ -13,6 +13,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from accfm.base.errors import InputError
+from accfm.models import regularise
+
+
+def check(encoder):
+  """Raises InputError unless the fields of a ViT1D fit."""
+  regularise.check_rates(encoder)
+  if encoder.stem not in ("patch", "filterbank"):
+    raise InputError(
+        f"stem: got {encoder.stem!r}, want 'patch' or 'filterbank'"
+    )
+  if encoder.pool not in ("mean", "grid"):
+    raise InputError(f"pool: got {encoder.pool!r}, want 'mean' or 'grid'")
+  if encoder.width % (2 * encoder.heads):
+    raise InputError(
+        f"width: got {encoder.width} for {encoder.heads} heads, want a "
+        "multiple of twice the heads"
+    )
+  if encoder.stem == "filterbank" and encoder.patch % encoder.stem_stride:
+    raise InputError(
+        f"patch: got {encoder.patch}, want a multiple of stem_stride="
+        f"{encoder.stem_stride}"
+    )
 
 
 def sinusoidal_positions(length, width):
@@ -43,21 +65,38 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-  """Pre-norm Transformer block."""
+  """Pre-norm Transformer block.
+
+  Attributes:
+    heads, mlp_width: of attention and MLP.
+    dtype: compute type.
+    dropout: rate on the output of the attention and of the MLP.
+    drop_path: rate at which a row skips the attention, and the MLP.
+  """
 
   heads: int
   mlp_width: int
   dtype: jnp.dtype
+  dropout: float = 0.0
+  drop_path: float = 0.0
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x, train=False, row_keys=None):
+    """[B, L, W] -> [B, L, W]; `train`, `row_keys` as in ViT1D."""
+
+    def branch(y, name):
+      drop = regularise.Dropout(self.dropout, name=f"drop_{name}")
+      skip = regularise.DropPath(self.drop_path, name=f"skip_{name}")
+      return skip(drop(y, train, row_keys), train, row_keys)
+
     width = x.shape[-1]
     y = nn.LayerNorm(dtype=self.dtype, name="norm1")(x)
-    x = x + Attention(self.heads, self.dtype, name="attention")(y)
+    y = Attention(self.heads, self.dtype, name="attention")(y)
+    x = x + branch(y, "attention")
     y = nn.LayerNorm(dtype=self.dtype, name="norm2")(x)
     y = nn.Dense(self.mlp_width, dtype=self.dtype, name="mlp_in")(y)
     y = nn.Dense(width, dtype=self.dtype, name="mlp_out")(nn.gelu(y))
-    return x + y
+    return x + branch(y, "mlp")
 
 
 def filterbank_init(lowest, highest):
@@ -123,16 +162,23 @@ class FilterbankStem(nn.Module):
 class ViT1D(nn.Module):
   """The encoder.
 
+  A 1-D ViT over patches is reported [D] (arXiv 2412.11276); its sizes are
+  recalled by readers of the paper [r], all else is our choice [o].
+
   Attributes:
-    patch: samples per token.
-    width, depth, heads, mlp_width: of the Transformer.
-    embed_dim: D.
-    stem: "patch" (one linear map of each patch) or "filterbank".
-    stem_filters, stem_stride, stem_taps: of the filterbank stem.
-    pool: "mean" over tokens, or "grid": `pool_bins` local means of
+    patch: samples per token; 20 of 64 Hz [r].
+    width, depth, heads, mlp_width: of the Transformer; width 256, depth 8,
+      MLP 1,024 [r], heads 4 [o].
+    embed_dim: D, 256 [r].
+    stem: "patch" (one linear map of each patch) [r] or "filterbank" [o].
+    stem_filters, stem_stride, stem_taps: of the filterbank stem [o].
+    pool: "mean" over tokens [r], or "grid" [o]: `pool_bins` local means of
       `pool_width` channels each, side by side, so that time is kept. With
       D = pool_bins * pool_width they are the embedding; any other D mixes
       them and the mean by one linear map.
+    dropout: rate on the output of each attention and MLP [o].
+    drop_path: rate of stochastic depth of the last block, linear from the
+      first [o].
     dtype: compute type; parameters are float32.
     remat: recompute blocks in the backward pass to save memory.
   """
@@ -150,6 +196,8 @@ class ViT1D(nn.Module):
   pool: str = "mean"
   pool_bins: int = 30
   pool_width: int = 16
+  dropout: float = 0.0
+  drop_path: float = 0.0
   dtype: jnp.dtype = jnp.float32
   remat: bool = False
 
@@ -161,10 +209,11 @@ class ViT1D(nn.Module):
       )
     else:
       self.embed_patches = nn.Dense(self.width, dtype=self.dtype)
-    block = nn.remat(Block) if self.remat else Block
+    # `train` is Python's, not traced; argument 0 is the module.
+    block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
     self.blocks = [
-        block(self.heads, self.mlp_width, self.dtype)
-        for _ in range(self.depth)
+        block(self.heads, self.mlp_width, self.dtype, self.dropout, rate)
+        for rate in regularise.path_rates(self.drop_path, self.depth)
     ]
     self.norm = nn.LayerNorm(dtype=self.dtype)
     if self.pool == "grid":
@@ -189,18 +238,17 @@ class ViT1D(nn.Module):
     positions = sinusoidal_positions(t // self.patch, self.width)
     return x + jnp.asarray(positions, self.dtype)[None]
 
-  def encode_tokens(self, tokens):
+  def encode_tokens(self, tokens, train=False, row_keys=None):
     """[B, L, W] -> [B, L, W] through the blocks and the last norm."""
     for block in self.blocks:
-      tokens = block(tokens)
+      tokens = block(tokens, train, row_keys)
     return self.norm(tokens)
 
-  def encode_visible(self, x, keep):
+  def encode_visible(self, x, keep, train=False, row_keys=None):
     """Encodes some patches only: [B, T, C], keep [B, V] -> [B, V, W]."""
     tokens = self.patch_tokens(x)
-    return self.encode_tokens(
-        jnp.take_along_axis(tokens, keep[..., None], axis=1)
-    )
+    tokens = jnp.take_along_axis(tokens, keep[..., None], axis=1)
+    return self.encode_tokens(tokens, train, row_keys)
 
   def pool_tokens(self, tokens):
     """[B, L, W] -> [B, D] float32."""
@@ -221,17 +269,23 @@ class ViT1D(nn.Module):
       pooled = self.embed(pooled)
     return pooled.astype(jnp.float32)
 
-  def __call__(self, x, train=False, return_tokens=False):
+  def __call__(self, x, train=False, return_tokens=False, row_keys=None):
     """Embeds segments.
 
     Args:
       x: [B, T, C], already normalised.
-      train: no effect here; families with dropout or batch norm use it.
+      train: apply dropout and stochastic depth.
       return_tokens: also return the tokens [B, L, W].
+      row_keys: [B] jax keys, one per global row; needed in training with a
+        dropout or drop_path rate above 0.
 
     Returns:
       The embedding [B, D] in float32, or (embedding, tokens).
+
+    Raises:
+      InputError: T is not whole patches, or pool_bins does not divide them;
+        a rate above 0 in training without a key per row.
     """
-    tokens = self.encode_tokens(self.patch_tokens(x))
+    tokens = self.encode_tokens(self.patch_tokens(x), train, row_keys)
     embedding = self.pool_tokens(tokens)
     return (embedding, tokens) if return_tokens else embedding

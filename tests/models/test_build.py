@@ -1,5 +1,8 @@
 """Presets are what they were, and a wrong config is named."""
 
+import functools
+import json
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -13,21 +16,33 @@ from tests.models import fresh
 SAMPLES, CHANNELS = 3840, 4  # a minute of PPG at 64 Hz
 
 
-def shapes(preset, channels=CHANNELS):
-  """Parameter tree of ShapeDtypeStructs, without computing anything."""
+@functools.cache
+def variables_of(preset, channels=CHANNELS):
+  """Collections of ShapeDtypeStructs, without computing anything."""
   encoder = build.build_encoder(preset)
   x = jax.ShapeDtypeStruct((1, SAMPLES, channels), jnp.float32)
-  return jax.eval_shape(encoder.init, jax.random.key(0), x)["params"]
+  return jax.eval_shape(encoder.init, jax.random.key(0), x)
 
 
-def text(tree):
-  """Lines `name shape dtype` and the number of parameters."""
-  flat = jax.tree_util.tree_flatten_with_path(tree)[0]
-  lines = [
-      f"{'.'.join(k.key for k in path)} {list(x.shape)} {x.dtype}"
-      for path, x in flat
-  ]
-  return "\n".join([*sorted(lines), f"parameters {count(tree):,}"])
+def shapes(preset, channels=CHANNELS):
+  return variables_of(preset, channels)["params"]
+
+
+def text(variables):
+  """Lines `name shape dtype` and the number of values, by collection."""
+  variables = dict(variables)
+  out = lines("", variables["params"])
+  out.append(f"parameters {count(variables.pop('params')):,}")
+  for name, tree in sorted(variables.items()):
+    out += [*lines(f"{name}.", tree), f"{name} {count(tree):,}"]
+  return "\n".join(out)
+
+
+def lines(prefix, tree):
+  return sorted(
+      f"{prefix}{'.'.join(k.key for k in path)} {list(x.shape)} {x.dtype}"
+      for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]
+  )
 
 
 def count(tree):
@@ -36,18 +51,41 @@ def count(tree):
 
 @pytest.mark.parametrize("preset", sorted(build.PRESETS))
 def test_golden_parameters(golden, preset):
-  golden(f"encoder_{preset}", text(shapes(preset)))
+  golden(f"encoder_{preset}", text(variables_of(preset)))
 
 
-def test_vit_s_has_the_papers_size():
-  assert count(shapes("vit_s")) == pytest.approx(6.3e6, rel=0.02)
+@pytest.mark.parametrize("preset, parameters, within", [
+    ("vit_s", 6.3e6, 0.02), ("efficientnet_s", 3.3e6, 0.05)
+])
+def test_the_papers_sizes(preset, parameters, within):
+  assert count(shapes(preset)) == pytest.approx(parameters, rel=within)
+  assert build.build_encoder(preset).embed_dim == 256
+
+
+def test_sixteen_blocks():
+  blocks = {n for n in shapes("efficientnet_s") if n.startswith("block")}
+  assert blocks == {f"block{i}" for i in range(16)}
+
+
+@pytest.mark.parametrize("small, large, times", [
+    ("vit_xs", "vit_s", 5), ("vit_xxs", "vit_xs", 2),
+    ("efficientnet_xs", "efficientnet_s", 5),
+])
+def test_smaller_sizes(small, large, times):
+  ratio = count(shapes(large, 3)) / count(shapes(small, 3))
+  assert times <= ratio < 1.5 * times
+
+
+def test_a_watch_sized_encoder():
+  assert count(shapes("vit_watch", 3)) <= 300_000
 
 
 @pytest.mark.parametrize("preset", sorted(build.PRESETS))
 def test_a_preset_as_name_dict_and_config_is_one_module(preset):
   config = build.encoder_config(preset)
   modules = [build.build_encoder(c) for c in (
-      preset, config, config.lock(), config.to_dict()
+      preset, config, config.lock(), config.to_dict(),
+      json.loads(config.to_json()),
   )]
   assert len(set(map(str, modules))) == 1
 
@@ -59,7 +97,11 @@ def test_overrides_change_a_copy():
 
 
 @pytest.mark.parametrize("fields, message", [
-    (dict(family="cnn"), "family: got 'cnn', want 'vit1d'"),
+    (dict(family="cnn"),
+     r"family: got 'cnn', want one of \['efficientnet1d', 'vit1d'\]"),
+    (dict(family="efficientnet1d"), "encoder field: got 'depth', want one"),
+    (dict(widht=3), "field: got 'widht', .*; did you mean 'width'"),
+    (dict(axis_name="data"), "encoder field: got 'axis_name', want one of"),
     (dict(dtype="float16"), r"dtype: got 'float16', want one of \['bfl"),
     (dict(stem="conv"), "stem: got 'conv', want 'patch' or 'filterbank'"),
     (dict(pool="max"), "pool: got 'max', want 'mean' or 'grid'"),
@@ -77,8 +119,28 @@ def test_errors_of_build_encoder(fields, message):
 def test_unknown_names():
   with pytest.raises(InputError, match="got 'vit_x', want one of.*'vit_s'"):
     build.build_encoder("vit_x")
-  with pytest.raises(InputError, match=r"\['widht'\] are unknown, want some"):
+  with pytest.raises(InputError, match="got 'widht',.*did you mean 'width'"):
     build.encoder_config("vit_tiny", widht=3)
+
+
+def test_fields_may_be_left_out():
+  """A stored config knows no field that is younger."""
+  config = dict(build.PRESETS["vit_tiny"])
+  for name in ("dropout", "drop_path", "dtype"):
+    del config[name]
+  assert str(build.build_encoder(config)) == str(
+      build.build_encoder("vit_tiny")
+  )
+  del config["width"]
+  with pytest.raises(InputError, match="got no width, want all fields of"):
+    build.build_encoder(config)
+
+
+def test_only_batch_norm_takes_an_axis():
+  name = build.build_encoder("efficientnet_tiny", axis_name="data").axis_name
+  assert name == "data"
+  assert build.build_encoder("efficientnet_tiny").axis_name is None
+  assert not hasattr(build.build_encoder("vit_tiny", "data"), "axis_name")
 
 
 @pytest.mark.parametrize("fields, message", [
@@ -92,6 +154,12 @@ def test_what_cannot_be_masked(fields, message):
   config = build.encoder_config("vit_tiny", stem_stride=2, **fields)
   with pytest.raises(InputError, match=message):
     build.check_maskable(build.build_encoder(config), 3850)
+
+
+def test_filters_that_cross_patches_cannot_be_masked():
+  encoder = build.build_encoder("efficientnet_tiny")
+  with pytest.raises(InputError, match="hides patches: got Eff.*a vit1d"):
+    build.check_maskable(encoder, 3840)
 
 
 @pytest.mark.parametrize("hidden", [0, 12])

@@ -1,0 +1,100 @@
+"""Dropout and stochastic depth whose masks belong to rows, not to batches.
+
+A mask is drawn from the row's own key and the layer's name. Where the row
+stands in the batch, how many devices share the batch and how often a run was
+restarted do not change it. flax's own layers draw one mask for the whole
+local batch from a stream of keys and cannot promise that.
+
+Both scale what they keep by 1 / (1 - rate), so that the expectation is the
+input; without training, or at rate 0, they are the identity and draw nothing.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from accfm.base import keys
+from accfm.base.errors import InputError
+
+
+def check_rates(encoder):
+  """Raises InputError unless its dropout and drop_path are in [0, 1)."""
+  for name in ("dropout", "drop_path"):
+    rate = getattr(encoder, name)
+    if not 0 <= rate < 1:
+      raise InputError(
+          f"{name}: got {rate}, want a rate of at least 0 and below 1"
+      )
+
+
+def path_rates(rate, depth):
+  """Rate of each of `depth` blocks: linear from rate / depth up to `rate`.
+
+  Huang et al. 2016 (arXiv 1603.09382), section 3: early blocks make what all
+  others use, so they are dropped the least.
+  """
+  return tuple(rate * (i + 1) / depth for i in range(depth))
+
+
+class Dropout(nn.Module):
+  """Zeroes single values. Srivastava et al. 2014 (JMLR 15), inverted.
+
+  Attributes:
+    rate: the probability to zero a value, in [0, 1).
+  """
+
+  rate: float
+
+  @nn.compact
+  def __call__(self, x, train=False, row_keys=None):
+    """[B, ...] -> the same shape and type; see `_drop`."""
+    return _drop(self, x, train, row_keys, x.shape[1:])
+
+
+class DropPath(nn.Module):
+  """Zeroes whole rows: the row skips the branch. Huang et al. 2016.
+
+  Attributes:
+    rate: the probability to zero a row, in [0, 1).
+  """
+
+  rate: float
+
+  @nn.compact
+  def __call__(self, x, train=False, row_keys=None):
+    """[B, ...] -> the same shape and type; see `_drop`."""
+    return _drop(self, x, train, row_keys, (1,) * (x.ndim - 1))
+
+
+def _drop(layer, x, train, row_keys, shape):
+  """Zeroes or scales x by masks of `shape` per row.
+
+  Args:
+    layer: the module; its rate, and its path for the name of the stream.
+    x: [B, ...].
+    train: False makes this the identity.
+    row_keys: [B] jax keys, one per global row, or None.
+    shape: of one row's mask.
+
+  Raises:
+    InputError: training at a rate above 0 without a key per row.
+  """
+  if not train or not layer.rate:
+    return x
+  name = "/".join(layer.path)
+  if row_keys is None:
+    raise InputError(
+        f"row_keys: got None for {name or 'a layer'} with rate {layer.rate} "
+        "in training, want one key per row; pass row_keys=keys.row_streams("
+        "key, name, rows)"
+    )
+  if len(row_keys) != len(x):
+    raise InputError(
+        f"row_keys: got {len(row_keys)} for {len(x)} rows, want one per row"
+    )
+  keep = jax.vmap(
+      lambda key: jax.random.bernoulli(
+          keys.stream(key, name), 1 - layer.rate, shape
+      )
+  )(row_keys)
+  return jnp.where(keep, x / (1 - layer.rate), 0)
