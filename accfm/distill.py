@@ -11,45 +11,56 @@ import os
 
 from accfm.base import mains
 from accfm.base.errors import InputError
+from accfm.data import samplers
 from accfm.evals import validate
 from accfm.signals import contract
-from accfm.steps import objectives
+from accfm.steps import objectives, towers
 from accfm.train import checkpoints
 from accfm.train import session as sessions
+
+MODES = ("frozen", "trained", "scratch")
 
 
 def run(config, workdir):
   """Trains to the end of the config; returns the last TrainState."""
   teacher, teacher_meta = load_teacher(config, workdir)
-  (teacher_signal,) = teacher_meta["signals"]
-  if teacher_signal == config.signal:
+  if teacher.signal == config.signal:
     raise InputError(
-        f"teacher: got one of {teacher_signal!r}, the student's own signal, "
+        f"teacher: got one of {teacher.signal!r}, the student's own signal, "
         "want one of another signal"
     )
-  session = sessions.open_session(config, (config.signal, teacher_signal))
-  contract.check_match(
-      session.contract, contract.from_dict(teacher_meta["contract"]),
-      [teacher_signal], session.train.dataset_dir,
+  session = sessions.open_session(config, (config.signal, teacher.signal))
+  if "contract" in teacher_meta:
+    contract.check_match(
+        session.contract, contract.from_dict(teacher_meta["contract"]),
+        [teacher.signal], session.train.parts[0].dataset_dir,
+    )
+  sampler = samplers.make(
+      session.train, config.batch_size, config.seed, session.weights,
+      multiple=session.mesh.size,
   )
   meta = sessions.make_meta("distill", config, session, teacher_meta)
-  params, frozen, loss = objectives.make_distill(
-      config, session.contract, session.signals, teacher,
-      teacher_meta["config"]["encoder"],
+  objective = objectives.make_distill(
+      config, session.contract, config.signal, teacher
   )
   check = validate.make_validate(
-      meta, session.val, session.signals, loss, config.validate_rows,
-      session.mesh, config.seed,
+      meta, session, objective.loss, config.validate_rows, config.seed
   )
-  best = f"val/{config.signal}2{teacher_signal}/recall@1"
+  best = f"val/{config.signal}2{teacher.signal}/recall@1"
   return sessions.fit(
-      config, workdir, session, loss, params, frozen, meta, check,
-      (best, "max"),
+      config, workdir, session, objective, meta, check, (best, "max"), sampler
   )
 
 
 def load_teacher(config, workdir):
-  """(encoder params, meta) of the teacher: from the run, else its folder."""
+  """(objectives.Teacher, meta): of the run, its folder, or a fresh one.
+
+  A fresh teacher's meta says its encoder config alone.
+  """
+  if config.teacher_mode not in MODES:
+    raise InputError(
+        f"teacher_mode: got {config.teacher_mode!r}, want one of {MODES}"
+    )
   newest = checkpoints.newest_whole(workdir)
   if newest is not None:
     mine = checkpoints.load(newest)
@@ -58,19 +69,37 @@ def load_teacher(config, workdir):
           f"workdir {workdir}: got a {mine.meta['kind']!r} run, want one of "
           "accfm.distill; choose another --workdir"
       )
-    return mine.frozen["teacher"], mine.meta["teacher"]
+    return _teacher(mine, "teacher", mine.meta["signals"][1],
+                    mine.meta["teacher"])
+  if config.teacher_mode == "scratch":
+    if config.teacher:
+      raise InputError(
+          f"teacher: got {config.teacher!r} with teacher_mode='scratch', want "
+          "no folder, or teacher_mode 'frozen' or 'trained'"
+      )
+    encoder = config.teacher_encoder
+    meta = {"kind": "scratch", "config": {"encoder": encoder.to_dict()}}
+    return objectives.Teacher(config.teacher_signal, encoder), meta
   if not config.teacher:
     raise InputError(
         "teacher: got none, want a pre-training workdir; set "
         "--config.teacher=DIR"
     )
   loaded = checkpoints.load(os.fspath(config.teacher), config.teacher_step)
-  if "encoder" not in loaded.params:
+  if "encoder" not in loaded.params or loaded.meta["kind"] == "supervised":
     raise InputError(
         f"teacher {config.teacher}: got a {loaded.meta['kind']!r} "
         "checkpoint, want one of accfm.pretrain"
     )
-  return loaded.params["encoder"], loaded.meta
+  return _teacher(loaded, "encoder", loaded.meta["signals"][0], loaded.meta)
+
+
+def _teacher(loaded, name, signal, meta):
+  variables = towers.encoder_variables(
+      loaded.params, loaded.carried, loaded.frozen, name
+  )
+  teacher = objectives.Teacher(signal, meta["config"]["encoder"], variables)
+  return teacher, meta
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import os
 import time
 
 from accfm.base import mains
-from accfm.data import manifest, pipeline
 from accfm.evals import (
+  direct,
   embed,
   health,
   inputs,
@@ -22,45 +22,45 @@ from accfm.evals import (
   retrieval,
   stats,
 )
-from accfm.signals import contract
 from accfm.steps import towers
 from accfm.train import checkpoints
 
-EVALS = {"health": health.run, "retrieval": retrieval.run, "probe": probe.run}
+EVALS = {
+    "health": health.run, "retrieval": retrieval.run, "probe": probe.run,
+    "direct": direct.run,
+}
 
 
 def run(config, checkpoint, workdir):
-  """Evaluates one checkpoint.
+  """Evaluates one checkpoint on a data set, or on each that it learned from.
 
   Args:
     config: as `configs/evaluate.py`.
     checkpoint: a workdir, its checkpoints folder or one step's folder.
-    workdir: results go here; files of an earlier evaluation are replaced.
+    workdir: results go here (into a folder for each data set, where there
+      are several); files of an earlier evaluation are replaced.
 
   Returns:
     Flat metrics, as in `metrics.json`: key -> number, None where not
-    evaluable.
+    evaluable; {data set: metrics} where there are several.
   """
-  start = time.time()
   step = int(config.step) if config.step.isdigit() else config.step
   loaded = checkpoints.load(checkpoint, step)
-  meta = loaded.meta
-  dataset_dir = manifest.find(
-      config.data_dir or meta["config"]["data_dir"],
-      config.dataset or meta["manifest"]["dataset"],
-  )
-  names = dict.fromkeys(["train", "val", config.split])
-  if "probe" not in config.evals:
-    names = [config.split]
-  splits = {name: pipeline.open_split(dataset_dir, name) for name in names}
+  cohorts = [cohort["dataset"] for cohort in loaded.meta["cohorts"]]
+  names = [config.dataset] if config.dataset else cohorts
+  if len(names) == 1:
+    return evaluate(config, loaded, names[0], workdir)
+  return {
+      name: evaluate(config, loaded, name, os.path.join(workdir, name))
+      for name in names
+  }
+
+
+def evaluate(config, loaded, dataset, workdir):
+  """Evaluates a loaded checkpoint on one data set; returns its metrics."""
+  start, meta = time.time(), loaded.meta
+  splits, seen = inputs.open_splits(config, meta, dataset)
   tested = splits[config.split]
-  contract.check_match(
-      tested.contract, contract.from_dict(meta["contract"]), meta["signals"],
-      dataset_dir,
-  )
-  seen = inputs.check_unseen(
-      tested.table["participant"], meta, config.allow_seen
-  )
   student, teacher, motion = inputs.signals(meta, tested.contract)
 
   def embed_all(encoders):
@@ -72,8 +72,10 @@ def run(config, checkpoint, workdir):
   def say(text):
     print(f"[{time.time() - start:5.0f} s] {text}", flush=True)
 
-  say(f"embedding {sum(map(len, splits.values()))} windows of {dataset_dir}")
-  trained = towers.from_checkpoint(loaded.params, loaded.frozen, meta)
+  say(f"embedding {sum(map(len, splits.values()))} windows of {dataset}")
+  trained = towers.from_checkpoint(
+      loaded.params, loaded.carried, loaded.frozen, meta
+  )
   learned, fresh = embed_all(trained), {}
   if config.untrained:
     fresh = embed_all(towers.untrained(meta, config.seed))
@@ -82,14 +84,14 @@ def run(config, checkpoint, workdir):
     made = inputs.handmade(splits, config.split, (student, teacher), motion)
   data = inputs.gather(
       config.split, learned, fresh, made, student, teacher,
-      tested.contract.window_sec,
+      tested.contract.window_sec, meta.get("targets", ()),
   )
   metrics, found = stats.Metrics(), {}
   for name in config.evals:
     say(f"measuring {name}")
     found[name] = EVALS[name](data, config, metrics)
   facts = report.facts(config, loaded, splits, data, seen)
-  predictions = found.get("probe", [])
+  predictions = found.get("probe", []) + found.get("direct", [])
   os.makedirs(workdir, exist_ok=True)
   report.write_metrics(f"{workdir}/metrics.json", metrics, facts)
   report.write_predictions(f"{workdir}/predictions.csv", predictions)

@@ -6,6 +6,8 @@ Running the same command again resumes.
 """
 
 from accfm.base import mains
+from accfm.base.errors import InputError
+from accfm.data import samplers
 from accfm.evals import validate
 from accfm.steps import objectives
 from accfm.train import session as sessions
@@ -14,15 +16,25 @@ from accfm.train import session as sessions
 def run(config, workdir):
   """Trains to the end of the config; returns the last TrainState."""
   session = sessions.open_session(config, (config.signal,))
-  params, loss = objectives.make_pretrain(config, session.contract)
+  positives = config.get("positives", "segment")
+  if positives not in ("segment", "participant"):
+    raise InputError(
+        f"positives: got {positives!r}, want 'segment' or 'participant'"
+    )
+  by_people = positives == "participant"
+  sampler = samplers.make(
+      session.train, config.batch_size, config.seed, session.weights,
+      by_people, session.mesh.size,
+  )
+  objective = objectives.make_pretrain(config, session.contract)
   meta = sessions.make_meta(config.objective, config, session)
   check = validate.make_validate(
-      meta, session.val, session.signals, loss, config.validate_rows,
-      session.mesh, config.seed,
+      meta, session, objective.loss, config.validate_rows, config.seed,
+      by_people,
   )
   return sessions.fit(
-      config, workdir, session, loss, params, {}, meta, check,
-      ("val/loss", "min"),
+      config, workdir, session, objective, meta, check, ("val/loss", "min"),
+      sampler,
   )
 
 

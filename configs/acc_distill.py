@@ -17,21 +17,34 @@ ENCODERS = {
 
 
 def get_config(arg=None):
-  """Arguments: a scale of `common`; encoder (the student's preset)."""
-  arg = common.parse(arg, encoder="")
+  """Arguments: a scale of `common`; encoder (the student's preset); teacher
+  (a workdir); lambda (weight of acc -> PPG).
+  """
+  arg = common.parse(arg, encoder="", teacher="", **{"lambda": 0.5})
   c = common.training(arg.scale)
   c.signal = "acc"  # the student's
-  c.teacher = ""  # a workdir of accfm.pretrain; its signal is the teacher's
+  c.teacher = arg.teacher  # a workdir of accfm.pretrain
   c.teacher_step = "latest"
+  # "frozen", the paper's; "trained" goes on training it; "scratch" trains
+  # both from nothing, as teacher_encoder on teacher_signal: the paper's
+  # joint training, which fails.
+  c.teacher_mode = "frozen"
+  c.teacher_signal = "ppg"
   preset = arg.encoder or ENCODERS[arg.scale]
   c.encoder = build.encoder_config(preset)
+  c.teacher_encoder = build.encoder_config(preset)
   c.head = common.head(arg.scale, c.encoder)
+  c.teacher_head = "mlp"  # trained [r]; "identity": its embedding itself
+  c.loss = "contrastive"  # or "cosine", "mse", with teacher_head="identity"
   c.temperature = 0.04  # [r]
   c.learn_temperature = False
-  c.student_weight = 0.5  # lambda of acc -> PPG; 1.0 for one direction
-  shift = dict(time_shift=dict(prob=1.0))  # both signals together
+  c.student_weight = arg["lambda"]  # 1.0 for acc -> PPG alone
+  # Both signals of a segment move together, or beats would part.
+  together = dict(
+      time_shift=dict(prob=1.0), time_warp=dict(together=True)
+  )
   c.augment = ConfigDict(dict(
-      student=augment.preset("acc", **shift),
-      teacher=augment.preset("ppg", **shift),
+      student=augment.preset("acc", **together),
+      teacher=augment.preset("ppg", **together),
   ))
   return c.lock()

@@ -31,13 +31,14 @@ SCALES = {
 }
 
 
-def parse(arg, **fields):
-  """Arguments of a training config: a scale, and what `fields` adds."""
+def parse(arg, scales=None, /, **fields):
+  """Arguments of a config: a scale (of SCALES), and what `fields` adds."""
+  scales = scales or SCALES
   arg = configlib.parse(arg, positional="scale", scale="paper", **fields)
-  if arg.scale not in SCALES:
+  if arg.scale not in scales:
     raise InputError(
         f"config argument scale: got {arg.scale!r}, want one of "
-        f"{sorted(SCALES)}{configlib.nearest(arg.scale, SCALES)}"
+        f"{sorted(scales)}{configlib.nearest(arg.scale, scales)}"
     )
   return arg
 
@@ -77,8 +78,8 @@ def head(scale, encoder):
   256 -> 128 with a hidden layer of 1,024 [L, r]; for an embedding that keeps
   time bins apart a small one shared by them.
   """
-  apart = encoder.pool_bins * encoder.pool_width
-  if encoder.pool == "grid" and encoder.embed_dim == apart:
+  grid = encoder.get("pool") == "grid"
+  if grid and encoder.embed_dim == encoder.pool_bins * encoder.pool_width:
     return ConfigDict(dict(
         hidden=64, out=4 * encoder.pool_bins, bins=encoder.pool_bins,
         dtype="float32",

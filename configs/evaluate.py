@@ -26,10 +26,13 @@ def get_config(arg=None):
   c.untrained = True  # also the same architecture with fresh weights
   c.handmade = True  # also motion features and the envelope control
   # What is measured.
-  c.evals = ("health", "retrieval", "probe")
+  c.evals = ("health", "retrieval", "probe", "direct")
   c.pools = (8,) if arg.tiny else (256,)  # beside a pool of all windows
   c.within_pool = 4 if arg.tiny else 16
   c.probe_folds = 0  # K > 0: rotate probe test folds over unseen people
+  # Shares of the labelled people to fit label probes on; nested by hash.
+  c.label_fractions = (1.0,)
+  c.label_seed = 0
   c.min_people = 2  # labelled people to fit on, to select and to test
   c.min_windows = 4 if arg.tiny else 10
   c.min_participants = 4 if arg.tiny else 10  # to fit person-level probes

@@ -1,4 +1,9 @@
-"""A teacher by segment-level contrast: two augmented views of one segment.
+"""A contrastive teacher: two views of one person, or of one segment, agree.
+
+At paper scale the published recipe (arXiv 2312.05409): positives are two
+segments of one person, keys come from a momentum target, KoLeo spreads the
+embeddings. The smaller scales contrast two views of one segment: people are
+few there, and a batch holds each only once.
 
 Command: python -m accfm.pretrain --config=configs/ppg_contrastive.py \
              --workdir=W
@@ -17,10 +22,10 @@ ENCODERS = {
 
 
 def get_config(arg=None, signal="ppg"):
-  """Arguments: a scale of `common`; encoder (a preset); jitter (views start
-  apart). `signal` is for variants of this config.
+  """Arguments: a scale of `common`; encoder (a preset); positives (segment or
+  participant); jitter (views start apart). `signal` is for variants.
   """
-  arg = common.parse(arg, encoder="", jitter=False)
+  arg = common.parse(arg, encoder="", jitter=False, positives="")
   c = common.training(arg.scale)
   if arg.scale == "quickstart":
     c.total_steps = 100  # telling two views of a minute apart is soon learnt
@@ -30,6 +35,11 @@ def get_config(arg=None, signal="ppg"):
   c.encoder = build.encoder_config(preset)
   c.head = common.head(arg.scale, c.encoder)
   c.temperature = 0.04  # [L]
+  usual = "participant" if arg.scale == "paper" else "segment"
+  c.positives = arg.positives or usual  # participant [L]
+  by_person = c.positives == "participant"
+  c.momentum = 0.99 if by_person else 0.0  # of the target [r]; 0: none
+  c.koleo_weight = 0.1 if by_person else 0.0  # [L]
   # Two views that start at the same sample are told apart by the phase of
   # their beats alone. Jitter (arg `jitter`) beyond a beat makes the encoder
   # look at rate, amplitude and disturbance over time instead [o].

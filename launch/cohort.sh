@@ -8,9 +8,9 @@
 #   PREPARE_CONFIG  e.g. configs/prepare.py:e4; name=NAME is added
 #   FLAG...         for prepare, e.g. --config.hop_sec=20
 #
-# TEACHER_STEPS (200), STUDENT_STEPS (400), ENCODER (vit_laptop), BATCH (128)
-# and PROBE_FOLDS (5) are taken from the environment. Run again, it goes on
-# where it stopped.
+# TEACHER_STEPS (200), STUDENT_STEPS (400), ENCODER (vit_laptop), BATCH (128),
+# PROBE_FOLDS (5) and STUDENT_FLAGS (further flags of accfm.distill) are taken
+# from the environment. Run again, it goes on where it stopped.
 set -euo pipefail
 name=${1:?name} config=${2:?prepare config}
 source_dir=$(cd "${3:?folder of the recordings}" && pwd)
@@ -31,7 +31,7 @@ fields=(--config.data_dir="$work/data" --config.dataset="$name"
   --workdir="$at/teacher"
 "$PYTHON" -m accfm.distill "--config=configs/acc_distill.py:$recipe" \
   "${fields[@]}" --config.total_steps="${STUDENT_STEPS:-400}" \
-  --config.teacher="$at/teacher" --workdir="$at/student"
+  --config.teacher="$at/teacher" ${STUDENT_FLAGS:-} --workdir="$at/student"
 "$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
   --config.probe_folds="${PROBE_FOLDS:-5}" --checkpoint="$at/student" \
   --workdir="$at/evaluation"

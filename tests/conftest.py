@@ -113,12 +113,12 @@ def real_data():
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory):
-  """data_dir with "simulated_easy": 10 people, 8 s windows, split 6/2/2."""
+  """data_dir with "simulated_easy": 12 people, 8 s windows, split 8/2/2."""
   from accfm import prepare
   from configs import prepare as prepare_config
 
   config = prepare_config.get_config(
-      "simulated,participants=10,minutes=1,split=6/2/2"
+      "simulated,participants=12,minutes=1,split=8/2/2"
   )
   config.window_sec = config.hop_sec = 8.0
   config.labels.min_pairs = 4

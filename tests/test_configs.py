@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from accfm import distill, evaluate, pretrain
+from accfm.base import configlib
 from accfm.base.errors import InputError
 from accfm.train import checkpoints, writer
 from configs import common
@@ -20,12 +21,15 @@ NAMES = sorted(
     p.stem for p in FOLDER.glob("*.py") if p.stem not in ("__init__", "common")
 )
 PRETRAIN = [n for n in NAMES if n.split("_")[-1] in ("mae", "contrastive")]
-OTHERS = ["acc_distill", "evaluate", "prepare", "table"]
+STUDIES = ["ablations", "study"]
+OTHERS = ["acc_distill", "acc_supervised", "evaluate", "finetune", "prepare",
+          "table", *STUDIES]
 ARGUMENTS = {
     "prepare": ("simulated", "simulated,tiny", "e4", "e4,name=stress_predict",
                 "ieee_spc"),
     "evaluate": ("", "tiny"),
     "table": ("",),
+    "study": ("tiny",), "ablations": (),  # see test_golden_variants
 }
 GOLDEN = [
     (name, arg) for name in NAMES
@@ -51,6 +55,25 @@ def fields(node, prefix=""):
     else:
       lines.append(f"{prefix}{key} = {value!r}")
   return sorted(lines)
+
+
+@pytest.mark.parametrize("scale", ["paper", "small", "tiny"])
+def test_golden_variants(golden, scale):
+  """Each run of the ablations as what differs from the plain student's."""
+  config = load("ablations").get_config(scale)
+  plain = config.to_dict()["runs"]
+  lines = []
+  for name in config.order:
+    spec = plain[name]
+    lines += [f"{name}: {spec['main']} as {spec['title']!r} after "
+              f"{spec['needs'] or 'nothing'}"]
+    base = plain["distilled" if spec["main"] == "distill" else "teacher"]
+    if spec is not base:
+      lines += [
+          f"  {line}"
+          for line in configlib.differences(base["config"], spec["config"])
+      ]
+  golden(f"ablations_{scale}", "\n".join(lines))
 
 
 def test_every_config_is_known_here():
@@ -94,8 +117,9 @@ def test_pretraining_runs(name, simulated, tmp_path, capsys):
   assert meta["signals"] == [config.signal] and meta["teacher"] is None
   assert meta["config"] == json.loads(config.to_json())
   assert meta["contract"]["window_sec"] == 8.0
-  assert meta["manifest"]["dataset"] == "simulated_easy"
-  assert len(meta["manifest"]["splits"]["train"]) == 6
+  (cohort,) = meta["cohorts"]
+  assert cohort["dataset"] == "simulated_easy"
+  assert len(cohort["splits"]["train"]) == 8
   assert f"{config.objective} of {config.signal}: " in capsys.readouterr().out
 
 
@@ -119,7 +143,7 @@ def test_distillation_keeps_the_teacher_and_says_who_it_was(world):
   assert mine.meta["teacher"]["kind"] == "contrastive"
   assert mine.meta["teacher"]["signals"] == ["ppg"]
   assert sorted(mine.params) == ["student", "student_head", "teacher_head"]
-  same(mine.frozen["teacher"], theirs.params["encoder"])
+  same(mine.frozen["teacher"], {"params": theirs.params["encoder"]})
   (row,) = [r for r in writer.load_rows(student) if "val/loss" in r]
   assert 0 <= row["val/acc2ppg/recall@1"] <= 1
   assert row["val/effective_rank"] >= 1
@@ -192,8 +216,8 @@ def test_no_such_data(simulated, tmp_path):
 
 
 @pytest.mark.parametrize("changes, match", [
-    (dict(batch_size=1000), "batch_size: got 1000, want at most the 42 rows "
-                            "of split train.*set --config.batch_size=40 or"),
+    (dict(batch_size=1000), "batch_size: got 1000, want at most the 56 rows "
+                            "of split train.*set --config.batch_size=56 or"),
     (dict(batch_size=12), "batch_size: got 12 for 8 devices, want a multiple "
                           "of 8; set --config.batch_size=8"),
     (dict(signal="ecg"), r"signal: got 'ecg', want one of \['acc', 'ppg'\]"),
@@ -268,8 +292,8 @@ def test_a_resumed_run_whose_data_changed(world, tmp_path):
     rewrite(pathlib.Path(data_dir), lambda m: m.update(split_hash="other"))
     config = tiny("acc_distill", data_dir, teacher=saved["teacher"],
                   total_steps=2)
-    with pytest.raises(InputError, match="on other data, differing in "
-                                         "split_hash: .* 'other';"):
+    match = r"differing in simulated_easy\.split_hash: .* 'other';"
+    with pytest.raises(InputError, match=f"on other data, {match}"):
       distill.run(config, str(copy))
   finally:
     shutil.rmtree(data_dir)

@@ -12,6 +12,7 @@ import pytest
 from accfm import evaluate
 from accfm.base import configlib
 from accfm.base.errors import InputError
+from accfm.evals import inputs
 from accfm.models import build
 from accfm.steps import state
 from accfm.train import checkpoints
@@ -39,7 +40,9 @@ def world(monkeypatch):
   meta = {
       "kind": "distill", "signals": ["acc", "ppg"], "teacher": None,
       "contract": toy.make_contract(20).to_dict(),
-      "manifest": {"dataset": "toy", "split_hash": "abc", "splits": people},
+      "cohorts": [
+          {"dataset": "toy", "split_hash": "abc", "splits": people}
+      ],
       "config": {"data_dir": "/data", "dataset": "toy"},
       "code_version": "0",
   }
@@ -47,16 +50,17 @@ def world(monkeypatch):
       splits=splits, meta=meta, towers=toy.make_towers(splits["train"])
   )
   loaded = types.SimpleNamespace(
-      step=7, params={}, frozen={}, meta=meta, path=pathlib.Path("/run/7")
+      step=7, params={}, carried={}, frozen={}, meta=meta,
+      path=pathlib.Path("/run/7"),
   )
   world.load = evaluate.checkpoints.load
   world.untrained = evaluate.towers.untrained
   world.from_checkpoint = evaluate.towers.from_checkpoint
   monkeypatch.setattr(evaluate.checkpoints, "load", lambda *_: loaded)
   monkeypatch.setattr(
-      evaluate.manifest, "find", lambda folder, name: f"{folder}/{name}")
+      inputs.manifest, "find", lambda folder, name: f"{folder}/{name}")
   monkeypatch.setattr(
-      evaluate.pipeline, "open_split", lambda _, name: splits[name])
+      inputs.pipeline, "open_split", lambda _, name: splits[name])
   monkeypatch.setattr(
       evaluate.towers, "from_checkpoint", lambda *_: world.towers)
   monkeypatch.setattr(
@@ -162,6 +166,7 @@ def test_rebuilds_its_encoders_from_a_checkpoint_on_disk(
   config = {
       "data_dir": "/data", "dataset": "toy", "encoder": encoder,
       "head": {"hidden": 0, "out": 8, "bins": 1, "dtype": "float32"},
+      "teacher_head": "mlp", "loss": "contrastive",
   }
   meta = {
       **world.meta, "config": config,
@@ -177,9 +182,11 @@ def test_rebuilds_its_encoders_from_a_checkpoint_on_disk(
       "student_head": made["acc"].head_variables["params"],
       "teacher_head": made["ppg"].head_variables["params"],
   }
-  frozen = {"teacher": made["ppg"].variables["params"]}
+  frozen = {"teacher": made["ppg"].variables}
   with checkpoints.Checkpoints(tmp_path / "run/checkpoints") as saver:
-    saver.save(5, state.TrainState(jnp.int32(5), params, ()), frozen, meta)
+    saver.save(
+        5, state.TrainState(jnp.int32(5), params, {}, ()), frozen, meta
+    )
   got = evaluate.run(
       _config(report=False, seed=3), str(tmp_path / "run"),
       str(tmp_path / "out"))

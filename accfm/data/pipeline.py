@@ -27,6 +27,11 @@ def open_split(dataset_dir, split):
   return Split(dataset_dir, split)
 
 
+def open_joined(dataset_dirs, split):
+  """Opens the same split of several data sets as one; see `Joined`."""
+  return Joined([Split(folder, split) for folder in dataset_dirs])
+
+
 class Split:
   """Random access to the rows of one split.
 
@@ -128,6 +133,18 @@ class Split:
         for name, values in columns.items()
     }
 
+  @functools.cached_property
+  def people(self):
+    """(first row [P], rows [P]) of each person, from the manifest alone."""
+    counts = self.manifest.get("rows", {}).get(self.name)
+    if counts is None:
+      raise InputError(
+          f"{self.dataset_dir}: its manifest does not say whose rows are "
+          "where; an older version wrote it: prepare the data set again"
+      )
+    rows = np.array([n for _, n in counts])
+    return np.cumsum(rows) - rows, rows
+
   def _features(self, indices, chunk=256):
     """Yields each row's feature map, reading `chunk` records at a time."""
     indices = [int(i) for i in indices]
@@ -160,66 +177,109 @@ def _bytes(feature, name, dtype):
   return np.frombuffer(feature[name].bytes_list.value[0], dtype)
 
 
-def batch_rows(rows, batch_size, seed, k):
-  """Row numbers [batch_size] of batch k.
+class Joined:
+  """Splits of several data sets under one numbering of rows.
 
-  Each epoch is a permutation of all rows cut into whole batches, so no row
-  occurs twice in a batch; the `rows % batch_size` rows at the end of the
-  permutation wait for another epoch's order.
+  Attributes:
+    parts: the open Splits, in order.
+    bounds: [P + 1], the first row of each part, then their number.
+    cohorts: name of each part's data set.
+    contract: the Contract of all.
   """
-  per_epoch = rows // batch_size
-  epoch, place = divmod(k, per_epoch)
-  order = grain.MapDataset.range(rows).shuffle(
-      seed=(seed * 1_000_003 + epoch) % 2**32
-  )
-  first = place * batch_size
-  return np.array([order[first + i] for i in range(batch_size)])
 
+  def __init__(self, parts):
+    """Raises InputError where contracts differ."""
+    self.parts = tuple(parts)
+    self.contract = self.parts[0].contract
+    self.cohorts = tuple(part.manifest["name"] for part in self.parts)
+    self.bounds = np.cumsum([0, *map(len, self.parts)])
+    for part in self.parts[1:]:
+      contract_lib.check_match(
+          part.contract, self.contract, list(self.contract.signals),
+          f"data set {part.manifest['name']} beside {self.cohorts[0]}",
+      )
 
-def check_batch_size(split, batch_size, multiple=1):
-  """Raises InputError if a batch is larger than the split.
+  def __len__(self):
+    return int(self.bounds[-1])
 
-  Args:
-    split: an open Split.
-    batch_size: rows of the global batch.
-    multiple: what a batch size has to divide by, for the message.
-  """
-  most = len(split) // multiple * multiple
-  if batch_size > len(split):
-    fix = f"set --config.batch_size={most} or " if most else ""
-    raise InputError(
-        f"batch_size: got {batch_size}, want at most the {len(split)} rows "
-        f"of split {split.name} in {split.dataset_dir}; {fix}prepare more "
-        "recordings"
-    )
+  def cohort(self, rows):
+    """[n] int32, the place in `cohorts` of each row."""
+    place = np.searchsorted(self.bounds, rows, side="right") - 1
+    return place.astype(np.int32)
+
+  def read(self, indices, signals):
+    """As `Split.read`."""
+    indices = np.asarray(indices)
+    if len(self.parts) == 1:
+      return self.parts[0].read(indices, signals)
+    place, out = self.cohort(indices), {}
+    for number, part in enumerate(self.parts):
+      mine = np.flatnonzero(place == number)
+      if not len(mine):
+        continue
+      rows = part.read(indices[mine] - self.bounds[number], signals)
+      for name, values in rows.items():
+        whole = out.setdefault(
+            name, np.empty((len(indices), *values.shape[1:]), values.dtype)
+        )
+        whole[mine] = values
+    return out
+
+  @functools.cached_property
+  def table(self):
+    """As `Split.table`; columns that a part lacks are unknown (NaN) there."""
+    tables = [part.table for part in self.parts]
+    names = dict.fromkeys(name for table in tables for name in table)
+    return {
+        name: np.concatenate([
+            t.get(name, np.full(len(part), np.nan, np.float32))
+            for part, t in zip(self.parts, tables, strict=True)
+        ])
+        for name in names
+    }
 
 
 def train_batches(
-    split, signals, batch_size, seed, start, local=slice(None), prefetch=2
+    split, signals, sampler, start, local=slice(None), prefetch=2, extra=None
 ):
   """Batches start, start + 1, ... without end.
 
   Args:
-    split: an open Split.
+    split: a Joined.
     signals: names of the signals wanted.
-    batch_size: rows of the global batch.
-    seed: of the order.
+    sampler: `sampler(k) -> samplers.Draw` of the global batch.
     start: the first batch's number k.
     local: the slice of the global batch that this process reads.
     prefetch: batches read ahead, by as many threads; 0 reads on demand.
+    extra: `extra(rows [n]) -> {name: [n, ...]}` beside the signals.
 
   Yields:
-    As `Split.read`, with "row" int32, each row's place in the global batch.
+    As `make_batch`.
   """
-  check_batch_size(split, batch_size)
-  places = np.arange(batch_size, dtype=np.int32)[local]
 
   def load(k):
-    indices = batch_rows(len(split), batch_size, seed, k)[local]
-    return {**split.read(indices, signals), "row": places}
+    return make_batch(split, signals, sampler(k), local, extra)
 
   numbers = grain.MapDataset.range(start, 2**31 - 1).map(load)
   options = grain.ReadOptions(
       num_threads=prefetch, prefetch_buffer_size=prefetch
   )
   return iter(numbers.to_iter_dataset(options))
+
+
+def make_batch(split, signals, draw, local=slice(None), extra=None):
+  """One batch of a Draw.
+
+  Returns:
+    As `Split.read`, with "row" int32, each row's place in the global batch;
+    "cohort" int32 where the split joins several; "pair", the signals of the
+    paired rows, where rows are paired; and what `extra` adds.
+  """
+  rows = draw.rows[local]
+  places = np.arange(len(draw.rows), dtype=np.int32)[local]
+  batch = {**split.read(rows, signals), "row": places}
+  if len(split.parts) > 1:
+    batch["cohort"] = split.cohort(rows)
+  if draw.pairs is not None:
+    batch["pair"] = split.read(draw.pairs[local], signals)
+  return {**batch, **(extra(rows) if extra else {})}

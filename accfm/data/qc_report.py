@@ -119,6 +119,7 @@ def describe(by_split, summaries, contract, hop_sec):
           for split, rows in by_split.items()
       },
       "windows": windows,
+      "rows": {split: _rows(rows) for split, rows in by_split.items()},
       "hours": {k: round(n * step / 3600, 3) for k, n in windows.items()},
       "labels": list(labels),
       "label_windows": {
@@ -149,6 +150,15 @@ def describe(by_split, summaries, contract, hop_sec):
           for name in contract.signals
       },
   }
+
+
+def _rows(entries):
+  """[[person, windows], ...] in the order of a split's rows."""
+  counts = {}  # a person's recordings follow one another
+  for person, _, summary in entries:
+    if summary["windows"]:
+      counts[person] = counts.get(person, 0) + summary["windows"]
+  return [[person, n] for person, n in counts.items()]
 
 
 def table(manifest):

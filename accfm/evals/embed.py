@@ -26,7 +26,8 @@ class Embedded:
   Attributes:
     table: column name -> [N], the split's table in row order.
     signals: signal -> {"embedding": [N, D] float32, the encoder's output,
-      "projection": [N, P] float32 unit rows of the head, or None}.
+      "projection": [N, P] float32 unit rows of the head, or None,
+      "prediction": [N, O] float32 outputs of the predictor, or None}.
   """
 
   table: Mapping[str, np.ndarray]
@@ -34,13 +35,14 @@ class Embedded:
 
 
 def forward(towers, batch):
-  """Both outputs of every tower; the shared trunk is compiled once."""
+  """All outputs of every tower; the shared trunk is compiled once."""
   out = {}
   for name, tower in towers.items():
     x, scale = batch[name], batch[f"{name}_scale"]
     out[name] = {
         "embedding": tower.embed(x, scale),
         "projection": tower.project(x, scale),
+        "prediction": tower.predict(x, scale),
     }
   return out
 
@@ -60,8 +62,8 @@ def run(towers, split, batch_size=256, mesh=None, rows=None):
 
   Args:
     towers: signal -> Tower (`accfm.steps.towers`), a pytree with
-      `.embed(x int16 [B, T, C], scale [B, C]) -> [B, D]` and
-      `.project(...) -> [B, P]` or None.
+      `.embed(x int16 [B, T, C], scale [B, C]) -> [B, D]`,
+      `.project(...) -> [B, P]` or None and `.predict(...) -> [B, O]` or None.
     split: an open split (`accfm.data.pipeline.open_split`).
     batch_size: rows per device call, rounded up to the device count.
     mesh: the data mesh; by default all devices.

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from accfm.base.errors import InputError
+from accfm.data import manifest, pipeline
 from accfm.evals import envelope, features
+from accfm.signals import contract as contract_lib
 from accfm.signals import feed
+from accfm.signals import targets as targets_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,9 @@ class Inputs:
     features: split -> [N, F] hand-made features, or {}.
     student, teacher: signal names; teacher "" where there is one signal.
     window_sec: length of a window.
+    targets: what the checkpoint's predictor predicts, () without one.
+    outputs: [N, O] outputs of that predictor for the evaluated split, or
+      None.
   """
 
   split: str
@@ -38,11 +44,38 @@ class Inputs:
   student: str
   teacher: str
   window_sec: float
+  targets: tuple = ()
+  outputs: np.ndarray | None = None
 
   @property
   def table(self):
     """Columns of the split under evaluation."""
     return self.tables[self.split]
+
+
+def open_splits(config, meta, dataset):
+  """What an evaluation reads, after checking that it may.
+
+  Args:
+    config: as `configs/evaluate.py`.
+    meta: the checkpoint's meta.
+    dataset: name of the data set.
+
+  Returns:
+    ({split: open split}, ids under evaluation that training saw).
+  """
+  folder = manifest.find(config.data_dir or meta["config"]["data_dir"], dataset)
+  names = [config.split]
+  if "probe" in config.evals:  # fitted on train, penalised by val
+    names = dict.fromkeys(["train", "val", config.split])
+  splits = {name: pipeline.open_split(folder, name) for name in names}
+  tested = splits[config.split]
+  contract_lib.check_match(
+      tested.contract, contract_lib.from_dict(meta["contract"]),
+      meta["signals"], folder,
+  )
+  people = tested.table["participant"]
+  return splits, check_unseen(people, meta, config.allow_seen)
 
 
 def signals(meta, contract):
@@ -63,7 +96,8 @@ def signals(meta, contract):
   return student, (others or [""])[0], (motion or [""])[0]
 
 
-def gather(split, learned, untrained, handmade, student, teacher, window_sec):
+def gather(split, learned, untrained, handmade, student, teacher, window_sec,
+           targets=()):
   """Names the vectors of the embedding passes.
 
   Args:
@@ -72,6 +106,7 @@ def gather(split, learned, untrained, handmade, student, teacher, window_sec):
     handmade: split -> {"features": [N, F], "envelope": {signal: [N, S]}}.
     student, teacher: signal names.
     window_sec: length of a window.
+    targets: of the checkpoint's meta, plain data.
 
   Returns:
     Inputs.
@@ -103,6 +138,8 @@ def gather(split, learned, untrained, handmade, student, teacher, window_sec):
   return Inputs(
       split, {s: e.table for s, e in learned.items()}, encoders, pairs,
       by_split, student, teacher, window_sec,
+      targets_lib.from_plain(targets),
+      learned[split].signals[student].get("prediction"),
   )
 
 
@@ -158,7 +195,10 @@ def check_unseen(people, meta, allow_seen):
   seen, who = set(), []
   name = "the encoder"
   while meta:
-    trained = set(meta["manifest"]["splits"]["train"]) & set(people)
+    trained = set(people) & {
+        person for cohort in meta.get("cohorts", ())
+        for person in cohort["splits"]["train"]
+    }
     if trained:
       seen |= trained
       who.append(name)

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 
+from accfm.base import files
 from accfm.evals import health, plots, report, retrieval
 
 _CSS = """
@@ -89,7 +90,7 @@ def write(path, data, metrics, meta, curves, predictions, examples):
     )
   body += _appendix(metrics, meta)
   title = html.escape(f"accfm: {meta['dataset']} / {meta['split']}")
-  report.write_atomic(path, (
+  files.write_atomic(path, (
       "<!doctype html><html lang=en><head><meta charset=utf-8>"
       "<meta name=viewport content='width=device-width'>"
       f"<title>{title}</title><style>{_CSS}</style></head><body><main>"

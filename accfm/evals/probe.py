@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from accfm.base import shapes
+from accfm.data.labelled import some_people
 from accfm.evals import stats
 
 ALPHAS = tuple(float(a) for a in 10.0 ** np.arange(-2, 6.5, 0.5))
@@ -229,7 +230,8 @@ def run(data, cfg, metrics):
   Args:
     data: `inputs.Inputs`.
     cfg: `bootstrap_draws`, `seed`, `probe_folds`, `min_people`,
-      `min_windows`, `min_participants`, `min_class`.
+      `min_windows`, `min_participants`, `min_class`, `label_fractions`,
+      `label_seed`.
     metrics: `stats.Metrics` to add to.
 
   Returns:
@@ -240,39 +242,64 @@ def run(data, cfg, metrics):
         f"{data.split}/probe", "probes are fitted on the train split"
     )
     return []
-  names, people, roles = _roles(data, cfg)
+  names, people, whole = _roles(data, cfg)
   stack = lambda c: np.concatenate([data.tables[s][c] for s in names])  # noqa: E731
   keys = {c: stack(c) for c in ("participant", "session", "start_s")}
-  columns = sorted(data.table)
+  labels = [c for c in sorted(data.table) if c.startswith("labels/")]
+  traits = [c for c in sorted(data.table) if c.startswith("attributes/")]
   matrices = _matrices(data, names)
-  out = []
-  least = (cfg.min_windows, cfg.min_people)
-  for column in columns:
-    if column.startswith("labels/"):
-      out.append(_regress(
-          data, cfg, metrics, column.split("/", 1)[1], stack(column), people,
-          roles, matrices, keys, {FIT: least, SELECT: least, TEST: least},
-      ))
   persons = stats.People(people, 1, 0)
   first = np.unique(people, return_index=True)[1]
   means = _matrices(data, names, persons)
-  roles = [role[first] for role in roles]
-  keys = {"participant": persons.names}
   few = (cfg.min_people, cfg.min_people)
   many = (cfg.min_participants, cfg.min_participants)
-  for column in columns:
-    if not column.startswith("attributes/"):
-      continue
-    y = stack(column).astype(np.float64)[first]
-    known = np.isfinite(y)
-    probe = _regress
-    if known.any() and np.isin(y[known], (0, 1)).all():
-      probe = _classify
-    out.append(probe(
-        data, cfg, metrics, column.split("/", 1)[1], y, persons.names, roles,
-        means, keys, {FIT: many, SELECT: few, TEST: few},
-    ))
+  out = []
+  for fraction in cfg.label_fractions:
+    tail = "" if fraction == 1.0 else f"_at_{100 * fraction:g}pct"
+    least = (cfg.min_windows, cfg.min_people)
+    least = {FIT: least, SELECT: least, TEST: least}
+    if tail:  # few labelled people is then what is asked for
+      least[FIT] = (2, 1)
+    labelled = np.any([np.isfinite(stack(c)) for c in labels], axis=0)
+    roles = _restrict(whole, people, labelled, fraction, cfg.label_seed)
+    for column in labels:
+      out.append(_regress(
+          data, cfg, metrics, column.split("/", 1)[1], tail, stack(column),
+          people, roles, matrices, keys, least,
+      ))
+    if tail:
+      continue  # a person's traits need people to fit on
+    roles = [role[first] for role in roles]
+    for column in traits:
+      y = stack(column).astype(np.float64)[first]
+      known = np.isfinite(y)
+      probe = _regress
+      if known.any() and np.isin(y[known], (0, 1)).all():
+        probe = _classify
+      out.append(probe(
+          data, cfg, metrics, column.split("/", 1)[1], "", y, persons.names,
+          roles, means, {"participant": persons.names},
+          {FIT: many, SELECT: few, TEST: few},
+      ))
   return [p for p in out if p is not None]
+
+
+def _restrict(roles, people, known, fraction, seed):
+  """Roles that fit on a fraction of the labelled people alone.
+
+  The people are those that a supervised run of this fraction and seed is
+  given; which penalty suits them is still chosen on all selecting people.
+  """
+  if fraction == 1.0:
+    return roles
+  out = []
+  for role in roles:
+    fit = (role == FIT) & known
+    chosen = some_people(people[fit], fraction, seed) if fit.any() else []
+    role = role.copy()
+    role[(role == FIT) & ~np.isin(people, chosen)] = -1
+    out.append(role)
+  return out
 
 
 def _predict(probe, x, y, known, roles):
@@ -292,10 +319,11 @@ def _tested(y, roles):
 
 
 def _regress(
-    data, cfg, metrics, label, y, people, roles, matrices, keys, least
+    data, cfg, metrics, label, part, y, people, roles, matrices, keys, least
 ):
   """Ridge of one label for every row; Predictions or None."""
   task, unit = task_and_unit(label)
+  task += part
   y = np.asarray(y, np.float64)
   known, tested = _tested(y, roles)
   tail = f"_{unit}" if unit else ""
@@ -335,10 +363,11 @@ def _regress(
 
 
 def _classify(
-    data, cfg, metrics, label, y, people, roles, matrices, keys, least
+    data, cfg, metrics, label, part, y, people, roles, matrices, keys, least
 ):
   """Logistic regression of one 0/1 attribute; Predictions or None."""
   known, tested = _tested(y, roles)
+  label += part
   name = f"{data.split}/probe_{label}"
   metrics.add(f"{name}/people", int(tested.sum()))
   metrics.add(f"{name}/positives", int(np.sum(y[tested])))

@@ -9,7 +9,7 @@ import csv
 import json
 import os
 
-from accfm.base import configlib
+from accfm.base import configlib, files
 from accfm.evals import retrieval
 from accfm.version import __version__
 
@@ -25,21 +25,12 @@ def label(row):
   return LABELS.get(row, f"{row} encoder (ceiling)")
 
 
-def write_atomic(path, text):
-  """Writes a text file that is either whole or as it was."""
-  with open(path + ".tmp", "w", encoding="utf-8") as f:
-    f.write(text)
-    f.flush()
-    os.fsync(f.fileno())
-  os.replace(path + ".tmp", path)
-
-
 def write_metrics(path, metrics, meta):
   """Writes `metrics.json`; `meta` is plain data, kept under `_meta`."""
   plain = {**metrics.values, "_meta": {
       **meta, "not_evaluable": metrics.missing,
   }}
-  write_atomic(path, json.dumps(plain, indent=1, allow_nan=False) + "\n")
+  files.write_atomic(path, json.dumps(plain, indent=1, allow_nan=False) + "\n")
 
 
 def write_predictions(path, predictions):
@@ -87,9 +78,10 @@ def facts(config, loaded, splits, data, seen):
       "kind": meta["kind"],
       "student": data.student,
       "teacher": data.teacher,
-      "trained_on": {
-          k: meta["manifest"][k] for k in ("dataset", "split_hash")
-      },
+      "trained_on": [
+          {k: cohort[k] for k in ("dataset", "split_hash")}
+          for cohort in meta["cohorts"]
+      ],
       "seen": list(seen),
       "windows": {name: len(split) for name, split in splits.items()},
       "people": {
@@ -124,15 +116,25 @@ def probe_rows(values, split):
     task = parts[-2] if len(parts) > 2 else ""
     measure = parts[-1]
     good = measure.startswith("mae") or measure == "auc"
-    if (parts[0] != split or not task.startswith("probe_") or not good
+    if (parts[0] != split or not good
+        or not task.startswith(("probe_", "direct_"))
         or "_ci95_" in measure or "_below_" in measure):
       continue
     row = "/".join(parts[1:-2])
     unit = measure.removeprefix("mae").strip("_")
-    title = task.removeprefix("probe_").upper() if unit in (
-        "bpm", "ms") else task.removeprefix("probe_").replace("_", " ")
+    title = task_title(task, unit)
     found.setdefault((task, title, measure), {})[row] = key
   return [(*name, keys) for name, keys in found.items()]
+
+
+def task_title(task, unit):
+  """`probe_hr_at_10pct` -> "HR, 10 % of labels"; for tables."""
+  way, _, name = task.partition("_")
+  name, _, fraction = name.partition("_at_")
+  name = name.upper() if unit in ("bpm", "ms") else name.replace("_", " ")
+  if fraction:
+    name += f", {fraction.removesuffix('pct')} % of labels"
+  return name + (", predicted directly" if way == "direct" else "")
 
 
 def console(metrics, meta):

@@ -7,6 +7,8 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from accfm.base import mesh as meshlib
+from accfm.base.errors import InputError
+from accfm.data import pipeline, samplers
 from accfm.evals import embed, health, retrieval
 from accfm.steps import towers as towerlib
 
@@ -29,47 +31,75 @@ def pick_rows(rows, wanted, devices):
   return np.linspace(0, rows - 1, n).round().astype(int), n
 
 
-def make_validate(meta, split, signals, loss_fn, rows, mesh, seed):
+def draw(split, wanted, devices, by_people=False):
+  """(samplers.Draw, how many rows count) of validation; as `pick_rows`.
+
+  With `by_people` a row is a person's first segment and its pair the second.
+  """
+  if not by_people:
+    rows, count = pick_rows(len(split), wanted, devices)
+    return samplers.Draw(rows), count
+  parts = zip(split.parts, split.bounds, strict=False)
+  first = np.concatenate([
+      start + part.people[0][part.people[1] >= 2] for part, start in parts
+  ])
+  if not len(first):
+    raise InputError(
+        "positives: got no person of the val split with two segments, want "
+        "at least one; set --config.positives=segment"
+    )
+  places, count = pick_rows(len(first), wanted, devices)
+  return samplers.Draw(first[places], first[places] + 1), count
+
+
+def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
+                  extra=None):
   """Measures a state on fixed rows.
 
   Args:
     meta: the run's meta, from which towers are built.
-    split: the open val split.
-    signals: signals to read.
-    loss_fn: the training loss, run with one fixed key.
+    session: with the val split, the signals to read and the mesh.
+    loss_fn: the training loss (`state.Objective`), run with one fixed key.
     rows: how many rows at most; also the pool of recall@1.
-    mesh: the data mesh.
     seed: of the fixed key.
+    by_people: whether the loss is given pairs of segments of a person.
+    extra: as `pipeline.train_batches`.
 
   Returns:
-    `validate(params, frozen) -> {"val/loss": ..., ...}`.
+    `validate(state, frozen) -> {"val/loss": ..., ...}`.
   """
-  indices, count = pick_rows(len(split), rows, mesh.size)
-  local = meshlib.local_rows(len(indices))
-  places = np.arange(len(indices), dtype=np.int32)
-  batch = meshlib.put_rows(
-      {**split.read(indices[local], signals), "row": places[local]}, mesh
+  split, mesh, signals = session.val, session.mesh, session.signals
+  chosen, count = draw(split, rows, mesh.size, by_people)
+  batch = pipeline.make_batch(
+      split, signals, chosen, meshlib.local_rows(len(chosen.rows)), extra
   )
+  cohort = split.cohort(chosen.rows)[:count]
+  batch = meshlib.put_rows(batch, mesh)
   key = jax.random.key(seed)
 
-  def forward(params, frozen, batch):
-    losses, metrics = loss_fn(params, frozen, batch, key)
+  def forward(params, carried, frozen, batch):
+    losses, metrics, _ = loss_fn(params, carried, frozen, batch, key)
     metrics = {n: jax.lax.pmean(x, "data") for n, x in metrics.items()}
-    towers = towerlib.from_checkpoint(params, frozen, meta)
+    towers = towerlib.from_checkpoint(params, carried, frozen, meta)
     return losses, embed.forward(towers, batch), metrics
 
   whole, data = PartitionSpec(), PartitionSpec("data")
   compiled = jax.jit(jax.shard_map(
-      forward, mesh=mesh, in_specs=(whole, whole, data),
+      forward, mesh=mesh, in_specs=(whole, whole, whole, data),
       out_specs=(data, data, whole), check_vma=False,
   ))
 
-  def validate(params, frozen):
-    losses, vectors, metrics = compiled(params, frozen, batch)
+  def validate(state, frozen):
+    losses, vectors, metrics = compiled(
+        state.params, state.carried, frozen, batch
+    )
     losses, vectors = jax.tree.map(
         lambda x: x[:count], embed.fetch((losses, vectors))
     )
     out = {"val/loss": float(np.mean(losses))}
+    for place, name in enumerate(split.cohorts):
+      if len(split.cohorts) > 1 and (cohort == place).any():
+        out[f"val/loss/{name}"] = float(np.mean(losses[cohort == place]))
     if "recall@1" in metrics and len(signals) == 1:
       out["val/views/recall@1"] = float(metrics["recall@1"])
     first = vectors[signals[0]]["embedding"]

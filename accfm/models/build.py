@@ -173,13 +173,20 @@ def build_encoder(cfg, axis_name=None):
 
 
 def build_head(cfg):
-  """The projection head of a config with hidden, out, bins, dtype."""
+  """The projection head of a config with hidden, out, bins, dtype.
+
+  `kind="identity"` is the embedding itself; `normalize=False` leaves the
+  length of its rows free.
+  """
+  normalize = cfg.get("normalize", True)
+  if cfg.get("kind") == "identity":
+    return heads.IdentityHead(normalize)
   if cfg["out"] % cfg["bins"]:
     raise InputError(
         f"head.out: got {cfg['out']}, want a multiple of bins={cfg['bins']}"
     )
   return heads.MLPHead(
-      cfg["hidden"], cfg["out"], cfg["bins"], _dtype(cfg["dtype"])
+      cfg["hidden"], cfg["out"], cfg["bins"], _dtype(cfg["dtype"]), normalize
   )
 
 

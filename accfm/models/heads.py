@@ -19,16 +19,18 @@ class MLPHead(nn.Module):
     out: P; with bins, P / bins values a part.
     bins: parts of the embedding, 1 for the whole.
     dtype: compute type; the normalisation is float32.
+    normalize: False leaves the length of the rows free, for regression.
   """
 
   hidden: int
   out: int
   bins: int = 1
   dtype: jnp.dtype = jnp.float32
+  normalize: bool = True
 
   @nn.compact
   def __call__(self, x):
-    """[B, D] -> [B, P] float32 rows of unit length."""
+    """[B, D] -> [B, P] float32 rows, of unit length if `normalize`."""
     b, d = x.shape
     if d % self.bins:
       raise InputError(
@@ -40,7 +42,60 @@ class MLPHead(nn.Module):
     if self.hidden:
       x = nn.gelu(nn.Dense(self.hidden, dtype=self.dtype)(x))
     x = nn.Dense(self.out // self.bins, dtype=self.dtype)(x)
-    return unit(x.reshape(b, self.out).astype(jnp.float32))
+    x = x.reshape(b, self.out).astype(jnp.float32)
+    return unit(x) if self.normalize else x
+
+
+class IdentityHead(nn.Module):
+  """The embedding itself: [B, D] -> [B, D] float32, no parameters."""
+
+  normalize: bool = True
+
+  @nn.compact
+  def __call__(self, x):
+    x = x.astype(jnp.float32)
+    return unit(x) if self.normalize else x
+
+
+class Predictor(nn.Module):
+  """One linear map of the embedding: [B, D] -> [B, O] float32."""
+
+  outputs: int
+
+  @nn.compact
+  def __call__(self, x):
+    return nn.Dense(self.outputs, name="out")(x.astype(jnp.float32))
+
+
+def distill_configs(head, teacher_head, loss, teacher_dim):
+  """The head configs of student and teacher in distillation.
+
+  Args:
+    head: config of the student's, and of an "mlp" teacher head.
+    teacher_head: "mlp", or "identity" for the teacher's embedding itself;
+      the student's head then has as many outputs (`out` 0 or that number).
+    loss: "contrastive", "cosine" or "mse", which needs free lengths.
+    teacher_dim: values of the teacher's embedding.
+
+  Returns:
+    (student's, teacher's), dicts for `build.build_head`.
+  """
+  head = {**head, "normalize": loss != "mse"}
+  if teacher_head == "mlp":
+    if not head["out"]:
+      raise InputError("head.out: got 0, want the size of both projections")
+    return head, head
+  if teacher_head != "identity":
+    raise InputError(
+        f"teacher_head: got {teacher_head!r}, want 'mlp' or 'identity'"
+    )
+  if head["out"] not in (0, teacher_dim):
+    raise InputError(
+        f"head.out: got {head['out']} beside a teacher's embedding of "
+        f"{teacher_dim}, want that number or 0 for it; set --config.head.out=0"
+    )
+  mine = {**head, "out": teacher_dim}
+  return mine, {"kind": "identity", "normalize": head["normalize"]}
 
 
 def unit(x, epsilon=1e-12):

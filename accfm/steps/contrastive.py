@@ -1,32 +1,50 @@
-"""Contrastive pre-training: two augmented views of one segment agree."""
+"""Contrastive pre-training: two views of one segment, or person, agree."""
 
 import jax
 
-from accfm.losses import infonce
+from accfm.losses import infonce, koleo
 
 
-def make_loss(embed, prepare, temperature):
-  """The loss that pulls two views of a segment together.
+def make_loss(embed, temperature, target=None, koleo_weight=0.0):
+  """The loss that pulls two views together.
 
-  InfoNCE both ways over the global batch: the other view of the same
-  segment is the own key, all other segments are the others.
+  InfoNCE both ways over the global batch: the other view of the same row is
+  the own key, all other rows are the others. With a momentum target each
+  view is compared with the target's embedding of the other one
+  (Abbaspourazad et al. 2024, arXiv 2312.05409).
 
   Args:
-    embed: `embed(params, x [b, T, C]) -> [b, P]` unit rows, encoder + head.
-    prepare: `prepare(key, batch, view) -> x [b, T, C]`, augmented and
-      normalised.
+    embed: `embed(params, carried, key, batch, view) -> (z [b, P], carried)`,
+      unit rows: augmentation, encoder, head.
     temperature: scalar.
+    target: `target(carried, key, batch, view) -> z [b, P]` by the momentum
+      target, or None.
+    koleo_weight: weight of the KoLeo term of the trained embeddings.
 
   Returns:
-    `loss(params, frozen, batch, key) -> (losses [b], metrics)`, for
-    `state.make_update`.
+    `loss`, as `state.Objective`.
   """
 
-  def loss_fn(params, frozen, batch, key):
+  def loss_fn(params, carried, frozen, batch, key):
     del frozen
-    one = embed(params, prepare(key, batch, "one"))
-    two = embed(params, prepare(key, batch, "two"))
-    return paired_loss(one, two, temperature, 0.5)
+    one, carried = embed(params, carried, key, batch, "one")
+    two, carried = embed(params, carried, key, batch, "two")
+    if target is None:
+      losses, metrics = paired_loss(one, two, temperature, 0.5)
+    else:
+      # Whatever the target computes, no gradient may reach it.
+      far, near = (
+          jax.lax.stop_gradient(target(carried, key, batch, view))
+          for view in ("two", "one")
+      )
+      losses, metrics = paired_loss(one, far, temperature, 1.0)
+      back, _ = paired_loss(two, near, temperature, 1.0)
+      losses = 0.5 * (losses + back)
+    if koleo_weight:
+      spread = 0.5 * (_koleo(one) + _koleo(two))
+      metrics["koleo"] = jax.lax.stop_gradient(spread).mean()
+      losses += koleo_weight * spread
+    return losses, metrics, carried
 
   return loss_fn
 
@@ -54,7 +72,15 @@ def paired_loss(query, keys, temperature, query_weight):
     losses += (1.0 - query_weight) * infonce.infonce(
         keys, all_query, temperature, first
     )
-  recall = infonce.recall_at_1(
-      jax.lax.stop_gradient(query), jax.lax.stop_gradient(all_keys), first
-  )
-  return losses, {"recall@1": recall.mean()}
+  return losses, {"recall@1": recall(query, all_keys, first)}
+
+
+def recall(query, all_keys, first):
+  """Share of this device's queries that find their own key in the batch."""
+  query, all_keys = jax.lax.stop_gradient((query, all_keys))
+  return infonce.recall_at_1(query, all_keys, first).mean()
+
+
+def _koleo(z):
+  first = jax.lax.axis_index("data") * z.shape[0]
+  return koleo.nearest(z, jax.lax.all_gather(z, "data", tiled=True), first)

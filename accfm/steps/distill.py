@@ -1,34 +1,51 @@
-"""Distillation: the student finds its segment's teacher embedding."""
+"""Distillation: the student finds, or predicts, its segment's teacher."""
 
 import jax
 import jax.numpy as jnp
 
+from accfm.base.errors import InputError
+from accfm.losses import regression
+from accfm.models import heads
 from accfm.steps import contrastive
 
+REGRESSIONS = {"cosine": regression.cosine, "mse": regression.mse}
+LOSSES = ("contrastive", *REGRESSIONS)
 
-def make_loss(embed, teach, temperature, student_weight):
-  """The loss of cross-modal contrastive distillation.
 
-  loss = w InfoNCE(student -> teacher) + (1 - w) InfoNCE(teacher -> student)
-  over the global batch (arXiv 2412.11276, w and temperature as recalled).
+def make_loss(kind, embed, teach, temperature, student_weight):
+  """The loss of cross-modal distillation.
+
+  "contrastive", the paper's (arXiv 2412.11276, w and temperature as
+  recalled): w InfoNCE(student -> teacher) + (1 - w) InfoNCE(teacher ->
+  student) over the global batch. For comparison, without other segments:
+  "cosine", 1 - cos(student, teacher), and "mse", the squared error of the
+  student's prediction of the teacher's embedding.
 
   Args:
-    embed: `embed(params, key, batch) -> [b, P]` unit rows: augmentation,
-      student and its head.
-    teach: `teach(params, frozen, key, batch) -> [b, P]` unit rows:
-      augmentation, frozen teacher, then its trained head.
+    kind: one of `LOSSES`.
+    embed: `embed(params, carried, key, batch) -> (z [b, P], carried)`:
+      augmentation, student and its head.
+    teach: `teach(params, carried, frozen, key, batch) -> (z [b, P],
+      carried)`: augmentation, teacher, then its head.
     temperature: scalar; a learned one is `params["log_temperature"]`, where
       that exists, and starts there.
     student_weight: w, 0 to 1.
 
   Returns:
-    `loss(params, frozen, batch, key) -> (losses [b], metrics)`, for
-    `state.make_update`.
+    `loss`, as `state.Objective`.
   """
+  if kind not in LOSSES:
+    raise InputError(f"loss: got {kind!r}, want one of {LOSSES}")
 
-  def loss_fn(params, frozen, batch, key):
-    student = embed(params, key, batch)
-    teacher = teach(params, frozen, key, batch)
+  def loss_fn(params, carried, frozen, batch, key):
+    student, carried = embed(params, carried, key, batch)
+    teacher, carried = teach(params, carried, frozen, key, batch)
+    if kind in REGRESSIONS:
+      losses = REGRESSIONS[kind](student, teacher)
+      first = jax.lax.axis_index("data") * student.shape[0]
+      keys = jax.lax.all_gather(heads.unit(teacher), "data", tiled=True)
+      found = contrastive.recall(heads.unit(student), keys, first)
+      return losses, {"recall@1": found}, carried
     tau = temperature
     if "log_temperature" in params:
       # CLIP's bound: below 0.01 training diverges (arXiv 2103.00020).
@@ -37,6 +54,6 @@ def make_loss(embed, teach, temperature, student_weight):
         student, teacher, tau, student_weight
     )
     metrics["temperature"] = jnp.asarray(jax.lax.stop_gradient(tau))
-    return losses, metrics
+    return losses, metrics, carried
 
   return loss_fn

@@ -33,8 +33,8 @@ def make_loss(encode, decode, prepare, patchify, length, mask_ratio,
   """The loss of masked autoencoding (He et al. 2022, arXiv 2111.06377).
 
   Args:
-    encode: `encode(params, x [b, T, C], keep [b, V]) -> [b, V, W]`, the
-      encoder on the visible tokens only.
+    encode: `encode(params, x [b, T, C], keep [b, V], key, rows) ->
+      [b, V, W]`, the encoder on the visible tokens only.
     decode: `decode(params, visible, restore [b, L]) -> [b, L, P]`.
     prepare: `prepare(key, batch, view) -> x [b, T, C]`.
     patchify: `[b, T, C] -> [b, L, P]` raw samples per patch.
@@ -43,8 +43,7 @@ def make_loss(encode, decode, prepare, patchify, length, mask_ratio,
     normalize_target: whether each target patch is normalised by itself.
 
   Returns:
-    `loss(params, frozen, batch, key) -> (losses [b], metrics)`, for
-    `state.make_update`.
+    `loss`, as `state.Objective`.
   """
   visible = round(length * (1.0 - mask_ratio))
   if not 0 < visible < length:
@@ -53,14 +52,15 @@ def make_loss(encode, decode, prepare, patchify, length, mask_ratio,
         "patches visible, want some visible and some hidden"
     )
 
-  def loss_fn(params, frozen, batch, key):
+  def loss_fn(params, carried, frozen, batch, key):
     del frozen
-    x = prepare(key, batch, "one")
-    keep, restore, hidden = draw_masks(key, batch["row"], length, visible)
-    prediction = decode(params, encode(params, x, keep), restore)
+    x, rows = prepare(key, batch, "one"), batch["row"]
+    keep, restore, hidden = draw_masks(key, rows, length, visible)
+    tokens = encode(params, x, keep, key, rows)
+    prediction = decode(params, tokens, restore)
     target = patchify(x)
     if normalize_target:
       target = masked_mse.normalize_patches(target)
-    return masked_mse.masked_mse(prediction, target, hidden), {}
+    return masked_mse.masked_mse(prediction, target, hidden), {}, carried
 
   return loss_fn

@@ -1,14 +1,16 @@
 """What training changes, and the one update that every step shares.
 
-An objective is a function from parameters and a batch to a loss per example;
-`make_update` turns it into a step. The step runs inside a `shard_map` over
-the mesh axis `data`: each device holds its own rows and a full copy of the
-parameters, and the collectives are written out. Parameters are cast to
-"varying" before they are differentiated, so that each device first gets its
-own float32 gradient and the mean over devices is an explicit float32
-all-reduce whatever the compute type of the layers.
+An objective says what is trained and how a batch is scored; `make_update`
+turns it into a step. The step runs inside a `shard_map` over the mesh axis
+`data`: each device holds its own rows and a full copy of the parameters, and
+the collectives are written out. Parameters are cast to "varying" before they
+are differentiated, so that each device first gets its own float32 gradient
+and the mean over devices is an explicit float32 all-reduce whatever the
+compute type of the layers.
 """
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax
@@ -25,21 +27,52 @@ class TrainState:
 
   Attributes:
     step: int32 scalar, the number of updates done.
-    params: pytree of float32 arrays; what is frozen is not in it.
+    params: pytree of float32 arrays that gradients move; what is frozen is
+      not in it.
+    carried: pytree that moves without a gradient (batch statistics, momentum
+      targets), {} where nothing does.
     opt_state: the state of the optax transformation.
   """
 
   step: jax.Array
   params: Any
+  carried: Any
   opt_state: Any
 
 
-def create(params, tx):
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """What a training config means: weights to start from, and their loss.
+
+  Attributes:
+    params: pytree, trained by gradient.
+    loss: `loss(params, carried, frozen, batch, key) -> (losses [b], metrics,
+      carried)`: one loss per row of this device, a dict of scalars that are
+      means over these rows, and what is carried to the next step, equal on
+      all devices. The key already holds the step: fold in a name and the
+      global row for what is random per row.
+    carried: pytree, moved by the loss and by `advance`.
+    frozen: pytree, never moved.
+    advance: `advance(params, carried) -> carried` before each step, e.g. a
+      momentum target's; None for nothing.
+  """
+
+  params: Any
+  loss: Callable
+  carried: Any = dataclasses.field(default_factory=dict)
+  frozen: Any = dataclasses.field(default_factory=dict)
+  advance: Callable | None = None
+
+
+def create(objective, tx):
   """The TrainState before the first update."""
-  return TrainState(jnp.zeros((), jnp.int32), params, tx.init(params))
+  return TrainState(
+      jnp.zeros((), jnp.int32), objective.params, objective.carried,
+      tx.init(objective.params),
+  )
 
 
-def make_update(loss_fn, tx, axis="data"):
+def make_update(objective, tx, cohorts=(), axis="data"):
   """Turns an objective into a step for `train.parallel.make_parallel`.
 
   A loss may depend on other devices' rows (negatives by `lax.all_gather`):
@@ -47,42 +80,60 @@ def make_update(loss_fn, tx, axis="data"):
   mean over devices is the gradient of the mean loss over the global batch.
 
   Args:
-    loss_fn: `loss_fn(params, frozen, batch, key) -> (losses, metrics)` with
-      losses [b] of this device's rows and metrics a dict of scalars, means
-      over this device's rows. The key already holds the step: fold in a name
-      and the global row for what is random per row.
+    objective: an Objective; of it only `loss` and `advance` are used.
     tx: an optax transformation.
+    cohorts: names of the mixed data sets, in the order of `batch["cohort"]`;
+      with more than one, the mean loss of each is a metric too.
     axis: the mesh axis of the rows.
 
   Returns:
     `update(state, frozen, batch, key) -> (state, metrics)`; metrics are
-    float32 scalars, equal on all devices: those of `loss_fn`, "loss", and
+    float32 scalars, equal on all devices: those of the loss, "loss", and
     "grad_norm", the global norm of the mean gradient before any clipping.
   """
 
   def update(state, frozen, batch, key):
     key = keys.stream(key, "step", state.step)
+    carried = state.carried
+    if objective.advance is not None:
+      carried = objective.advance(state.params, carried)
 
     def mean_loss(params):
-      losses, metrics = loss_fn(params, frozen, batch, key)
-      return losses.astype(jnp.float32).mean(), metrics
+      losses, metrics, after = objective.loss(
+          params, carried, frozen, batch, key
+      )
+      losses = losses.astype(jnp.float32)
+      return losses.mean(), (losses, metrics, after)
 
     varying = jax.lax.pcast(state.params, (axis,), to="varying")
     grad_fn = jax.value_and_grad(mean_loss, has_aux=True)
-    (loss, metrics), grads = grad_fn(varying)
+    (loss, (losses, metrics, carried)), grads = grad_fn(varying)
     grads = jax.lax.pmean(grads, axis)
     metrics = jax.tree.map(
         lambda x: jax.lax.pmean(jnp.asarray(x, jnp.float32), axis),
         {**metrics, "loss": loss},
     )
+    if len(cohorts) > 1:
+      metrics |= cohort_losses(losses, batch["cohort"], cohorts, axis)
     metrics["grad_norm"] = optax.tree.norm(grads)
-    return apply_gradients(state, grads, tx), metrics
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    return TrainState(state.step + 1, params, carried, opt_state), metrics
 
   return update
 
 
-def apply_gradients(state, grads, tx):
-  """One optimiser update; `grads` is a pytree like `state.params`."""
-  updates, opt_state = tx.update(grads, state.opt_state, state.params)
-  params = optax.apply_updates(state.params, updates)
-  return TrainState(state.step + 1, params, opt_state)
+def cohort_losses(losses, cohort, names, axis):
+  """{"loss/NAME": the mean loss of the rows of each cohort, all devices}.
+
+  Args:
+    losses: [b] of this device's rows.
+    cohort: [b], each row's place in `names`.
+    names: of the cohorts.
+    axis: the mesh axis of the rows.
+  """
+  mine = (cohort[:, None] == jnp.arange(len(names))[None]).astype(jnp.float32)
+  sums, counts = jax.lax.psum((losses @ mine, mine.sum(0)), axis)
+  return {
+      f"loss/{name}": sums[i] / counts[i] for i, name in enumerate(names)
+  }

@@ -1,10 +1,14 @@
 """Towers: what a checkpoint knows of one signal, from int16 to a vector.
 
 A tower undoes the storage scale, normalises as the contract says, embeds
-and, where there is a head, projects. It is a pytree, so it can be passed to
-jit and placed on devices; nothing of the training objective is in it.
+and, where there is a head, projects or predicts. It is a pytree, so it can be
+passed to jit and placed on devices; nothing of the training objective is in
+it.
 """
 
+import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax
@@ -13,9 +17,9 @@ import jax.numpy as jnp
 
 from accfm.base import keys
 from accfm.base.errors import InputError
-from accfm.models import build
+from accfm.models import build, heads
 from accfm.signals import contract as contract_lib
-from accfm.signals import feed
+from accfm.signals import feed, targets
 
 
 @flax.struct.dataclass
@@ -23,7 +27,7 @@ class Tower:
   """One signal's encoder and head.
 
   Attributes:
-    variables: of the encoder, {"params": ...}.
+    variables: of the encoder, {"params": ..., "batch_stats"?: ...}.
     head_variables: of the head, or None.
     signal: the contract's name of it.
     encoder, head: linen modules; head is None where there is none.
@@ -44,34 +48,50 @@ class Tower:
 
   def project(self, x, scale):
     """As `embed`, then the head: [B, P] unit rows, or None without one."""
-    if self.head is None:
+    if self.head is None or isinstance(self.head, heads.Predictor):
+      return None
+    return heads.unit(
+        self.head.apply(self.head_variables, self.embed(x, scale))
+    )
+
+  def predict(self, x, scale):
+    """As `embed`, then the predictor: [B, O], or None without one."""
+    if not isinstance(self.head, heads.Predictor):
       return None
     return self.head.apply(self.head_variables, self.embed(x, scale))
 
 
-def from_checkpoint(params, frozen, meta):
+@dataclasses.dataclass(frozen=True)
+class _Part:
+  """Where a checkpoint keeps one signal's tower, and how it is built."""
+
+  encoder: str
+  encoder_cfg: Any
+  head: str
+  make_head: Callable | None
+
+
+def from_checkpoint(params, carried, frozen, meta):
   """The towers of a checkpoint.
 
   Args:
-    params: of the TrainState: {"encoder", "head"?} of a single-signal run,
-      {"student", "student_head", "teacher_head"} of a distillation.
-    frozen: {"teacher": ...} of a distillation, else {}.
+    params, carried: of the TrainState; see `objectives`.
+    frozen: what was frozen, by name: variables.
     meta: the checkpoint's meta.
 
   Returns:
     {signal: Tower}, the student's first.
   """
-  parts = _parts(meta)
-  trees = {**frozen, **params}
   towers = {}
-  for signal, (encoder, head, cfg, head_cfg) in parts.items():
-    has_head = head in trees and head_cfg is not None
+  for signal, part in _parts(meta).items():
+    head = part.make_head() if part.make_head else None
+    weights = params.get(part.head, {})
     towers[signal] = Tower(
-        variables={"params": trees[encoder]},
-        head_variables={"params": trees[head]} if has_head else None,
+        variables=encoder_variables(params, carried, frozen, part.encoder),
+        head_variables={"params": weights} if weights else {},
         signal=signal,
-        encoder=build.build_encoder(cfg),
-        head=build.build_head(head_cfg) if has_head else None,
+        encoder=build.build_encoder(part.encoder_cfg),
+        head=head,
         normalize=feed.make_normalize(
             contract_lib.from_dict(meta["contract"]).signals[signal]
         ),
@@ -79,45 +99,71 @@ def from_checkpoint(params, frozen, meta):
   return towers
 
 
+def encoder_variables(params, carried, frozen, name):
+  """{"params", "batch_stats"?} of an encoder, trained or frozen."""
+  if name in frozen:
+    return frozen[name]
+  stats = carried.get("batch_stats", {})
+  out = {"params": params[name]}
+  if name in stats:
+    out["batch_stats"] = stats[name]
+  return out
+
+
 def untrained(meta, seed):
   """Towers of the same architecture with fresh weights of `seed`."""
   contract = contract_lib.from_dict(meta["contract"])
   root = jax.random.key(seed)
-  params = {}
-  for signal, (encoder, head, cfg, head_cfg) in _parts(meta).items():
+  params, fresh = {}, {}
+  for signal, part in _parts(meta).items():
     channels = contract.signals[signal].channels
     x = jnp.zeros((1, contract.samples, channels))
-    params[encoder] = jax.jit(build.build_encoder(cfg).init)(
-        keys.stream(root, f"untrained/{encoder}"), x
-    )["params"]
-    if head_cfg is not None:
-      embedding = jnp.zeros((1, cfg["embed_dim"]))
-      params[head] = jax.jit(build.build_head(head_cfg).init)(
-          keys.stream(root, f"untrained/{head}"), embedding
-      )["params"]
-  return from_checkpoint(params, {}, meta)
+    fresh[part.encoder] = jax.jit(build.build_encoder(part.encoder_cfg).init)(
+        keys.stream(root, f"untrained/{part.encoder}"), x
+    )
+    if part.make_head:
+      embedding = jnp.zeros((1, part.encoder_cfg["embed_dim"]))
+      params[part.head] = jax.jit(part.make_head().init)(
+          keys.stream(root, f"untrained/{part.head}"), embedding
+      ).get("params", {})
+  return from_checkpoint(params, {}, fresh, meta)
 
 
 def _parts(meta):
-  """signal -> (encoder's name, head's name, encoder cfg, head cfg or None)."""
-  config = meta["config"]
-  if meta["kind"] == "distill":
+  """signal -> _Part, the student's first."""
+  config, kind = meta["config"], meta["kind"]
+  if kind == "distill":
     student, teacher = meta["signals"]
+    cfg = meta["teacher"]["config"]["encoder"]
+    mine, theirs = heads.distill_configs(
+        config["head"], config["teacher_head"], config["loss"],
+        cfg["embed_dim"],
+    )
     return {
-        student: (
-            "student", "student_head", config["encoder"], config["head"]
+        student: _Part(
+            "student", config["encoder"], "student_head",
+            functools.partial(build.build_head, mine),
         ),
-        teacher: (
-            "teacher", "teacher_head", meta["teacher"]["config"]["encoder"],
-            config["head"],
+        teacher: _Part(
+            "teacher", cfg, "teacher_head",
+            functools.partial(build.build_head, theirs),
         ),
     }
-  if meta["kind"] in ("mae", "contrastive"):
-    (signal,) = meta["signals"]
-    return {
-        signal: ("encoder", "head", config["encoder"], config.get("head"))
-    }
-  raise InputError(
-      f"checkpoint kind: got {meta['kind']!r}, want 'mae', 'contrastive' or "
-      "'distill'"
-  )
+  makers = {
+      "mae": ("", None),
+      "contrastive": (
+          "head", lambda: build.build_head(config["head"])
+      ),
+      "supervised": (
+          "predictor", lambda: heads.Predictor(sum(
+              t.outputs for t in targets.from_plain(meta["targets"])
+          )),
+      ),
+  }
+  if kind not in makers:
+    raise InputError(
+        f"checkpoint kind: got {kind!r}, want 'distill' or one of "
+        f"{sorted(makers)}"
+    )
+  (signal,) = meta["signals"]
+  return {signal: _Part("encoder", config["encoder"], *makers[kind])}

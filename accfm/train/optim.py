@@ -19,7 +19,9 @@ def make_optimizer(cfg):
   Args:
     cfg: with lr (peak), weight_decay, warmup_steps, total_steps, clip_norm
       (largest global gradient norm; 0 for no clipping), b1, b2, and
-      optionally lr_floor (last learning rate as a share of lr, default 0).
+      optionally lr_floor (last learning rate as a share of lr, default 0)
+      and hold_encoder_steps (first steps in which `params["encoder"]` rests
+      while the rest learns, default 0).
 
   Returns:
     (tx, schedule): an optax transformation, and the learning rate of the
@@ -32,16 +34,48 @@ def make_optimizer(cfg):
   schedule = make_schedule(
       cfg.lr, cfg.warmup_steps, cfg.total_steps, cfg.get("lr_floor", 0.0)
   )
-  adamw = optax.adamw(
-      schedule,
-      b1=cfg.b1,
-      b2=cfg.b2,
-      weight_decay=cfg.weight_decay,
-      mask=decayed,
-  )
+
+  def make(schedule):
+    return optax.adamw(
+        schedule, b1=cfg.b1, b2=cfg.b2, weight_decay=cfg.weight_decay,
+        mask=decayed,
+    )
+
+  adamw, steps = make(schedule), cfg.get("hold_encoder_steps", 0)
+  if steps:
+    late = held(make(lambda count: schedule(count + steps)), steps)
+    adamw = optax.partition(
+        {"encoder": late, "rest": adamw},
+        lambda params: {
+            name: jax.tree.map(
+                lambda _: "encoder" if name == "encoder" else "rest", tree  # noqa: B023
+            ) for name, tree in params.items()
+        },
+    )
   if cfg.clip_norm:
     adamw = optax.chain(optax.clip_by_global_norm(cfg.clip_norm), adamw)
   return adamw, schedule
+
+
+def held(tx, steps):
+  """`tx` that does nothing, and keeps its state, for the first `steps`.
+
+  Moments gathered from zero gradients would make the first real updates many
+  times too large, so the inner state begins when the hold ends.
+  """
+
+  def init(params):
+    return jnp.zeros((), jnp.int32), tx.init(params)
+
+  def update(grads, state, params=None):
+    count, inner = state
+    updates, after = tx.update(grads, inner, params)
+    free = count >= steps
+    updates = jax.tree.map(lambda u: jnp.where(free, u, 0), updates)
+    inner = jax.tree.map(lambda a, b: jnp.where(free, a, b), after, inner)
+    return updates, (count + 1, inner)
+
+  return optax.GradientTransformation(init, update)
 
 
 def make_schedule(lr, warmup_steps, total_steps, floor=0.0):
@@ -81,9 +115,11 @@ def check_config(cfg):
       ("lr_floor", lambda x: 0 <= x <= 1, "a share of lr, 0 to 1"),
       ("total_steps", lambda x: x >= 1, "1 or more"),
       ("warmup_steps", lambda x: x >= 0, "0 or more"),
+      ("hold_encoder_steps", lambda x: x >= 0, "0 or more"),
   )
+  optional = {"lr_floor": 0.0, "hold_encoder_steps": 0}
   for name, good, want in rules:
-    value = cfg.get("lr_floor", 0.0) if name == "lr_floor" else cfg[name]
+    value = cfg.get(name, optional[name]) if name in optional else cfg[name]
     if not good(value):
       raise InputError(
           f"{name}: got {value}, want {want}; set --config.{name}"

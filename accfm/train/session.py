@@ -27,73 +27,102 @@ class Session:
   """Data and devices of one training run.
 
   Attributes:
-    train, val: open splits.
+    train, val: `pipeline.Joined` splits of the data sets.
+    weights: share of each data set in a batch, up to a factor.
     mesh: the data mesh.
     signals: names of the signals that batches hold.
   """
 
-  train: pipeline.Split
-  val: pipeline.Split
+  train: pipeline.Joined
+  val: pipeline.Joined
+  weights: tuple
   mesh: jax.sharding.Mesh
   signals: tuple
 
   @property
   def contract(self):
-    """The data set's input contract."""
+    """The data sets' input contract."""
     return self.train.contract
 
 
 def open_session(config, signals):
-  """Opens the data set of a config and checks that it can be trained on.
+  """Opens the data sets of a config and checks that they can be trained on.
 
   Args:
-    config: with data_dir, dataset, batch_size.
+    config: with data_dir, dataset ("name", or "name:weight,name:weight" for
+      a mixture), batch_size.
     signals: names of the signals that the run feeds.
 
   Raises:
-    InputError: no such data set, an absent signal, a batch that is larger
-      than the split or does not divide over the devices.
+    InputError: no such data set, an absent signal, or a batch that does not
+      divide over the devices.
   """
   loop.check_config(config)
-  dataset_dir = manifest_lib.find(config.data_dir, config.dataset)
-  train = pipeline.open_split(dataset_dir, "train")
+  mixture = parse_mixture(config.dataset)
+  folders = [manifest_lib.find(config.data_dir, name) for name in mixture]
+  train = pipeline.open_joined(folders, "train")
   mesh = meshlib.make_mesh()
   for name in signals:
     if name not in train.contract.signals:
       raise InputError(
           f"signal: got {name!r}, want one of "
-          f"{sorted(train.contract.signals)} of {dataset_dir}"
+          f"{sorted(train.contract.signals)} of {folders[0]}"
       )
   meshlib.check_batch(config.batch_size, mesh)
-  pipeline.check_batch_size(train, config.batch_size, mesh.size)
   return Session(
-      train, pipeline.open_split(dataset_dir, "val"), mesh, tuple(signals)
+      train, pipeline.open_joined(folders, "val"), tuple(mixture.values()),
+      mesh, tuple(signals),
   )
 
 
-def make_meta(kind, config, session, teacher=None):
+def parse_mixture(text):
+  """{"a": 2.0, "b": 1.0} of "a:2,b:1"; a name without a weight has 1.
+
+  Raises:
+    InputError: no name, a name twice, or a weight that is not above 0.
+  """
+  out = {}
+  for item in text.split(","):
+    name, _, weight = item.strip().partition(":")
+    try:
+      value = float(weight or 1)
+    except ValueError:
+      value = 0.0
+    if not name or name in out or not 0 < value < float("inf"):
+      raise InputError(
+          f"dataset: got {text!r}, want a name or name:weight,name:weight "
+          "with different names and weights above 0"
+      )
+    out[name] = value
+  return out
+
+
+def make_meta(kind, config, session, teacher=None, **more):
   """What a checkpoint says of itself, plain JSON data.
 
   Args:
-    kind: "mae", "contrastive" or "distill".
+    kind: "mae", "contrastive", "distill" or "supervised".
     config: the run's config.
     session: its Session; the trained signal first.
     teacher: the teacher checkpoint's meta, or None.
+    **more: further plain data.
   """
-  manifest = session.train.manifest
   return {
       "kind": kind,
       "config": config.to_dict(),
       "contract": session.contract.to_dict(),
-      "manifest": {
-          "dataset": manifest["name"],
-          "split_hash": manifest["split_hash"],
-          "splits": manifest["splits"],
-          "windows": manifest["windows"],
-      },
+      "cohorts": [
+          {
+              "dataset": part.manifest["name"],
+              "split_hash": part.manifest["split_hash"],
+              "splits": part.manifest["splits"],
+              "windows": part.manifest["windows"],
+          } for part in session.train.parts
+      ],
       "signals": list(session.signals),
       "teacher": teacher,
       "code_version": __version__,
+      **more,
   }
 
 
@@ -106,11 +135,15 @@ def check_same_data(workdir, meta):
   if newest is None:
     return
   before, now = stored.read_meta(newest), json.loads(json.dumps(meta))
-  lines = []
-  for part in ("manifest", "contract"):
-    for name, old in before[part].items():
-      if name not in ("splits", "code_version"):  # told by a hash; may differ
-        lines += configlib.differences({name: old}, {name: now[part].get(name)})
+  lines = configlib.differences(
+      {"contract": _fixed(before["contract"])},
+      {"contract": _fixed(now["contract"])},
+  )
+  old, new = (
+      {cohort["dataset"]: _fixed(cohort) for cohort in meta["cohorts"]}
+      for meta in (before, now)
+  )
+  lines += configlib.differences(old, new)
   if lines:
     raise InputError(
         f"workdir {workdir}: its run is on other data, differing in "
@@ -119,20 +152,25 @@ def check_same_data(workdir, meta):
     )
 
 
-def fit(config, workdir, session, loss_fn, params, frozen, meta, validate,
-        best):
+def _fixed(part):
+  """Without what is told by a hash (splits) or may differ (version)."""
+  return {k: v for k, v in part.items() if k not in ("splits", "code_version")}
+
+
+def fit(config, workdir, session, objective, meta, validate, best, sampler,
+        extra=None):
   """Trains from the start or from the workdir's newest checkpoint.
 
   Args:
     config: the run's config; see `loop.run` and `optim.make_optimizer`.
     workdir: folder of the run.
     session: its Session.
-    loss_fn: `loss(params, frozen, batch, key) -> (losses [b], metrics)`.
-    params: pytree of what is trained.
-    frozen: pytree of what is not, or {}.
+    objective: a `state.Objective`.
     meta: as `make_meta`.
-    validate: `validate(params, frozen) -> {metric: number}`.
+    validate: `validate(state, frozen) -> {metric: number}`.
     best: (metric, "max" or "min") that ranks checkpoints.
+    sampler: `sampler(k) -> samplers.Draw`.
+    extra: as `pipeline.train_batches`.
 
   Returns:
     The last TrainState.
@@ -141,17 +179,17 @@ def fit(config, workdir, session, loss_fn, params, frozen, meta, validate,
   tx, schedule = optim.make_optimizer(config)
   check_same_data(workdir, meta)
   workdir = workdir_lib.claim(workdir, config)
-  state = meshlib.put_replicated(statelib.create(params, tx), mesh)
-  frozen = meshlib.put_replicated(frozen, mesh)
+  count = sum(x.size for x in jax.tree.leaves(objective.params))
+  state = meshlib.put_replicated(statelib.create(objective, tx), mesh)
+  frozen = meshlib.put_replicated(objective.frozen, mesh)
   step_fn = parallel.make_parallel(
-      statelib.make_update(loss_fn, tx), mesh
+      statelib.make_update(objective, tx, session.train.cohorts), mesh
   )
-  count = sum(x.size for x in jax.tree.leaves(params))
 
   def batches(start):
     rows = pipeline.train_batches(
-        session.train, session.signals, config.batch_size, config.seed,
-        start, meshlib.local_rows(config.batch_size), config.prefetch,
+        session.train, session.signals, sampler, start,
+        meshlib.local_rows(config.batch_size), config.prefetch, extra,
     )
     for batch in rows:
       yield meshlib.put_rows(batch, mesh)
@@ -165,9 +203,13 @@ def fit(config, workdir, session, loss_fn, params, frozen, meta, validate,
         f"{meta['kind']} of {'+'.join(session.signals)}: {count:,} trained "
         f"parameters, {len(session.train):,} segments, {mesh.size} device(s)"
     )
+    if sampler.left_out:
+      writer.say(
+          f"left out: {sampler.left_out} people with one segment, who cannot "
+          "be paired"
+      )
     return loop.run(
         step_fn, state, frozen, batches, jax.random.key(config.seed),
         cfg=config, checkpoints=checkpoints, writer=writer, meta=meta,
-        validate=lambda state, frozen: validate(state.params, frozen),
-        schedule=schedule,
+        validate=validate, schedule=schedule,
     )

@@ -44,6 +44,7 @@ class Loaded:
   Attributes:
     step: number of updates done.
     params: nested dict of NumPy arrays.
+    carried: nested dict of NumPy arrays, empty if nothing was carried.
     frozen: nested dict of NumPy arrays, empty if nothing was frozen.
     meta: the JSON record that was saved with it.
     path: its folder.
@@ -51,6 +52,7 @@ class Loaded:
 
   step: int
   params: dict
+  carried: dict
   frozen: dict
   meta: dict
   path: pathlib.Path
@@ -76,10 +78,13 @@ def load(directory, step=None):
   meta = read_meta(path)
   reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
   with contextlib.closing(reader):
-    state = _read_numpy(reader, path / "state", only="params")
+    state = _read_numpy(reader, path / "state", ("params", "carried"))
     frozen = path / "frozen"
     frozen = _read_numpy(reader, frozen) if frozen.is_dir() else {}
-  return Loaded(int(path.name), state["params"], frozen, meta, path)
+  return Loaded(
+      int(path.name), state["params"], state.get("carried") or {}, frozen,
+      meta, path,
+  )
 
 
 def exists(workdir):
@@ -168,10 +173,11 @@ def checksums(path):
   return sums
 
 
-def _read_numpy(reader, path, only=None):
-  """The tree saved at `path` (or one of its keys) as NumPy arrays."""
+def _read_numpy(reader, path, only=()):
+  """The tree saved at `path` (or some of its keys) as NumPy arrays."""
   tree = _saved_tree(reader, path)
-  tree = {only: tree[only]} if only else tree
+  if only:
+    tree = {key: tree[key] for key in only if tree.get(key)}
   as_numpy = jax.tree.map(
       lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree
   )

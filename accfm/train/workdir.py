@@ -6,12 +6,11 @@ differ. Fields that change nothing that is learned may differ.
 """
 
 import json
-import os
 import pathlib
 
 import jax
 
-from accfm.base import configlib
+from accfm.base import configlib, files
 from accfm.base.errors import InputError
 from accfm.version import __version__
 
@@ -74,7 +73,7 @@ def claim(workdir, config, volatile=VOLATILE):
     )
     try:
       workdir.mkdir(parents=True, exist_ok=True)
-      write_atomic(path, text + "\n")
+      files.write_atomic(path, text + "\n")
     except OSError as error:
       raise InputError(
           f"workdir {workdir}: cannot be written ({error.strerror}); choose "
@@ -86,17 +85,6 @@ def claim(workdir, config, volatile=VOLATILE):
 def load_config(workdir):
   """The plain config that opened a workdir; InputError if there is none."""
   return _read(pathlib.Path(workdir) / "config.json")["config"]
-
-
-def write_atomic(path, text):
-  """Writes a text file so that a crash leaves the old one or the new one."""
-  path = pathlib.Path(path)
-  partial = path.with_name(path.name + ".partial")
-  with open(partial, "w") as f:
-    f.write(text)
-    f.flush()
-    os.fsync(f.fileno())
-  os.replace(partial, path)
 
 
 def _check_same(path, plain, volatile):

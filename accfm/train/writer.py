@@ -16,8 +16,8 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.writer import FileWriter
 
+from accfm.base import files
 from accfm.base.errors import InputError
-from accfm.train import workdir as workdirs
 
 
 class Writer:
@@ -133,7 +133,7 @@ class Writer:
         continue
       if row_step <= step:
         kept.append(line + "\n")
-    workdirs.write_atomic(path, "".join(kept))
+    files.write_atomic(path, "".join(kept))
 
 
 def load_rows(workdir):

@@ -1,7 +1,10 @@
 """Rows come back as they were written; batch k is a function of (seed, k)."""
 
+import dataclasses
 import itertools
+import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -11,7 +14,7 @@ import tensorflow_datasets as tfds
 from accfm import prepare
 from accfm.base import mesh
 from accfm.base.errors import InputError
-from accfm.data import pipeline
+from accfm.data import pipeline, samplers
 from tests.data import fake_source
 
 
@@ -79,6 +82,23 @@ def test_raw_reading_is_the_builders_own_decoding(written):
   }
 
 
+@pytest.mark.parametrize("name", ["train", "val", "test"])
+def test_people_are_where_the_manifest_says(written, name):
+  split = pipeline.open_split(written, name)
+  names = [split.table["participant"][0]]
+  first, rows = [0], [0]
+  for row, person in enumerate(split.table["participant"]):
+    if person != names[-1]:
+      assert person not in names  # a person's rows follow one another
+      names.append(person)
+      first.append(row)
+      rows.append(0)
+    rows[-1] += 1
+  got_first, got_rows = split.people
+  assert got_first.tolist() == first and got_rows.tolist() == rows
+  assert sum(rows) == len(split) and set(rows) <= {3, 6}
+
+
 def test_only_the_signals_asked_for_are_read(written):
   split = pipeline.open_split(written, "val")
   rows = split.read([0], ("ppg",))
@@ -96,7 +116,7 @@ def test_an_epoch_is_a_permutation_cut_into_batches(rows, batch):
   for epoch in range(2):
     numbers = range(epoch * per_epoch, (epoch + 1) * per_epoch)
     seen = np.concatenate(
-        [pipeline.batch_rows(rows, batch, 0, k) for k in numbers]
+        [samplers.permuted(rows, batch, 0, k) for k in numbers]
     )
     assert len(seen) == len(set(seen)) == per_epoch * batch
     assert seen.min() >= 0 and seen.max() < rows
@@ -105,13 +125,13 @@ def test_an_epoch_is_a_permutation_cut_into_batches(rows, batch):
 
 
 def test_rows_left_over_by_one_epoch_come_in_another():
-  seen = {row for k in range(40) for row in pipeline.batch_rows(11, 8, 0, k)}
+  seen = {row for k in range(40) for row in samplers.permuted(11, 8, 0, k)}
   assert seen == set(range(11))
 
 
 def test_a_batch_depends_on_seed_and_number_alone():
   def batches(seed, numbers):
-    return {k: pipeline.batch_rows(50, 8, seed, k).tolist() for k in numbers}
+    return {k: samplers.permuted(50, 8, seed, k).tolist() for k in numbers}
 
   forward = batches(3, range(20))
   assert batches(3, reversed(range(20))) == forward
@@ -121,7 +141,7 @@ def test_a_batch_depends_on_seed_and_number_alone():
 
 def test_every_row_meets_every_place():
   """Over epochs, a row is as often early as late."""
-  first = [pipeline.batch_rows(16, 8, 0, 2 * e) for e in range(100)]
+  first = [samplers.permuted(16, 8, 0, 2 * e) for e in range(100)]
   counts = np.bincount(np.concatenate(first), minlength=16)
   assert abs(counts - 50).max() < 5 * 5  # 5 SD of a fair coin
 
@@ -130,8 +150,10 @@ def test_every_row_meets_every_place():
 
 
 def take(split, start, count, local=slice(None), prefetch=2, batch=8):
+  split = pipeline.Joined([split])
   rows = pipeline.train_batches(
-      split, ("acc", "ppg"), batch, 5, start, local, prefetch
+      split, ("acc", "ppg"), samplers.make(split, batch, 5, (1.0,)), start,
+      local, prefetch,
   )
   return list(itertools.islice(rows, count))
 
@@ -146,7 +168,7 @@ def same(a, b):
 def test_batches_hold_the_rows_of_their_number(written):
   split = pipeline.open_split(written, "train")
   for k, batch in enumerate(take(split, 0, 5)):
-    rows = pipeline.batch_rows(len(split), 8, 5, k)
+    rows = samplers.permuted(len(split), 8, 5, k)
     same(batch, {
         **split.read(rows, ("acc", "ppg")), "row": np.arange(8, dtype=np.int32)
     })
@@ -174,6 +196,129 @@ def test_local_slices_join_to_the_global_batch(written, monkeypatch):
     })
 
 
+def test_pairs_and_what_is_added(written):
+  split = pipeline.Joined([pipeline.open_split(written, "train")])
+  draw = samplers.Draw(np.array([4, 0, 9, 2]), np.array([5, 2, 11, 1]))
+  batch = pipeline.make_batch(
+      split, ("ppg",), draw, slice(1, 3), lambda rows: {"twice": 2 * rows}
+  )
+  pair = batch.pop("pair")
+  same(pair, split.read([2, 11], ("ppg",)))
+  same(batch, {
+      **split.read([0, 9], ("ppg",)), "row": np.array([1, 2], np.int32),
+      "twice": np.array([0, 18]),
+  })
+  plain = pipeline.make_batch(split, ("ppg",), samplers.Draw(draw.rows))
+  assert sorted(plain) == ["ppg", "ppg_scale", "row"]
+
+
+def test_paired_batches_of_people(written):
+  split = pipeline.Joined([pipeline.open_split(written, "train")])
+  people = split.table["participant"]
+  sampler = samplers.make(split, 4, 5, (1.0,), by_people=True)
+  found = pipeline.train_batches(
+      split, ("acc",), sampler, 1, prefetch=2,
+      extra=lambda rows: {"who": people[rows]},
+  )
+  for k, batch in enumerate(itertools.islice(found, 3), start=1):
+    draw = sampler(k)
+    same(batch.pop("pair"), split.read(draw.pairs, ("acc",)))
+    assert batch.pop("who").tolist() == people[draw.pairs].tolist()
+    same(batch, {
+        **split.read(draw.rows, ("acc",)), "row": np.arange(4, dtype=np.int32)
+    })
+
+
+# --- several data sets -------------------------------------------------------
+
+
+class Other(fake_source.Fake):
+  """Other people, of whom another attribute is known."""
+
+  def read_recording(self, source_dir, name, cfg):
+    return dataclasses.replace(
+        super().read_recording(source_dir, name, cfg),
+        attributes={"target_y": 60.0},
+    )
+
+
+@pytest.fixture(scope="module")
+def two(written, tmp_path_factory):
+  """The directories of two data sets, of 27 and of 10 windows."""
+  other = Other([f"Q{i}/one" for i in range(5)], windows=2)
+  return written, prepare.run(
+      fake_source.get_config(name="other"), "x",
+      str(tmp_path_factory.mktemp("other")), {"fake": other},
+  )
+
+
+def test_joined_rows_are_those_of_the_parts(two):
+  parts = [pipeline.open_split(folder, "train") for folder in two]
+  split = pipeline.open_joined(two, "train")
+  a, b = map(len, parts)
+  assert len(split) == a + b and split.bounds.tolist() == [0, a, a + b]
+  assert split.cohorts == ("tiny", "other")
+  assert split.contract == parts[0].contract
+  order = np.random.default_rng(1).permutation(a + b)
+  got, place = split.read(order, ("acc", "ppg")), split.cohort(order)
+  assert place.dtype == np.int32
+  for i, row in enumerate(order):
+    number, own = (0, row) if row < a else (1, row - a)
+    assert place[i] == number
+    want = parts[number].read([own], ("acc", "ppg"))
+    same({key: values[i:i + 1] for key, values in got.items()}, want)
+  # Rows of one part alone, whichever it is.
+  same(split.read([0, 1], ("acc",)), parts[0].read([0, 1], ("acc",)))
+  same(split.read(range(a, a + 2), ("acc",)), parts[1].read([0, 1], ("acc",)))
+
+
+def test_a_joined_table_knows_what_its_parts_know(two):
+  parts = [pipeline.open_split(folder, "train") for folder in two]
+  table = pipeline.open_joined(two, "train").table
+  a, b = map(len, parts)
+  assert set(table) == set(parts[0].table) | set(parts[1].table)
+  lacking = ({"attributes/target_y"}, {"attributes/target_x"})
+  for number, (part, rows) in enumerate(
+      zip(parts, (slice(0, a), slice(a, a + b)), strict=True)
+  ):
+    assert set(table) - set(part.table) == lacking[number]
+    for name, column in table.items():
+      want = part.table.get(name, np.full(len(part), np.nan, np.float32))
+      np.testing.assert_array_equal(column[rows], want)
+      assert column.dtype.kind == want.dtype.kind
+  assert table["attributes/target_y"].dtype == np.float32
+
+
+def test_mixed_batches_say_whose_rows_are_whose(two):
+  split = pipeline.open_joined(two, "train")
+  sampler = samplers.make(split, 8, 5, (3.0, 1.0))
+  whole = list(itertools.islice(
+      pipeline.train_batches(split, ("acc",), sampler, 0), 4
+  ))
+  for k, batch in enumerate(whole):
+    rows = sampler(k).rows
+    same(batch, {
+        **split.read(rows, ("acc",)), "row": np.arange(8, dtype=np.int32),
+        "cohort": (rows >= split.bounds[1]).astype(np.int32),
+    })
+    assert batch["cohort"].sum() == 2
+  half = pipeline.train_batches(split, ("acc",), sampler, 2, slice(4, 8))
+  same(next(half), {key: values[4:] for key, values in whole[2].items()})
+
+
+def test_data_sets_of_other_contracts_are_not_joined(two, tmp_path):
+  folder = shutil.copytree(two[1], tmp_path / "1.0.0")
+  path = folder / "manifest.json"
+  manifest = json.loads(path.read_text())
+  manifest["contract"]["window_sec"] = 8.0
+  manifest["contract"]["signals"]["ppg"]["unit"] = "v"
+  path.write_text(json.dumps(manifest))
+  with pytest.raises(InputError, match=re.escape(
+      "data set other beside tiny: the input contract differs"
+  ) + ".*window_sec is 8.0, want 4.0; ppg.unit is 'v', want 'au'"):
+    pipeline.open_joined([two[0], folder], "train")
+
+
 # --- what can be wrong -------------------------------------------------------
 
 
@@ -189,6 +334,19 @@ def test_unknown_split_and_no_data_set(written, tmp_path):
     pipeline.open_split(written, "dev")
   with pytest.raises(InputError, match="no manifest.json"):
     pipeline.open_split(tmp_path, "train")
+
+
+def test_a_manifest_without_rows_cannot_pair_people(copy):
+  path = copy / "manifest.json"
+  manifest = json.loads(path.read_text())
+  del manifest["rows"]
+  path.write_text(json.dumps(manifest))
+  split = pipeline.open_split(copy, "train")
+  assert len(split.read([0], ("acc",))) == 2
+  with pytest.raises(InputError, match=re.escape(
+      f"{copy}: its manifest does not say whose rows are where; "
+  ) + ".*prepare the data set again"):
+    split.people  # noqa: B018
 
 
 def shard_of(folder, split):

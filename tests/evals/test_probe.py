@@ -5,6 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score, roc_auc_score
 
+from accfm.data.labelled import some_people
 from accfm.evals import probe, stats
 from tests.evals import toy
 
@@ -136,3 +137,115 @@ def test_a_rare_class_is_not_evaluable():
   assert m.values["test/probe_sex/auc"] is None
   reasons = {x["key"]: x["reason"] for x in m.missing}
   assert "rarer class" in reasons["test/probe_sex/auc"]
+
+
+# --- fewer labels ------------------------------------------------------------
+
+
+def fractions(*wanted, seed=0):
+  config = toy.make_config()
+  config.label_fractions, config.label_seed = wanted, seed
+  return config
+
+
+def probed(data, config):
+  m = stats.Metrics()
+  found = probe.run(data, config, m)
+  return {p.task: p for p in found}, m.values
+
+
+def test_a_tenth_of_the_labels_is_that_of_some_people():
+  """Against the probe itself, fitted on those two people by hand."""
+  data, _ = toy.make_inputs()
+  train = data.tables["train"]
+  chosen = some_people(train["participant"], 0.1, 4)
+  assert len(chosen) == 2
+  found, values = probed(data, fractions(0.1, seed=4))
+  names = ("train", "val", "test")
+  x = np.concatenate([data.encoders[""][s] for s in names])
+  y = np.concatenate([
+      data.tables[s]["labels/hr_bpm"] for s in names]).astype(float)
+  who = np.concatenate([data.tables[s]["participant"] for s in names])
+  role = np.repeat([probe.FIT, probe.SELECT, probe.TEST], [160, 48, 64])
+  role[:160][~np.isin(who[:160], chosen)] = -1
+  assert (role == probe.FIT).sum() == 16
+  want = probe.ridge_probe(x, y, role)[role == probe.TEST]
+  np.testing.assert_allclose(
+      found["hr_at_10pct"].predicted[""], want, rtol=1e-9)
+  y = y[role == probe.TEST]
+  assert values["test/probe_hr_at_10pct/mae_bpm"] == pytest.approx(
+      np.abs(want - y).mean())
+  mean = train["labels/hr_bpm"][np.isin(train["participant"], chosen)]
+  assert values["test/mean/probe_hr_at_10pct/mae_bpm"] == pytest.approx(
+      np.abs(mean.astype(float).mean() - y).mean())
+
+
+def test_labels_of_everybody_else_are_not_read():
+  data, _ = toy.make_inputs()
+  train = data.tables["train"]
+  chosen = some_people(train["participant"], 0.3, 0)
+  _, before = probed(data, fractions(0.3, 1.0))
+  others = ~np.isin(train["participant"], chosen)
+  train["labels/hr_bpm"][others] = 1e6
+  _, after = probed(data, fractions(0.3, 1.0))
+  few = [k for k in before if "_at_30pct/" in k]
+  assert "test/probe_hr_at_30pct/mae_bpm" in few
+  assert {k: before[k] for k in few} == {k: after[k] for k in few}
+  assert after["test/probe_hr/mae_bpm"] > 10 * before["test/probe_hr/mae_bpm"]
+  train["labels/hr_bpm"][~others] += 50
+  _, moved = probed(data, fractions(0.3))
+  key = "test/probe_hr_at_30pct/mae_bpm"
+  assert moved[key] > 2 * before[key]
+
+
+def test_the_fraction_is_of_the_labelled_people():
+  """Half of the people without any label: a fifth of all is of the rest."""
+  data, _ = toy.make_inputs()
+  train = data.tables["train"]
+  people = np.unique(train["participant"])
+  train["labels/hr_bpm"][np.isin(train["participant"], people[:10])] = np.nan
+  known = np.isfinite(train["labels/hr_bpm"])
+  chosen = some_people(people[10:], 0.2, 0)
+  assert len(chosen) == 2
+  _, before = probed(data, fractions(0.2))
+  train["labels/hr_bpm"][
+      known & ~np.isin(train["participant"], chosen)] = 1e6
+  assert probed(data, fractions(0.2))[1] == before
+  train["labels/hr_bpm"][np.isin(train["participant"], chosen)] = 1e6
+  assert probed(data, fractions(0.2))[1] != before
+
+
+def test_all_labels_are_the_plain_probe():
+  data, _ = toy.make_inputs()
+  _, plain = probed(data, toy.make_config())
+  _, several = probed(data, fractions(0.05, 0.125, 1.0, seed=9))
+  assert {k: v for k, v in several.items() if "pct" not in k} == plain
+  assert {k.split("/")[-2] for k in several if "_at_" in k} == {
+      "probe_hr_at_5pct", "probe_hr_at_12.5pct",
+      "probe_sdnn_at_5pct", "probe_sdnn_at_12.5pct",
+  }  # no trait is probed on fewer people
+  assert "test/ppg/probe_hr_at_5pct/mae_bpm" in several
+  assert "test/probe_hr_at_5pct/mae_below_mean_share" in several
+
+
+def test_more_labels_say_more():
+  data, _ = toy.make_inputs()
+  _, v = probed(data, fractions(0.05, 1.0))
+  assert v["test/probe_hr_at_5pct/mae_bpm"] > v["test/probe_hr/mae_bpm"]
+
+
+def test_roles_are_restricted_to_fit_on_some_people():
+  people = np.repeat([f"x/{i}" for i in range(12)], 2)
+  role = np.repeat([probe.FIT, probe.SELECT, probe.TEST], [16, 4, 4])
+  known = np.arange(24) >= 4  # the first two people have no label
+  (same,) = probe._restrict([role], people, known, 1.0, 0)
+  assert same is role
+  (few,) = probe._restrict([role], people, known, 0.5, 1)
+  chosen = some_people(people[4:16], 0.5, 1)
+  assert len(chosen) == 3
+  for i in range(24):
+    kept = role[i] != probe.FIT or people[i] in chosen
+    assert few[i] == (role[i] if kept else -1)
+  assert role.tolist().count(probe.FIT) == 16  # as it was
+  (none,) = probe._restrict([role], people, known & False, 0.5, 1)
+  assert (none == -1).sum() == 16

@@ -1,6 +1,7 @@
 """Validation rows, and the numbers of a step against a loop."""
 
 import json
+import types
 
 import jax
 import numpy as np
@@ -10,7 +11,8 @@ from accfm.base import mesh as meshes
 from accfm.data import manifest, pipeline
 from accfm.evals import validate
 from accfm.signals import augment
-from accfm.steps import objectives, towers
+from accfm.steps import nets, objectives, towers
+from accfm.train import session as sessions
 from configs import acc_distill, ppg_contrastive
 from tests.models import fresh
 
@@ -34,39 +36,41 @@ def test_a_split_smaller_than_the_devices_counts_each_row_once():
 
 def test_numbers_of_a_pair(simulated, monkeypatch):
   monkeypatch.setattr(
-      objectives, "_init",
-      lambda module, config, name, *x: fresh.variables(
-          module, *x, seed=len(name))["params"],
+      nets, "init",
+      lambda module, seed, name, *x: fresh.variables(
+          module, *x, seed=len(name)),
   )
-  split = pipeline.open_split(
-      manifest.find(simulated, "simulated_easy"), "val"
+  split = pipeline.open_joined(
+      [manifest.find(simulated, "simulated_easy")], "val"
   )
   config = acc_distill.get_config("tiny").unlock()
   config.augment = dict(student=augment.off(), teacher=augment.off())
   teacher_config = ppg_contrastive.get_config("tiny")
   contract = split.contract
-  teacher, _ = objectives.make_pretrain(teacher_config, contract)
-  params, frozen, loss = objectives.make_distill(
-      config, contract, ("acc", "ppg"), teacher["encoder"],
-      teacher_config.encoder,
-  )
+  teacher = objectives.make_pretrain(teacher_config, contract)
+  made = objectives.make_distill(config, contract, "acc", objectives.Teacher(
+      "ppg", teacher_config.encoder, {"params": teacher.params["encoder"]},
+  ))
   meta = {
       "kind": "distill", "signals": ["acc", "ppg"],
       "contract": contract.to_dict(),
       "config": json.loads(config.to_json()),
       "teacher": {"config": json.loads(teacher_config.to_json())},
   }
-  check = validate.make_validate(
-      meta, split, ("acc", "ppg"), loss, 8, meshes.make_mesh(), 0
+  session = sessions.Session(
+      None, split, (1.0,), meshes.make_mesh(), ("acc", "ppg")
   )
-  got = check(params, frozen)
+  check = validate.make_validate(meta, session, made.loss, 8, 0)
+  state = types.SimpleNamespace(params=made.params, carried={})
+  got = check(state, made.frozen)
   numbers, _ = validate.pick_rows(len(split), 8, 8)
   rows = split.read(numbers, ("acc", "ppg"))
   q, k = (
       np.asarray(jax.jit(type(t).project)(
           t, rows[name], rows[f"{name}_scale"]
       ), np.float64)
-      for name, t in towers.from_checkpoint(params, frozen, meta).items()
+      for name, t in towers.from_checkpoint(
+          made.params, {}, made.frozen, meta).items()
   )
   losses, found = [], {"acc2ppg": 0, "ppg2acc": 0}
   for name, a, b in (("acc2ppg", q, k), ("ppg2acc", k, q)):
@@ -79,4 +83,4 @@ def test_numbers_of_a_pair(simulated, monkeypatch):
     assert got[f"val/{name}/recall@1"] == pytest.approx(recall)
   assert sorted(got) == ["val/acc2ppg/recall@1", "val/effective_rank",
                          "val/loss", "val/ppg2acc/recall@1"]
-  assert check(params, frozen) == got
+  assert check(state, made.frozen) == got

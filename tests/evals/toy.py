@@ -20,7 +20,8 @@ def make_contract(seconds=4):
 def make_config(**fields):
   return ml_collections.ConfigDict(dict(
       pools=(8,), within_pool=4, bootstrap_draws=200, seed=0, probe_folds=0,
-      min_people=2, min_windows=4, min_participants=4, min_class=3, **fields
+      min_people=2, min_windows=4, min_participants=4, min_class=3,
+      label_fractions=(1.0,), label_seed=0, **fields
   ))
 
 
@@ -82,6 +83,9 @@ class Tower:
       return None
     y = self.embed(x, scale)
     return y / jnp.linalg.norm(y, axis=-1, keepdims=True)
+
+  def predict(self, x, scale):
+    return None
 
 
 def make_towers(split, width=6, seed=1, head=True):

@@ -47,19 +47,28 @@ def oracle(params, batch):
   return loss, {"u": x.T @ dq, "v": y.T @ dk}
 
 
-def infonce(params, frozen, batch, key):
+def infonce(params, carried, frozen, batch, key):
   q, k = batch["x"] @ params["u"], batch["y"] @ params["v"]
   keys = jax.lax.all_gather(k, "data", tiled=True)  # [B, D]
   own = jax.lax.axis_index("data") * q.shape[0] + jnp.arange(q.shape[0])
   logp = jax.nn.log_softmax(q @ keys.T, axis=-1)
-  return -jnp.take_along_axis(logp, own[:, None], axis=1)[:, 0], {}
+  return -jnp.take_along_axis(logp, own[:, None], axis=1)[:, 0], {}, carried
 
 
-def one_step(loss_fn, params, batch, devices, frozen=(), tx=None):
+def start(loss_fn, params, tx, devices, **parts):
+  """(mesh, compiled step, first state) of an objective on so many devices."""
   mesh = meshes.make_mesh(jax.devices()[:devices])
-  tx = tx or optax.sgd(1.0)
-  step = parallel.make_parallel(states.make_update(loss_fn, tx), mesh)
-  state = meshes.put_replicated(states.create(params, tx), mesh)
+  objective = states.Objective(params, loss_fn, **parts)
+  step = parallel.make_parallel(states.make_update(objective, tx), mesh)
+  return mesh, step, meshes.put_replicated(
+      states.create(objective, tx), mesh
+  )
+
+
+def one_step(loss_fn, params, batch, devices, frozen=(), tx=None, **parts):
+  mesh, step, state = start(
+      loss_fn, params, tx or optax.sgd(1.0), devices, **parts
+  )
   frozen = meshes.put_replicated(frozen, mesh)
   batch = meshes.put_rows(batch, mesh)
   return step(state, frozen, batch, jax.random.key(3))
@@ -83,13 +92,13 @@ def test_gathered_negatives_give_the_gradient_of_the_global_loss(devices):
 def test_metrics_are_means_over_devices():
   batch, params = batch_and_params(1)
 
-  def loss_fn(params, frozen, batch, key):
+  def loss_fn(params, carried, frozen, batch, key):
     losses = jnp.square(batch["x"]).sum(1) * jnp.square(params["u"]).sum()
     return losses, {
         "first": batch["x"][:, 0].mean(),
         "frozen": frozen["c"],
         "index": jax.lax.axis_index("data"),
-    }
+    }, carried
 
   _, metrics = one_step(
       loss_fn, params, batch, 8, frozen={"c": np.float32(7)}
@@ -106,15 +115,13 @@ def test_the_key_follows_the_step_and_not_the_device():
   batch, params = batch_and_params(2)
   seen = []
 
-  def loss_fn(params, frozen, batch, key):
+  def loss_fn(params, carried, frozen, batch, key):
     draw = jax.random.uniform(key)
-    return 0 * batch["x"].sum(1) * params["u"].sum() + draw, {}
+    losses = 0 * batch["x"].sum(1) * params["u"].sum() + draw
+    return losses, {}, carried
 
   for devices in (1, 8):
-    mesh = meshes.make_mesh(jax.devices()[:devices])
-    tx = optax.sgd(0.0)
-    step = parallel.make_parallel(states.make_update(loss_fn, tx), mesh)
-    state = meshes.put_replicated(states.create(params, tx), mesh)
+    mesh, step, state = start(loss_fn, params, optax.sgd(0.0), devices)
     rows = meshes.put_rows(batch, mesh)
     for _ in range(2):
       state, metrics = step(state, {}, rows, jax.random.key(3))
@@ -126,15 +133,12 @@ def test_the_key_follows_the_step_and_not_the_device():
 def test_bf16_layers_keep_float32_gradients_between_devices():
   batch, params = batch_and_params(4)
 
-  def loss_fn(params, frozen, batch, key):
+  def loss_fn(params, carried, frozen, batch, key):
     half = jnp.bfloat16
     q = batch["x"].astype(half) @ params["u"].astype(half)
-    return jnp.square(q).sum(1), {}
+    return jnp.square(q).sum(1), {}, carried
 
-  mesh = meshes.make_mesh(jax.devices()[:8])
-  tx = optax.sgd(1.0)
-  step = parallel.make_parallel(states.make_update(loss_fn, tx), mesh)
-  state = meshes.put_replicated(states.create(params, tx), mesh)
+  mesh, step, state = start(loss_fn, params, optax.sgd(1.0), 8)
   compiled = step.lower(
       state, {}, meshes.put_rows(batch, mesh), jax.random.key(0)
   ).compile()
@@ -148,9 +152,68 @@ def test_bf16_layers_keep_float32_gradients_between_devices():
 
 def test_the_old_state_is_donated():
   batch, params = batch_and_params(5)
-  mesh = meshes.make_mesh(jax.devices()[:1])
-  tx = optax.sgd(1.0)
-  step = parallel.make_parallel(states.make_update(infonce, tx), mesh)
-  old = meshes.put_replicated(states.create(params, tx), mesh)
+  mesh, step, old = start(infonce, params, optax.sgd(1.0), 1)
   step(old, {}, meshes.put_rows(batch, mesh), jax.random.key(0))
   assert old.params["u"].is_deleted()
+
+
+def test_what_is_carried_moves_without_a_gradient():
+  """A running mean of the batch, and a target that follows the weights."""
+  batch, params = batch_and_params(6)
+
+  def loss_fn(params, carried, frozen, batch, key):
+    mean = jax.lax.pmean(batch["x"].mean(0), "data")
+    losses = jnp.square(batch["x"] @ params["u"]).sum(1)
+    losses += jnp.square(batch["x"] @ carried["target"]["u"]).sum(1)
+    return losses, {}, {**carried, "mean": 0.5 * carried["mean"] + 0.5 * mean}
+
+  def advance(params, carried):
+    target = {"u": 0.75 * carried["target"]["u"] + 0.25 * params["u"]}
+    return {**carried, "target": target}
+
+  u, x = params["u"].copy(), batch["x"]
+  for devices in (1, 8):
+    carried = {"mean": np.ones(N, np.float32), "target": {"u": 0 * u}}
+    state, _ = one_step(
+        loss_fn, jax.tree.map(np.array, params), batch, devices,
+        carried=carried, advance=advance, tx=optax.sgd(0.1),
+    )
+    np.testing.assert_allclose(
+        state.carried["mean"], 0.5 + 0.5 * x.mean(0), rtol=1e-5, atol=1e-6
+    )
+    # The target took a quarter of the weights as they were before the step.
+    np.testing.assert_allclose(
+        state.carried["target"]["u"], 0.25 * u, rtol=1e-6
+    )
+    grad = 2 * x.T.astype(np.float64) @ (x @ u) / B
+    np.testing.assert_allclose(
+        state.params["u"], u - 0.1 * grad, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_the_loss_of_each_cohort():
+  batch, params = batch_and_params(7)
+  batch["cohort"] = np.array([0, 1, 1, 0] + [0] * 12, np.int32)
+
+  def loss_fn(params, carried, frozen, batch, key):
+    return batch["x"][:, 0] + 0 * params["u"].sum(), {}, carried
+
+  objective = states.Objective(params, loss_fn)
+  tx = optax.sgd(1.0)
+  for devices in (1, 8):
+    mesh = meshes.make_mesh(jax.devices()[:devices])
+    update = states.make_update(objective, tx, ("big", "small"))
+    state = meshes.put_replicated(
+        states.create(
+            states.Objective(jax.tree.map(np.array, params), loss_fn), tx
+        ), mesh,
+    )
+    _, metrics = parallel.make_parallel(update, mesh)(
+        state, {}, meshes.put_rows(batch, mesh), jax.random.key(0)
+    )
+    for name, place in (("big", 0), ("small", 1)):
+      mine = [v for v, c in zip(batch["x"][:, 0], batch["cohort"], strict=True)
+              if c == place]
+      assert float(metrics[f"loss/{name}"]) == pytest.approx(
+          np.mean(mine), abs=1e-5
+      )

@@ -34,7 +34,7 @@ def put(tree, devices=8):
 
 
 def make_state(seed=0, devices=8):
-  state = states.create(params(seed), TX)
+  state = states.create(states.Objective(params(seed), None), TX)
   return put(state.replace(step=jnp.int32(seed)), devices)
 
 
@@ -107,7 +107,7 @@ def test_donating_after_save_does_not_reach_the_checkpoint(tmp_path):
 
   overwrite = jax.jit(add_one, donate_argnums=0)
   with checkpoints.Checkpoints(tmp_path) as saver:
-    state = put(states.create(big, TX), 1)
+    state = put(states.create(states.Objective(big, None), TX), 1)
     saver.save(1, state, {}, META)
     for _ in range(5):
       state = overwrite(state)
@@ -256,7 +256,8 @@ def test_another_model_is_refused_and_nothing_is_set_aside(copy):
         (wide, "log_temperature: got float32.., want float32.2."),
     ]:
       with pytest.raises(InputError, match=want):
-        saver.restore(put(states.create(tree, TX)), frozen())
+        other = states.create(states.Objective(tree, None), TX)
+        saver.restore(put(other), frozen())
     assert saver.steps() == [1, 2, 3]
 
 

@@ -125,9 +125,9 @@ def test_nan_stops_and_the_last_good_checkpoint_stays(tmp_path):
 
 def test_a_finite_loss_with_a_bad_gradient_is_not_saved(tmp_path):
   """sqrt at zero: the loss is 0, its gradient infinite, the update NaN."""
-  def loss_fn(params, frozen, batch, key):
+  def loss_fn(params, carried, frozen, batch, key):
     w = params["student"]["w"].sum() * 0
-    return batch["x"][:, 0] * 0 + jnp.sqrt(w), {}
+    return batch["x"][:, 0] * 0 + jnp.sqrt(w), {}, carried
 
   config = toy.get_config(checkpoint_every=1, validate_every=0)
   with pytest.raises(loop.NonFiniteError, match="step 1: got loss 0.0 and"):

@@ -88,6 +88,84 @@ def test_zero_by_config_is_no_clipping(clip_norm, share):
   np.testing.assert_allclose(mean, share * (1 - 0.8) * grads["w"], rtol=1e-6)
 
 
+HOLD = 3
+
+
+def network(seed):
+  rng = np.random.default_rng(seed)
+  draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731
+  return {
+      "encoder": {"w": draw(3, 2), "b": draw(2)}, "predictor": {"w": draw(2, 1)}
+  }
+
+
+def trained(steps, **overrides):
+  """[(params before, gradients, updates)] of each step."""
+  tx, _ = optim.make_optimizer(config(**overrides))
+  params, out = network(0), []
+  state, update = tx.init(params), jax.jit(tx.update)
+  for step in range(steps):
+    grads = network(1 + step)
+    updates, state = update(grads, state, params)
+    out.append((params, grads, updates))
+    params = optax.apply_updates(params, updates)
+  return out
+
+
+def test_a_held_encoder_rests_while_the_rest_learns():
+  steps = trained(HOLD + 2, hold_encoder_steps=HOLD)
+  free = trained(HOLD + 2)
+  for step, (_, _, updates) in enumerate(steps):
+    moved = [bool(x.any()) for x in jax.tree.leaves(updates["encoder"])]
+    assert moved == [step >= HOLD] * 2
+    # Others move as if nothing were held.
+    assert updates["predictor"]["w"].all()
+    np.testing.assert_allclose(
+        updates["predictor"]["w"], free[step][2]["predictor"]["w"], rtol=1e-6
+    )
+
+
+def test_a_held_encoder_begins_as_adamw_begins():
+  """Its moments start when the hold ends, at the schedule's value there."""
+  cfg = config(hold_encoder_steps=HOLD)
+  mean, square = {}, {}
+  late = trained(HOLD + 3, hold_encoder_steps=HOLD)[HOLD:]
+  for count, (params, grads, updates) in enumerate(late):
+    norm = np.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads)))
+    rate = slow_schedule(cfg, HOLD + count)
+    for name in ("w", "b"):
+      g = np.float64(grads["encoder"][name]) * min(1, cfg.clip_norm / norm)
+      mean[name] = cfg.b1 * mean.get(name, 0) + (1 - cfg.b1) * g
+      square[name] = cfg.b2 * square.get(name, 0) + (1 - cfg.b2) * g**2
+      unit = mean[name] / (1 - cfg.b1 ** (count + 1))
+      unit /= np.sqrt(square[name] / (1 - cfg.b2 ** (count + 1))) + 1e-8
+      decay = cfg.weight_decay * params["encoder"][name] if name == "w" else 0
+      np.testing.assert_allclose(
+          updates["encoder"][name], -rate * (unit + decay), rtol=1e-4
+      )
+
+
+def test_the_state_of_what_is_held_stays_new():
+  tx = optim.held(optax.trace(0.9), 2)
+  x = jnp.ones(2)
+  state, seen = tx.init(x), []
+  for step in range(4):
+    updates, state = tx.update((step + 1) * x, state)
+    trace = optax.tree.get(state, "trace")
+    seen.append((float(updates[0]), float(trace[0])))
+  # Gradients 1, 2, 3, 4: momentum knows of the last two.
+  want = [(0, 0), (0, 0), (3, 3), (6.7, 6.7)]
+  np.testing.assert_allclose(seen, want, rtol=1e-6)
+
+
+def test_nothing_is_held_for_zero_steps():
+  for one, other in zip(
+      trained(2, hold_encoder_steps=0), trained(2), strict=True
+  ):
+    assert jax.tree.all(jax.tree.map(np.array_equal, one, other))
+    assert other[2]["encoder"]["w"].all()
+
+
 @pytest.mark.parametrize(
     "field, value, want",
     [
@@ -97,6 +175,12 @@ def test_zero_by_config_is_no_clipping(clip_norm, share):
         ("warmup_steps", 9, "warmup_steps: got 9 of 8 total_steps"),
         ("total_steps", 0, "total_steps: got 0"),
         ("lr_floor", 2.0, "lr_floor: got 2.0"),
+        (
+            "hold_encoder_steps",
+            -1,
+            "hold_encoder_steps: got -1, want 0 or more; set "
+            "--config.hold_encoder_steps",
+        ),
     ],
 )
 def test_bad_values_are_refused(field, value, want):

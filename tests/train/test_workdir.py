@@ -60,11 +60,3 @@ def test_a_file_in_the_way_is_refused(tmp_path):
     workdir.claim(tmp_path / "w", config())
   with pytest.raises(InputError, match="cannot be written"):
     workdir.claim(tmp_path / "w" / "inner", config())
-
-
-def test_write_atomic_replaces_and_leaves_nothing_else(tmp_path):
-  path = tmp_path / "x.json"
-  workdir.write_atomic(path, "old")
-  workdir.write_atomic(path, "new")
-  assert path.read_text() == "new"
-  assert [p.name for p in tmp_path.iterdir()] == ["x.json"]

@@ -84,7 +84,7 @@ def init_frozen(seed, width=D):
   return {"teacher": {"w": rng.normal(size=(5, width)).astype(np.float32)}}
 
 
-def loss_fn(params, frozen, batch, key):
+def loss_fn(params, carried, frozen, batch, key):
   """InfoNCE over the global batch, noise by global row. losses: [b]."""
   noise = jax.vmap(
       lambda row: jax.random.normal(jax.random.fold_in(key, row), (6,))
@@ -97,7 +97,9 @@ def loss_fn(params, frozen, batch, key):
   logits = jnp.tanh(s) @ jnp.tanh(t).T / jnp.exp(params["log_temperature"])
   logp = jax.nn.log_softmax(logits, axis=-1)
   losses = -jnp.take_along_axis(logp, own[:, None], axis=1)[:, 0]
-  return losses, {"temperature": jnp.exp(params["log_temperature"])}
+  metrics = {"temperature": jnp.exp(params["log_temperature"])}
+  seen = carried["seen"] + jax.lax.psum(jnp.float32(len(x)), "data")
+  return losses, metrics, {"seen": seen}
 
 
 @functools.cache
@@ -106,7 +108,8 @@ def compiled(optim_json, devices, loss_fn):
   config = ml_collections.ConfigDict(json.loads(optim_json))
   mesh = meshes.make_mesh(jax.devices()[:devices])
   tx, schedule = optim.make_optimizer(config)
-  step = parallel.make_parallel(states.make_update(loss_fn, tx), mesh)
+  objective = states.Objective(None, loss_fn)
+  step = parallel.make_parallel(states.make_update(objective, tx), mesh)
   return mesh, tx, schedule, step
 
 
@@ -116,7 +119,10 @@ def run(path, config, devices=1, loss_fn=loss_fn):
   parts = {name: config[name] for name in OPTIM}
   mesh, tx, schedule, step = compiled(json.dumps(parts), devices, loss_fn)
   state = meshes.put_replicated(
-      states.create(init_params(config.seed, config.width), tx), mesh
+      states.create(states.Objective(
+          init_params(config.seed, config.width), loss_fn,
+          carried={"seen": np.float32(0)},  # rows so far
+      ), tx), mesh
   )
   frozen = meshes.put_replicated(init_frozen(config.seed, config.width), mesh)
 

@@ -1,0 +1,56 @@
+"""KoLeo: embeddings that spread out, by the distance to the nearest other."""
+
+import jax
+import jax.numpy as jnp
+
+from accfm.base import shapes
+
+EPSILON = 1e-8
+
+
+def koleo(z):
+  """Kozachenko-Leonenko estimate of (minus) the entropy of a batch.
+
+  -1/n sum_i log(d_i + 1e-8), with d_i the Euclidean distance from row i to
+  the nearest other row, rows first scaled to unit length (Sablayrolles et
+  al. 2019, arXiv 1806.03198, eq. 4). Equal rows give the finite value
+  -log 1e-8 and no gradient.
+
+  Args:
+    z: [N, D], N >= 2.
+
+  Returns:
+    [] float32; lower is more spread out.
+  """
+  return nearest(z, z).mean()
+
+
+def nearest(z, others, first=0):
+  """Each row's term of `koleo`.
+
+  Args:
+    z: [B, D] this device's rows.
+    others: [N, D] those of all devices.
+    first: index in `others` of the first row of `z`.
+
+  Returns:
+    [B] float32, -log(distance to the nearest of the other rows + 1e-8).
+  """
+  shapes.check_all([(z, "z", "B D"), (others, "others", "N D")])
+  z, others = _unit(z), _unit(others)
+  # Which one is nearest needs no gradient; the distance to it does, and is
+  # taken from the difference, where 2 - 2 cos would lose its digits.
+  with jax.default_matmul_precision("highest"):
+    cosine = jax.lax.stop_gradient(z) @ jax.lax.stop_gradient(others).T
+  own = first + jnp.arange(z.shape[0])[:, None]
+  cosine = jnp.where(jnp.arange(others.shape[0])[None] == own, -2.0, cosine)
+  square = jnp.square(z - others[cosine.argmax(1)]).sum(1)
+  apart = square > 0.0
+  distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0)
+  return -jnp.log(distance + EPSILON)
+
+
+def _unit(z):
+  z = z.astype(jnp.float32)
+  square = jnp.square(z).sum(1, keepdims=True)
+  return z * jax.lax.rsqrt(jnp.maximum(square, 1e-12))

@@ -1,0 +1,112 @@
+"""Main: a list of runs -> all trained, all scored on the same people, a table.
+
+  python -m accfm.study --config=configs/study.py:small --workdir=W
+  python -m accfm.study --config=configs/ablations.py:small --workdir=W
+
+Runs go one after the other, teachers before students. Running the same
+command again goes on where it stopped, run by run.
+"""
+
+import json
+import pathlib
+
+import ml_collections
+
+from accfm import distill, evaluate, pretrain, supervise
+from accfm.base import configlib, mains
+from accfm.base.errors import InputError
+from accfm.evals import study
+from accfm.train import workdir as workdir_lib
+
+MAINS = {
+    "pretrain": pretrain.run, "distill": distill.run,
+    "supervise": supervise.run,
+}
+
+
+def run(config, workdir, out=""):
+  """Trains, evaluates and tabulates every run of a study.
+
+  Args:
+    config: as `configs/study.py`.
+    workdir: of the study; runs are at WORKDIR/DATASET/RUN.
+    out: path without ending for the table, by default WORKDIR/table.
+
+  Returns:
+    The table, as `evals.study.tabulate`.
+  """
+  order = check(config)
+  work = workdir_lib.claim(workdir, config)
+  for dataset in config.datasets:
+    for number, name in enumerate(order, 1):
+      print(f"\n== {dataset}, run {number}/{len(order)}: {name}", flush=True)
+      one(config, name, dataset, work / dataset)
+  return study.write(config, order, work, out or str(work / "table"))
+
+
+def check(config):
+  """The runs in an order in which teachers come first.
+
+  Raises:
+    InputError: an unknown main, or a run that needs one that is not there.
+  """
+  order = []
+  for name in config.order:
+    if name not in config.runs:
+      raise InputError(
+          f"order: got {name!r}, want one of {sorted(config.runs)}"
+          f"{configlib.nearest(name, config.runs)}"
+      )
+    spec = config.runs[name]
+    if spec.main not in MAINS:
+      raise InputError(
+          f"runs.{name}.main: got {spec.main!r}, want one of {sorted(MAINS)}"
+      )
+    if spec.needs and spec.needs not in order:
+      raise InputError(
+          f"runs.{name}.needs: got {spec.needs!r}, which does not come before "
+          f"it in order {list(config.order)}"
+      )
+    order.append(name)
+  return order
+
+
+def one(config, name, dataset, work):
+  """Trains and evaluates one run unless that is done."""
+  spec = config.runs[name]
+  settings = resolve(config, name, dataset, work)
+  results = work / name / "evaluation"
+  done = results / "metrics.json"
+  if done.exists():
+    about = json.loads(done.read_text())["_meta"]
+    if about["step"] == settings.total_steps:
+      print("done before", flush=True)
+      return
+  MAINS[spec.main](settings, str(work / name))
+  check = config.evaluate.copy_and_resolve_references().unlock()
+  check.dataset = dataset
+  # What needs no training is the same for all: the first run brings it.
+  check.handmade = check.untrained = name == spec.get("reference", name)
+  evaluate.run(check, str(work / name), str(results))
+
+
+def resolve(config, name, dataset, work):
+  """The config of a run, with the study's shared fields in it."""
+  spec = config.runs[name]
+  settings = ml_collections.ConfigDict(spec.config.to_dict())
+  for field in config.shared:
+    settings[field] = config[field]
+  settings.dataset = dataset
+  settings.warmup_steps = min(settings.warmup_steps, settings.total_steps)
+  if spec.needs:
+    settings[{"distill": "teacher"}.get(spec.main, "init")] = str(
+        pathlib.Path(work) / spec.needs
+    )
+  return settings
+
+
+if __name__ == "__main__":
+  mains.start(
+      run, optional=("out",), workdir="folder of the study",
+      out="path of the table without ending (default: WORKDIR/table)",
+  )

@@ -1,0 +1,177 @@
+"""The paper's ablations, and ours, as variants of the other configs.
+
+Command: python -m accfm.study --config=configs/ablations.py:small \
+             --workdir=W
+A group alone: configs/ablations.py:small,group=teachers. Each variant is a
+run of the study: the same config with a few fields changed. Expected: one
+table with every variant beside the plain student (`distilled`).
+"""
+
+from ml_collections import ConfigDict
+
+from accfm.base import configlib
+from accfm.base.errors import InputError
+from accfm.signals import augment
+from configs import (
+  acc_contrastive,
+  acc_distill,
+  common,
+  ppg_contrastive,
+  ppg_mae,
+  study,
+)
+
+# Student's presets by scale: about 5 times smaller, and for a watch.
+SIZES = {
+    "paper": ("vit_xs", "vit_watch"), "laptop": ("vit_xs", "vit_watch"),
+    "tiny": ("vit_tiny",),
+}
+EFFICIENT = {
+    "paper": "efficientnet_s", "laptop": "efficientnet_xs",
+    "tiny": "efficientnet_tiny",
+}
+AUGMENTATIONS = (
+    "cutout", "magnitude_warp", "noise", "permute_channels", "time_warp",
+)
+
+
+def get_config(arg=None):
+  """Arguments: paper, small or tiny; group (one of `GROUPS`, default all)."""
+  arg = common.parse(arg, {s: s for s in study.SCALES}, group="")
+  if arg.group and arg.group not in GROUPS:
+    raise InputError(
+        f"config argument group: got {arg.group!r}, want one of "
+        f"{sorted(GROUPS)}{configlib.nearest(arg.group, GROUPS)}"
+    )
+  scale = study.SCALES[arg.scale]
+  c = study.base(arg.scale, scale)
+  runs = {
+      "teacher": study.entry(
+          "pretrain", "PPG teacher", ppg_contrastive.get_config(scale)
+      ),
+      "distilled": student("distilled", scale),
+  }
+  for group in (arg.group,) if arg.group else GROUPS:
+    runs |= GROUPS[group](scale)
+  c.order = tuple(runs)
+  c.runs = ConfigDict(runs)
+  return c.lock()
+
+
+def student(title, scale, more="", needs="teacher", **changes):
+  """The distillation config with dotted fields changed."""
+  return _entry(
+      "distill", title, acc_distill.get_config(scale + more), needs, changes
+  )
+
+
+def _entry(main, title, config, needs, changes):
+  """A study entry of a config with dotted fields changed ("__" for ".")."""
+  config.unlock()
+  configlib.update(
+      config, {name.replace("__", "."): v for name, v in changes.items()}
+  )
+  return study.entry(main, title, config, needs)
+
+
+def augmentations(scale):
+  """No augmentation, and each alone (time shift belongs to none)."""
+  plain = augment.off()
+  runs = {"no_augmentation": student(
+      "no augmentation", scale, augment__student=plain, augment__teacher=plain
+  )}
+  for name in AUGMENTATIONS:
+    alone = {}
+    for part, signal in (("student", "acc"), ("teacher", "ppg")):
+      fields = {**augment.preset(signal)[name], "prob": 0.5}
+      fields["together"] = name == "time_warp"
+      alone[f"augment__{part}"] = {**plain, name: fields}
+    runs[f"only_{name}"] = student(
+        f"only {name.replace('_', ' ')}", scale, **alone
+    )
+  return runs
+
+
+def joint(scale):
+  """Teacher not frozen, and both encoders from nothing."""
+  runs = {
+      "teacher_trained": student(
+          "teacher goes on training", scale, teacher_mode="trained"
+      ),
+      "joint": student(
+          "both from scratch", scale, needs="", teacher_mode="scratch"
+      ),
+  }
+  return runs
+
+
+def teachers(scale):
+  """Masked autoencoding or contrast, Transformer or EfficientNet."""
+  small = f",encoder={EFFICIENT[scale]}"
+  return {
+      "teacher_mae": study.entry(
+          "pretrain", "PPG teacher, MAE", ppg_mae.get_config(scale)
+      ),
+      "distilled_from_mae": student(
+          "from an MAE teacher", scale, needs="teacher_mae"
+      ),
+      "teacher_efficientnet": study.entry(
+          "pretrain", "PPG teacher, EfficientNet",
+          ppg_contrastive.get_config(scale + small),
+      ),
+      "distilled_from_efficientnet": student(
+          "from an EfficientNet teacher", scale, needs="teacher_efficientnet"
+      ),
+      "student_efficientnet": student(
+          "EfficientNet student", scale, small
+      ),
+  }
+
+
+def sizes(scale):
+  """Smaller students."""
+  return {
+      f"student_{preset}": student(
+          f"student {preset}", scale, f",encoder={preset}"
+      ) for preset in SIZES[scale]
+  }
+
+
+def objectives(scale):
+  """Temperature, direction, and losses without other segments."""
+  predict = dict(teacher_head="identity", head__out=0, head__bins=1)
+  return {
+      "temperature_high": student("temperature 0.1", scale, temperature=0.1),
+      "temperature_learned": student(
+          "temperature learned", scale, learn_temperature=True
+      ),
+      "lambda_1": student("acc → PPG alone", scale, student_weight=1.0),
+      "lambda_0": student("PPG → acc alone", scale, student_weight=0.0),
+      "cosine": student("cosine regression", scale, loss="cosine", **predict),
+      "mse": student("MSE regression", scale, loss="mse", **predict),
+  }
+
+
+def positives(scale):
+  """Contrast by person, with and without momentum target and KoLeo."""
+  by_person = f"{scale},positives=participant"
+  variants = {
+      "accel_segment": ("Accel-CL, by segment", f"{scale},positives=segment",
+                        {}),
+      "accel_person": ("Accel-CL, by person", by_person, {}),
+      "accel_no_momentum": ("Accel-CL, no momentum", by_person,
+                            dict(momentum=0.0)),
+      "accel_no_koleo": ("Accel-CL, no KoLeo", by_person,
+                         dict(koleo_weight=0.0)),
+  }
+  return {
+      name: _entry(
+          "pretrain", title, acc_contrastive.get_config(arg), "", changes
+      ) for name, (title, arg, changes) in variants.items()
+  }
+
+
+GROUPS = {
+    "augmentations": augmentations, "joint": joint, "teachers": teachers,
+    "sizes": sizes, "objectives": objectives, "positives": positives,
+}

@@ -1,0 +1,42 @@
+"""Baseline: an encoder trained on labels from nothing.
+
+Command: python -m accfm.supervise --config=configs/acc_supervised.py \
+             --workdir=W
+"""
+
+from ml_collections import ConfigDict
+
+from accfm.models import build
+from accfm.signals import augment
+from configs import common
+
+ENCODERS = {
+    "paper": "vit_s", "laptop": "vit_laptop",
+    "quickstart": "vit_laptop", "tiny": "vit_tiny",
+}
+
+
+def get_config(arg=None):
+  """Arguments: a scale of `common`; encoder; fraction (of labelled people)."""
+  arg = common.parse(arg, encoder="", fraction=1.0)
+  c = training(arg.scale, arg.fraction)
+  c.encoder = build.encoder_config(arg.encoder or ENCODERS[arg.scale])
+  c.init = ""
+  c.init_step = "latest"
+  c.freeze_encoder = False
+  return c.lock()
+
+
+def training(scale, fraction):
+  """Fields of every supervised config."""
+  c = common.training(scale)
+  c.signal = "acc"
+  # Columns of the shards, one multi-target run; rows without a label of a
+  # target do not count for it.
+  c.numbers = ("labels/hr_bpm", "labels/sdnn_ms", "labels/rmssd_ms")
+  c.classes = ()  # e.g. ("attributes/sex", "condition")
+  c.label_fraction = fraction  # of the labelled people
+  c.label_seed = 0
+  c.hold_encoder_steps = 0  # the predictor learns alone so long
+  c.augment = ConfigDict(augment.preset("acc"))
+  return c

@@ -1,0 +1,25 @@
+"""A trained encoder goes on with labels: predictor first, then both.
+
+Command: python -m accfm.supervise --config=configs/finetune.py \
+             --config.init=DIR --workdir=W
+"""
+
+from configs import acc_supervised
+
+
+def get_config(arg=None):
+  """Arguments: a scale of `common`; init (a workdir of accfm.pretrain or
+  accfm.distill); fraction (of labelled people); linear (the encoder rests).
+  """
+  arg = acc_supervised.common.parse(
+      arg, init="", fraction=1.0, linear=False
+  )
+  c = acc_supervised.training(arg.scale, arg.fraction)
+  c.init = arg.init  # its encoder's config is the checkpoint's
+  c.init_step = "latest"
+  c.freeze_encoder = arg.linear
+  if not arg.linear:
+    # A predictor of random weights would spoil the encoder [o].
+    c.hold_encoder_steps = c.total_steps // 5
+    c.lr = 0.1 * c.lr
+  return c.lock()

@@ -1,0 +1,97 @@
+"""The paper's comparison: one teacher, one student, every baseline.
+
+Command: python -m accfm.study --config=configs/study.py:small --workdir=W
+Expected: table.md, table.json and table.png in W, all encoders at equal steps
+and batch, scored on the same unseen people. `small` takes about an hour on
+2 CPU cores for 300 people of 24 minutes; `tiny` runs the code.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import (
+  acc_contrastive,
+  acc_distill,
+  acc_mae,
+  acc_supervised,
+  common,
+  ppg_contrastive,
+)
+from configs import evaluate as evaluate_config
+
+SCALES = {"paper": "paper", "small": "laptop", "tiny": "tiny"}
+FRACTIONS = {
+    "paper": (0.001, 0.01, 0.1, 1.0), "small": (0.01, 0.1, 1.0),
+    "tiny": (0.5, 1.0),
+}
+
+
+def get_config(arg=None):
+  """Arguments: paper, small or tiny; encoder (a preset for all but masked
+  autoencoding); jitter (of the teacher's views).
+  """
+  arg = common.parse(
+      arg, {s: s for s in SCALES}, encoder="", jitter=False
+  )
+  scale = SCALES[arg.scale]
+  chosen = f",encoder={arg.encoder}" if arg.encoder else ""
+  c = base(arg.scale, scale)
+  c.evaluate.label_fractions = FRACTIONS[arg.scale]
+  runs = {
+      "teacher": entry("pretrain", "PPG teacher", ppg_contrastive.get_config(
+          f"{scale}{chosen}" + (",jitter" if arg.jitter else "")
+      )),
+      "distilled": entry(
+          "distill", "distilled", acc_distill.get_config(scale + chosen),
+          needs="teacher",
+      ),
+      "accel_cl": entry("pretrain", "Accel-CL", acc_contrastive.get_config(
+          scale + chosen
+      )),
+      "accel_mae": entry("pretrain", "Accel-MAE", acc_mae.get_config(scale)),
+  }
+  for fraction in FRACTIONS[arg.scale]:
+    runs[f"supervised_{100 * fraction:g}pct"] = entry(
+        "supervise", "supervised", acc_supervised.get_config(
+            f"{scale}{chosen},fraction={fraction}"
+        ), fraction=fraction,
+    )
+  c.order = tuple(runs)
+  c.runs = ConfigDict(runs)
+  return c.lock()
+
+
+def base(name, scale):
+  """Fields of every study: data, shared settings, what is measured."""
+  c = ConfigDict()
+  c.data_dir = "data"
+  # Several (folds of one cohort) are trained one by one and tabulated
+  # together.
+  c.datasets = ("simulated_easy" if name == "tiny" else "simulated_realistic",)
+  # Set here for every run.
+  c.shared = ("data_dir", "seed", "batch_size", "total_steps")
+  at = common.SCALES[scale]
+  c.seed = 0
+  c.batch_size = at["batch_size"]
+  c.total_steps = at["total_steps"]
+  c.evaluate = evaluate_config.get_config("tiny" if name == "tiny" else "")
+  c.evaluate.unlock()
+  c.tasks = ("hr", "sdnn", "rmssd")
+  c.subject = "distilled"  # whose improvement over the others is shown
+  c.shared_rows = (  # of the subject's evaluation: row, title
+      ("untrained", "untrained encoder"), ("features", "hand-made features"),
+      ("mean", "predict the mean"),
+  )
+  c.bootstrap_draws = c.evaluate.bootstrap_draws
+  return c
+
+
+def entry(main, title, config, needs="", fraction=1.0):
+  """One run: its main, its name in tables, its config.
+
+  `needs` is the run whose checkpoint it starts from; `fraction` the share of
+  labelled people a supervised one is given.
+  """
+  return ConfigDict(dict(
+      main=main, title=title, needs=needs, fraction=fraction,
+      reference="distilled", config=config.to_dict(),
+  ))

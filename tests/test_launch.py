@@ -1,0 +1,105 @@
+"""Launch scripts: the commands they give, with an interpreter that notes them.
+
+Every main's own arguments are tested elsewhere; here the shell is: a variable
+that is not set, a command left out, a config that is not there.
+"""
+
+import importlib.util
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+MAINS = {p.stem for p in (ROOT / "accfm").glob("*.py")}
+COHORT = ["prepare", "pretrain", "distill", "evaluate", "tabulate"]
+SIMULATED = ["prepare", "pretrain", "evaluate", "distill", "evaluate",
+             "pretrain", "evaluate", "pretrain", "evaluate", "tabulate"]
+
+
+@pytest.fixture
+def call(tmp_path):
+  """`call(script, *args, **env) -> (process, [[argument, ...], ...])`."""
+  root = tmp_path / "repo"
+  shutil.copytree(ROOT / "launch", root / "launch")
+  shutil.copytree(ROOT / "configs", root / "configs")
+  notes, python = tmp_path / "notes", tmp_path / "python"
+  python.write_text(
+      '#!/bin/bash\nprintf "%s\\n" "$@" "--" >> ' + f"{notes}\n"
+  )
+  python.chmod(0o755)
+
+  def run(script, *args, **env):
+    notes.write_text("")
+    done = subprocess.run(
+        ["bash", str(root / "launch" / script), *args], text=True,
+        capture_output=True, cwd=tmp_path,
+        env={**os.environ, "ACCFM_PYTHON": str(python), **env},
+    )
+    calls = notes.read_text().split("--\n")[:-1]
+    return done, [c.splitlines() for c in calls]
+
+  return run
+
+
+def main_of(arguments):
+  assert arguments[0] == "-m"
+  package, _, name = arguments[1].partition(".")
+  assert package == "accfm" and name in MAINS, arguments[1]
+  return name
+
+
+def check_configs(calls):
+  """Every --config loads with its argument, and has every field set."""
+  for arguments in calls:
+    given = dict(a.split("=", 1) for a in arguments[2:] if "=" in a)
+    if "--config" not in given:
+      continue
+    path, _, arg = given.pop("--config").partition(":")
+    spec = importlib.util.spec_from_file_location("x", ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config(arg or None)
+    for flag in given:
+      value = config
+      for name in re.sub("^--config.", "", flag).split("."):
+        if flag.startswith("--config."):
+          value = value[name]
+
+
+@pytest.mark.parametrize("script, args, mains", [
+    ("quickstart.sh", ["work"], ["prepare", "pretrain", "distill",
+                                 "evaluate"]),
+    ("simulated.sh", ["work"], SIMULATED * 2),
+    ("cohort.sh", ["name", "configs/prepare.py:e4", "source", "work"], COHORT),
+    ("stress_predict.sh", ["source", "work"], COHORT * 3),
+    ("local.sh", ["8", "distill", "--config=configs/acc_distill.py:tiny"],
+     ["distill"]),
+])
+def test_commands(call, tmp_path, script, args, mains):
+  (tmp_path / "source").mkdir()
+  done, calls = call(script, *args)
+  assert done.returncode == 0, done.stderr
+  assert [main_of(c) for c in calls] == mains
+  check_configs(calls)
+
+
+def test_settings_from_the_environment(call, tmp_path):
+  (tmp_path / "source").mkdir()
+  done, calls = call(
+      "stress_predict.sh", "source", "work", FOLDS="2", STUDENT_STEPS="7"
+  )
+  assert done.returncode == 0, done.stderr
+  assert [main_of(c) for c in calls] == COHORT
+  assert "--config.total_steps=7" in calls[2]
+  assert "--config.teacher_mode=trained" in calls[2]
+  assert any("fold=2" in a for a in calls[0])
+
+
+def test_a_missing_folder_is_said(call):
+  done, calls = call("stress_predict.sh")
+  assert done.returncode and "folder of the recordings" in done.stderr
+  assert not calls

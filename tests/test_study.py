@@ -1,0 +1,117 @@
+"""Studies: every run once, one table, and on from where it stopped."""
+
+import json
+
+import pytest
+
+from accfm import study
+from accfm.base.errors import InputError
+from configs import ablations
+from configs import study as study_config
+
+# One of each group; the others are small changes of fields.
+SOME = ("teacher", "distilled", "no_augmentation", "joint", "cosine",
+        "accel_person")
+
+
+def config_of(module, data_dir, order=None):
+  config = module.get_config("tiny").unlock()
+  config.data_dir = data_dir
+  config.evaluate.report = False
+  if order:
+    config.order = order
+  return config
+
+
+@pytest.fixture(scope="module")
+def work(simulated, tmp_path_factory):
+  """(config, workdir, table) of a study of three runs."""
+  folder = tmp_path_factory.mktemp("study")
+  config = config_of(
+      study_config, simulated, ("teacher", "distilled", "supervised_50pct")
+  )
+  return config, folder, study.run(config, str(folder))
+
+
+def test_one_row_a_run_and_the_shared_rows(work):
+  config, folder, table = work
+  assert list(table["errors"]) == [
+      "PPG teacher", "distilled", "untrained encoder", "hand-made features",
+      "predict the mean", "supervised",
+  ]
+  probed = {"hr@0.5", "hr@1", "sdnn@0.5", "sdnn@1", "rmssd@0.5", "rmssd@1"}
+  assert set(table["errors"]["distilled"]) == probed
+  # A supervised run is judged at the fraction it was trained on.
+  assert set(table["errors"]["supervised"]) == {
+      "hr@0.5", "sdnn@0.5", "rmssd@0.5"
+  }
+  metrics = json.loads(
+      (folder / "simulated_easy/distilled/evaluation/metrics.json").read_text()
+  )
+  value, low, high = table["errors"]["distilled"]["hr@1"]
+  assert value == pytest.approx(metrics["test/probe_hr/mae_bpm"], rel=1e-4)
+  assert low == pytest.approx(
+      metrics["test/probe_hr/mae_bpm_ci95_low"], rel=1e-3
+  )
+  mean = metrics["test/mean/probe_hr/mae_bpm"]
+  gain = table["improvements"]["predict the mean"]["hr@1"][0]
+  assert gain == pytest.approx(1 - value / mean, abs=1e-3)
+  text = (folder / "table.md").read_text()
+  assert f"{value:.2f} [{low:.2f}, {high:.2f}]" in text
+  assert json.loads((folder / "table.json").read_text()) == table
+  assert (folder / "table.png").stat().st_size > 10_000
+
+
+def test_again_it_trains_nothing(work, monkeypatch, capsys):
+  config, folder, table = work
+  monkeypatch.setattr(study, "MAINS", {
+      name: None for name in study.MAINS
+  })
+  assert study.run(config, str(folder)) == table
+  assert capsys.readouterr().out.count("done before") == 3
+
+
+def test_one_ablation_of_each_group_runs(simulated, tmp_path):
+  table = study.run(config_of(ablations, simulated, SOME), str(tmp_path))
+  for title in ("distilled", "no augmentation", "both from scratch",
+                "cosine regression", "Accel-CL, by person"):
+    assert table["errors"][title]["hr@1"][0] > 0, title
+  assert "acc2ppg" in table["retrieval"]["cosine regression"]
+  assert table["improvements"]["no augmentation"]["hr@1"]
+
+
+@pytest.mark.full
+def test_every_ablation_runs(simulated, tmp_path):
+  config = config_of(ablations, simulated)
+  table = study.run(config, str(tmp_path))
+  assert len(table["runs"]) == len(config.order) == 26
+
+
+@pytest.mark.full
+def test_the_whole_study_runs(simulated, tmp_path):
+  table = study.run(config_of(study_config, simulated), str(tmp_path))
+  assert {"Accel-CL", "Accel-MAE", "distilled", "supervised"} <= set(
+      table["errors"]
+  )
+
+
+@pytest.mark.parametrize("change, match", [
+    (dict(order=("distilled",)), "runs.distilled.needs: got 'teacher', which "
+                                 "does not come before it"),
+    (dict(order=("teachr",)), "order: got 'teachr', want one of .*; did you "
+                              "mean 'teacher'"),
+])
+def test_what_is_no_study(simulated, tmp_path, change, match):
+  config = config_of(study_config, simulated)
+  config.update(change)
+  with pytest.raises(InputError, match=match):
+    study.run(config, str(tmp_path / "w"))
+  assert not (tmp_path / "w").exists()
+
+
+def test_ablations_by_group():
+  config = ablations.get_config("tiny,group=joint")
+  assert config.order == ("teacher", "distilled", "teacher_trained", "joint")
+  with pytest.raises(InputError, match="group: got 'joints', want one of .*; "
+                                       "did you mean 'joint'"):
+    ablations.get_config("tiny,group=joints")
