@@ -19,10 +19,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 KILLED = -signal.SIGKILL
 
 
-def command(main, config, data_dir, workdir, *overrides, fault=""):
+def command(main, config, data_dir, workdir, *overrides, arg="", fault=""):
   """Runs `python -m accfm.<main>` for six tiny steps: (exit code, stderr)."""
   done = subprocess.run(
-      [sys.executable, "-m", f"accfm.{main}", f"--config={config}:tiny",
+      [sys.executable, "-m", f"accfm.{main}", f"--config={config}:tiny{arg}",
        f"--workdir={workdir}", f"--config.data_dir={data_dir}",
        "--config.total_steps=6", "--config.checkpoint_every=2",
        "--config.validate_every=4", *overrides],
@@ -44,7 +44,8 @@ def check_same(a, b):
   """Last checkpoints, and the losses of every step, to the last bit."""
   one, two = checkpoints.load(a), checkpoints.load(b)
   assert one.step == two.step == 6
-  for x, y in ((one.params, two.params), (one.frozen, two.frozen)):
+  for x, y in ((one.params, two.params), (one.frozen, two.frozen),
+               (one.carried, two.carried)):
     x, y = dict(leaves(x)), dict(leaves(y))
     assert x.keys() == y.keys()
     for name in x:
@@ -80,11 +81,15 @@ def test_pretraining(simulated, tmp_path):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("config", ["ppg_contrastive", "ppg_mae"])
-def test_pretraining_at_every_fault_point(simulated, tmp_path, config):
+@pytest.mark.parametrize("config, arg", [
+    ("ppg_contrastive", ""), ("ppg_mae", ""),
+    # Batch statistics and a momentum target are carried from step to step.
+    ("acc_contrastive", ",positives=participant,encoder=efficientnet_tiny"),
+])
+def test_pretraining_at_every_fault_point(simulated, tmp_path, config, arg):
   def run(workdir, fault=""):
     return command("pretrain", f"configs/{config}.py", simulated, workdir,
-                   fault=fault)
+                   arg=arg, fault=fault)
 
   interrupted(run, tmp_path / "whole", tmp_path / "killed", [
       "after_step:1", "before_save:2", "during_save:2", "after_save:2",

@@ -196,7 +196,8 @@ class Joined:
     for part in self.parts[1:]:
       contract_lib.check_match(
           part.contract, self.contract, list(self.contract.signals),
-          f"data set {part.manifest['name']} beside {self.cohorts[0]}",
+          f"data set {part.manifest['name']}",
+          f"{self.cohorts[0]}'s",
       )
 
   def __len__(self):
@@ -210,7 +211,7 @@ class Joined:
   def read(self, indices, signals):
     """As `Split.read`."""
     indices = np.asarray(indices)
-    if len(self.parts) == 1:
+    if len(self.parts) == 1 or not len(indices):
       return self.parts[0].read(indices, signals)
     place, out = self.cohort(indices), {}
     for number, part in enumerate(self.parts):

@@ -74,24 +74,14 @@ class People:
   def __init__(self, people, batch_size, seed):
     """Args:
       people: (first row [P], number of rows [P]) of each person.
-      batch_size: B.
+      batch_size: B, at most the people that have two segments.
       seed: of the order and of the segments.
-
-    Raises:
-      InputError: fewer than B people have two segments.
     """
     first, count = map(np.asarray, people)
     paired = count >= 2
     self.left_out = int((~paired).sum())
     self._first, self._count = first[paired], count[paired]
     self._size, self._seed = batch_size, seed
-    if batch_size > len(self._first):
-      raise InputError(
-          f"batch_size: got {batch_size} people with a pair of segments each, "
-          f"want at most the {len(self._first)} of the split that have two "
-          f"({self.left_out} have one); set --config.batch_size="
-          f"{max(len(self._first), 1)} or less, or --config.positives=segment"
-      )
 
   def __call__(self, k):
     chosen = permuted(len(self._first), self._size, self._seed, k)
@@ -181,11 +171,17 @@ def make(split, batch_size, seed, weights, by_people=False, multiple=1):
   counts = shares(weights, batch_size)
   for place, (part, count) in enumerate(zip(split.parts, counts, strict=True)):
     start, stop = map(int, split.bounds[place:place + 2])
-    if count > len(part):
-      most = len(part) * batch_size // count // multiple * multiple
+    there, what = len(part), "rows"
+    if by_people:
+      there = int((part.people[1] >= 2).sum())
+      what = "people with two segments"
+    if count > there:
+      # Of a mixture this is one data set's share of the batch.
+      most = there * batch_size // count // multiple * multiple
       fix = f"set --config.batch_size={most} or " if most else ""
+      fix += "set --config.positives=segment or " if by_people else ""
       raise InputError(
-          f"batch_size: got {count}, want at most the {len(part)} rows of "
+          f"batch_size: got {count}, want at most the {there} {what} of "
           f"split {part.name} in {part.dataset_dir}; {fix}prepare more "
           "recordings"
       )

@@ -15,7 +15,7 @@ def run(data, cfg, metrics):
 
   Args:
     data: `inputs.Inputs`.
-    cfg: `bootstrap_draws`, `seed`, `min_people`, `min_windows`.
+    cfg: `bootstrap_draws`, `seed`, `min_people`.
     metrics: `stats.Metrics` to add to.
 
   Returns:

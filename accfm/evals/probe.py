@@ -195,11 +195,11 @@ def _shortage(people, known, roles, least):
   """
   titles = {FIT: "to fit on", SELECT: "to choose the penalty", TEST: "to test"}
   for role, (windows, persons) in least.items():
-    if role == TEST:
-      rows = known & np.any([r == TEST for r in roles], axis=0)
-    else:
-      rows = known & np.all([r == role for r in roles], axis=0)
-    n, p = int(rows.sum()), len(np.unique(people[rows]))
+    sets = [r == role for r in roles]
+    if role == TEST:  # folds are scored together, but fitted one by one
+      sets = [np.any(sets, axis=0)]
+    n = min(int((known & rows).sum()) for rows in sets)
+    p = min(len(np.unique(people[known & rows])) for rows in sets)
     if n < windows or p < persons:
       return (
           f"{n} labelled rows of {p} people {titles[role]}, want at least "
@@ -287,8 +287,9 @@ def run(data, cfg, metrics):
 def _restrict(roles, people, known, fraction, seed):
   """Roles that fit on a fraction of the labelled people alone.
 
-  The people are those that a supervised run of this fraction and seed is
-  given; which penalty suits them is still chosen on all selecting people.
+  Without rotated folds they are the people that a supervised run of this
+  fraction and seed is given, if it learns all labels; which penalty suits
+  them is still chosen on all selecting people.
   """
   if fraction == 1.0:
     return roles

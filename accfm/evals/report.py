@@ -185,6 +185,6 @@ def console(metrics, meta):
 
 def hr_first(predictions):
   """The regression to draw: heart rate if it was probed, else the first."""
-  numeric = [p for p in predictions if p.unit != "log_odds"]
+  numeric = [p for p in predictions if p.unit not in ("log_odds", "class")]
   numeric.sort(key=lambda p: p.task != "hr")
   return numeric[0] if numeric else None

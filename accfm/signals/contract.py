@@ -84,7 +84,7 @@ def from_dict(plain):
   return Contract(signals=signals, **plain)
 
 
-def check_match(have, want, signals, where):
+def check_match(have, want, signals, where, whose="the checkpoint's"):
   """Raises InputError where `have` cannot feed an encoder made for `want`.
 
   Args:
@@ -92,6 +92,7 @@ def check_match(have, want, signals, where):
     want: Contract of the checkpoint.
     signals: names of the signals that will be fed.
     where: what `have` belongs to, for the message.
+    whose: what `want` belongs to, likewise.
   """
   problems = []
   for field in ("rate_hz", "window_sec"):
@@ -112,7 +113,7 @@ def check_match(have, want, signals, where):
     ]
   if problems:
     raise InputError(
-        f"{where}: the input contract differs from the checkpoint's: "
+        f"{where}: the input contract differs from {whose}: "
         + "; ".join(problems)
-        + "; prepare the recordings with the checkpoint's settings"
+        + f"; prepare the recordings with {whose} settings"
     )

@@ -314,8 +314,8 @@ def test_data_sets_of_other_contracts_are_not_joined(two, tmp_path):
   manifest["contract"]["signals"]["ppg"]["unit"] = "v"
   path.write_text(json.dumps(manifest))
   with pytest.raises(InputError, match=re.escape(
-      "data set other beside tiny: the input contract differs"
-  ) + ".*window_sec is 8.0, want 4.0; ppg.unit is 'v', want 'au'"):
+      "data set other: the input contract differs from tiny's: "
+  ) + "window_sec is 8.0, want 4.0; ppg.unit is 'v', want 'au'"):
     pipeline.open_joined([two[0], folder], "train")
 
 

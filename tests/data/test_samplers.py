@@ -96,17 +96,6 @@ def test_pairs_depend_on_seed_and_number_alone():
   assert {k: plain(people(3, seed=1)(k)) for k in range(12)} != forward
 
 
-def test_more_people_than_can_be_paired():
-  with pytest.raises(InputError, match=re.escape(
-      "batch_size: got 7 people with a pair of segments each, want at most "
-      "the 6 of the split that have two (2 have one); set "
-      "--config.batch_size=6 or less, or --config.positives=segment"
-  )):
-    people(7)
-  with pytest.raises(InputError, match=r"the 0 of the split .*\(3 have one\)"):
-    samplers.People(([0, 1, 2], [1, 1, 1]), 1, 0)
-
-
 # --- chosen rows -------------------------------------------------------------
 
 
@@ -313,3 +302,19 @@ def test_a_batch_larger_than_a_data_set(multiple, fix):
   ) + "$"):
     samplers.make(split, 12, 0, (1.0, 1.0), multiple=multiple)
   assert len(samplers.make(split, 8, 0, (1.0, 1.0))(0).rows) == 8
+
+
+@pytest.mark.parametrize("batch, multiple, fix", [
+    (7, 1, "set --config.batch_size=6 or "), (8, 4, "set --config.batch_size=4"
+                                              " or "), (7, 8, ""),
+])
+def test_more_people_than_can_be_paired(batch, multiple, fix):
+  split = Joined(Part("/data/a", [4, 1, 2, 2, 1, 3, 2, 2]))
+  with pytest.raises(InputError, match=re.escape(
+      f"batch_size: got {batch}, want at most the 6 people with two segments "
+      f"of split train in /data/a; {fix}set --config.positives=segment or "
+      "prepare more recordings"
+  )):
+    samplers.make(
+        split, batch, 0, (1.0,), by_people=True, multiple=multiple
+    )

@@ -115,9 +115,9 @@ def test_improvement_is_paired_over_windows_and_people():
   rng = np.random.default_rng(0)
   people = np.array(list("aabbbccdeeeef"))
   mine, theirs = rng.uniform(1, 9, (2, 13))
-  order = rng.permutation(13)
+  one, other = rng.permutation(13), rng.permutation(13)
   value, low, high = compare.improvement(
-      scored(mine, people), scored(theirs, people, order), DRAWS, SEED
+      scored(mine, people, one), scored(theirs, people, other), DRAWS, SEED
   )
 
   def below(rows):

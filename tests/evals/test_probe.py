@@ -199,20 +199,21 @@ def test_labels_of_everybody_else_are_not_read():
 
 
 def test_the_fraction_is_of_the_labelled_people():
-  """Half of the people without any label: a fifth of all is of the rest."""
+  """Half of the people have no label: a fifth of the others is chosen."""
   data, _ = toy.make_inputs()
   train = data.tables["train"]
   people = np.unique(train["participant"])
   train["labels/hr_bpm"][np.isin(train["participant"], people[:10])] = np.nan
   known = np.isfinite(train["labels/hr_bpm"])
-  chosen = some_people(people[10:], 0.2, 0)
+  chosen = some_people(people[10:], 0.2, 1)
   assert len(chosen) == 2
-  _, before = probed(data, fractions(0.2))
+  assert set(some_people(people, 0.2, 1)) & set(people[10:]) > set(chosen)
+  _, before = probed(data, fractions(0.2, seed=1))
   train["labels/hr_bpm"][
       known & ~np.isin(train["participant"], chosen)] = 1e6
-  assert probed(data, fractions(0.2))[1] == before
+  assert probed(data, fractions(0.2, seed=1))[1] == before
   train["labels/hr_bpm"][np.isin(train["participant"], chosen)] = 1e6
-  assert probed(data, fractions(0.2))[1] != before
+  assert probed(data, fractions(0.2, seed=1))[1] != before
 
 
 def test_all_labels_are_the_plain_probe():

@@ -356,7 +356,9 @@ def list_recordings(source_dir, cfg):
         f"source_cfg: got {cfg.participants} participants of "
         f"{cfg.minutes_per_participant} minutes, want at least 1 of each"
     )
-  return [f"p{i:05d}" for i in range(cfg.participants)]
+  # Another seed makes other people: mixed cohorts must not share names.
+  cohort = f"s{cfg.seed}" if cfg.seed else ""
+  return [f"{cohort}p{i:05d}" for i in range(cfg.participants)]
 
 
 def read_recording(source_dir, name, cfg):
@@ -371,7 +373,7 @@ def read_recording(source_dir, name, cfg):
     A Recording with "acc" [N, 3] in g and "ppg" [N, 4] in au at 64 Hz.
   """
   del source_dir
-  index = int(name[1:])
+  index = int(name.rpartition("p")[2])
   person = draw_person(cfg.seed, index)
   sensors = SENSORS[cfg.difficulty]
   seconds = 60.0 * cfg.minutes_per_participant
