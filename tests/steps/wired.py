@@ -1,0 +1,166 @@
+"""What tests of wired objectives share: a batch, objectives, one step."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+
+from accfm.base import mesh as meshes
+from accfm.signals import augment, targets
+from accfm.signals.contract import Contract, SignalSpec
+from accfm.steps import objectives, towers
+from accfm.steps import state as states
+from accfm.train import parallel
+from configs import (
+  acc_distill,
+  acc_supervised,
+  finetune,
+  ppg_contrastive,
+  ppg_mae,
+)
+
+B, T = 16, 512
+CONTRACT = Contract(
+    {"acc": SignalSpec(3, "g", "acc"), "ppg": SignalSpec(2, "au", "ppg")},
+    rate_hz=64.0, window_sec=8.0,
+)
+
+
+def make_batch(seed=0):
+  rng = np.random.default_rng(seed)
+  out = {"row": np.arange(B, dtype=np.int32)}
+  for name, spec in CONTRACT.signals.items():
+    shape = (B, T, spec.channels)
+    out[name] = rng.integers(-30_000, 30_000, shape).astype(np.int16)
+    out[f"{name}_scale"] = np.full((B, spec.channels), 1e-4, np.float32)
+  out["pair"] = {
+      name: np.roll(value, 3, axis=1) if value.ndim == 3 else value
+      for name, value in out.items() if name != "row"
+  }
+  out["labels"] = rng.normal(size=(B, 2)).astype(np.float32)
+  out["labels"][:, 1] = rng.integers(0, 2, B)
+  out["labels"][[1, 4, 5], 0] = np.nan  # not as many on every device
+  return out
+
+
+@functools.cache
+def teacher(preset="vit_tiny"):
+  """(config, objectives.Teacher), untrained, of PPG."""
+  config = ppg_contrastive.get_config(f"tiny,encoder={preset}")
+  made = objectives.make_pretrain(config, CONTRACT)
+  variables = towers.encoder_variables(made.params, made.carried, {}, "encoder")
+  return config, objectives.Teacher("ppg", config.encoder, variables)
+
+
+def distill_config(arg="tiny", **fields):
+  config = acc_distill.get_config(arg).unlock()
+  config.augment = dict(student=augment.off(), teacher=augment.off())
+  config.update(fields)
+  return config
+
+
+def make_distill(config, preset="vit_tiny"):
+  return objectives.make_distill(config, CONTRACT, "acc", teacher(preset)[1])
+
+
+EFFICIENT = "tiny,encoder=efficientnet_tiny"
+REGRESSION = dict(teacher_head="identity", head=dict(out=0))
+TARGETS = (
+    targets.Target("labels/hr_bpm", 70.0, 10.0),
+    targets.Target("attributes/sex", classes=(0.0, 1.0)),
+)
+KINDS = {
+    "mae": lambda: objectives.make_pretrain(
+        ppg_mae.get_config("tiny"), CONTRACT),
+    "contrastive": lambda: objectives.make_pretrain(
+        ppg_contrastive.get_config("tiny"), CONTRACT),
+    "momentum": lambda: objectives.make_pretrain(
+        ppg_contrastive.get_config("tiny,positives=participant"), CONTRACT),
+    "efficientnet": lambda: objectives.make_pretrain(
+        ppg_contrastive.get_config(f"{EFFICIENT},positives=participant"),
+        CONTRACT),
+    "distill": lambda: make_distill(acc_distill.get_config("tiny")),
+    "efficient_distill": lambda: make_distill(
+        acc_distill.get_config(EFFICIENT), "efficientnet_tiny"),
+    "joint": lambda: make_distill(distill_config(teacher_mode="scratch")),
+    "cosine": lambda: make_distill(distill_config(loss="cosine", **REGRESSION)),
+    "mse": lambda: make_distill(distill_config(loss="mse", **REGRESSION)),
+    "supervised": lambda: objectives.make_supervised(
+        acc_supervised.get_config("tiny"), CONTRACT, TARGETS),
+    "linear": lambda: objectives.make_supervised(
+        acc_config(), CONTRACT, TARGETS, acc_encoder()),
+}
+
+
+@functools.cache
+def build(kind):
+  """The Objective of a kind, with its own augmentation."""
+  return KINDS[kind]()
+
+
+def acc_config():
+  """A supervised config with a frozen encoder and no augmentation."""
+  return ml_collections.ConfigDict({
+      **finetune.get_config("tiny,linear"), "augment": augment.off(),
+      "encoder": acc_supervised.get_config("tiny").encoder,
+  })
+
+
+def acc_encoder():
+  """Variables of an acceleration encoder to start from."""
+  return {"params": build("supervised").params["encoder"]}
+
+
+@functools.cache
+def compiled(loss, advance, devices):
+  """(mesh, optimiser, step): plain SGD of rate 1, so updates are gradients."""
+  mesh = meshes.make_mesh(jax.devices()[:devices])
+  tx = optax.sgd(1.0)
+  update = states.make_update(states.Objective(None, loss, advance=advance), tx)
+  return mesh, tx, parallel.make_parallel(update, mesh)
+
+
+def one_step(made, devices=1, at=0):
+  """(state after update number `at`, metrics, frozen after)."""
+  mesh, tx, step = compiled(made.loss, made.advance, devices)
+  # The step takes its state's memory.
+  made = dataclasses.replace(
+      made, params=jax.tree.map(np.array, made.params),
+      carried=jax.tree.map(np.array, made.carried),
+  )
+  state = states.create(made, tx).replace(step=jnp.int32(at))
+  state = meshes.put_replicated(state, mesh)
+  frozen = meshes.put_replicated(made.frozen, mesh)
+  state, metrics = step(
+      state, frozen, meshes.put_rows(make_batch(), mesh), jax.random.key(0)
+  )
+  return jax.device_get((state, metrics, frozen))
+
+
+def infonce_oracle(query, keys, temperature):
+  """Mean of -log p(own key), pair by pair in float64."""
+  total = 0.0
+  for i in range(len(query)):
+    z = [np.float64(query[i]) @ np.float64(k) / temperature for k in keys]
+    total += np.log(sum(np.exp(z))) - z[i]
+  return total / len(query)
+
+
+def projections(config, params, frozen):
+  """What the towers of a checkpoint of this state give the batch."""
+  meta = {
+      "kind": "distill", "signals": ["acc", "ppg"],
+      "contract": CONTRACT.to_dict(), "config": config.to_dict(),
+      "teacher": {"config": teacher()[0].to_dict()},
+  }
+  made = towers.from_checkpoint(params, {}, frozen, meta)
+  batch = make_batch()
+  return [
+      np.asarray(jax.jit(type(t).project)(
+          t, batch[name], batch[f"{name}_scale"]
+      )) for name, t in made.items()
+  ]
