@@ -1,7 +1,11 @@
-"""Baseline Accel-CL: segment-level contrast on acceleration alone.
+"""Baseline Accel-CL: contrast on acceleration alone, as `ppg_contrastive`.
 
 Command: python -m accfm.pretrain --config=configs/acc_contrastive.py \
              --workdir=W
+Hardware: `laptop` on 2 CPU cores, 240 segments/s, so 9 minutes;
+the `paper` scale was not run.
+Expected: views told apart within 100 steps, and no heart rate from it
+(results/simulated.md).
 """
 
 from configs import ppg_contrastive

@@ -1,7 +1,11 @@
-"""Distillation of a frozen PPG teacher into an accelerometer student.
+"""Distillation of a PPG teacher into an accelerometer student.
 
 Command: python -m accfm.distill --config=configs/acc_distill.py \
              --config.teacher=DIR --workdir=W
+Hardware: `laptop` on 2 CPU cores, 380 segments/s, so 6 minutes; the `paper`
+scale was not run.
+Expected: recall@1 0.9 among 256 unseen minutes after 200 steps on the easy
+simulated cohort (results/simulated.md).
 """
 
 from ml_collections import ConfigDict

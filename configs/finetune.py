@@ -2,6 +2,8 @@
 
 Command: python -m accfm.supervise --config=configs/finetune.py \
              --config.init=DIR --workdir=W
+Hardware: as `acc_supervised`.
+Expected: what it gains over `acc_supervised` was not measured.
 """
 
 from configs import acc_supervised

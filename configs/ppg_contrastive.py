@@ -7,6 +7,9 @@ few there, and a batch holds each only once.
 
 Command: python -m accfm.pretrain --config=configs/ppg_contrastive.py \
              --workdir=W
+Hardware: `laptop` on 2 CPU cores, 250 to 320 segments/s, so 7 minutes; the
+`paper` scale was not run.
+Expected: recall@1 of the other view above 0.95 within 100 steps.
 """
 
 from ml_collections import ConfigDict
