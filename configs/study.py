@@ -27,26 +27,28 @@ FRACTIONS = {
 
 def get_config(arg=None):
   """Arguments: paper, small or tiny; encoder (a preset for all but masked
-  autoencoding); jitter (of the teacher's views).
+  autoencoding); positives (of contrast, for teacher and baseline alike:
+  participant as published, or segment where people are fewer than a batch).
   """
   arg = common.parse(
-      arg, {s: s for s in SCALES}, encoder="", jitter=False
+      arg, {s: s for s in SCALES}, encoder="", positives="participant"
   )
   scale = SCALES[arg.scale]
   chosen = f",encoder={arg.encoder}" if arg.encoder else ""
+  contrast = f"{scale}{chosen},positives={arg.positives}"
   c = base(arg.scale, scale)
   c.evaluate.label_fractions = FRACTIONS[arg.scale]
   runs = {
-      "teacher": entry("pretrain", "PPG teacher", ppg_contrastive.get_config(
-          f"{scale}{chosen}" + (",jitter" if arg.jitter else "")
-      )),
+      "teacher": entry(
+          "pretrain", "PPG teacher", ppg_contrastive.get_config(contrast)
+      ),
       "distilled": entry(
           "distill", "distilled", acc_distill.get_config(scale + chosen),
           needs="teacher",
       ),
-      "accel_cl": entry("pretrain", "Accel-CL", acc_contrastive.get_config(
-          scale + chosen
-      )),
+      "accel_cl": entry(
+          "pretrain", "Accel-CL", acc_contrastive.get_config(contrast)
+      ),
       "accel_mae": entry("pretrain", "Accel-MAE", acc_mae.get_config(scale)),
   }
   for fraction in FRACTIONS[arg.scale]:
