@@ -1,0 +1,51 @@
+"""Every ablation's config wires: traced, not compiled (check.sh --full runs).
+"""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+import pytest
+
+from accfm.base import mesh as meshes
+from accfm.steps import objectives, towers
+from accfm.steps import state as states
+from accfm.train import parallel
+from configs import ablations
+from tests.steps import wired
+
+STUDY = ablations.get_config("tiny")
+
+
+def objective(name):
+  """The Objective of a run, its teacher untrained."""
+  spec = STUDY.runs[name]
+  config = ml_collections.ConfigDict(spec.config.to_dict())
+  if spec.main == "pretrain":
+    return objectives.make_pretrain(config, wired.CONTRACT)
+  if not spec.needs:
+    teacher = objectives.Teacher("ppg", config.teacher_encoder)
+  else:
+    made = objective(spec.needs)
+    teacher = objectives.Teacher(
+        "ppg", STUDY.runs[spec.needs].config.encoder,
+        towers.encoder_variables(made.params, made.carried, {}, "encoder"),
+    )
+  return objectives.make_distill(config, wired.CONTRACT, "acc", teacher)
+
+
+@pytest.mark.parametrize("name", STUDY.order)
+def test_a_step_of_every_ablation(name):
+  made = objective(name)
+  tx = optax.sgd(0.1)
+  step = parallel.make_parallel(
+      states.make_update(made, tx), meshes.make_mesh(jax.devices()[:2])
+  )
+  state = states.create(made, tx)
+  shapes = jax.eval_shape(
+      step, state, made.frozen, wired.make_batch(), jax.random.key(0)
+  )
+  after, metrics = shapes
+  assert metrics["loss"].shape == () and metrics["loss"].dtype == jnp.float32
+  same = jax.tree.map(lambda a, b: a.shape == jnp.shape(b), after, state)
+  assert all(jax.tree.leaves(same))
