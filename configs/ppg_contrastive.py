@@ -1,15 +1,18 @@
 """A contrastive teacher: two views of one person, or of one segment, agree.
 
-At paper scale the published recipe (arXiv 2312.05409): positives are two
-segments of one person, keys come from a momentum target, KoLeo spreads the
-embeddings. The smaller scales contrast two views of one segment: people are
-few there, and a batch holds each only once.
+The published recipe (arXiv 2312.05409) at the scales `paper` and
+`quickstart`: positives are two segments of one person, keys come from a
+momentum target, KoLeo spreads the embeddings. It needs as many people as a
+batch has rows; `laptop` and `tiny` contrast two views of one segment instead,
+which any cohort can.
 
 Command: python -m accfm.pretrain --config=configs/ppg_contrastive.py \
              --workdir=W
 Hardware: `laptop` on 2 CPU cores, 250 to 320 segments/s, so 7 minutes; the
 `paper` scale was not run.
-Expected: recall@1 of the other view above 0.95 within 100 steps.
+Expected: recall@1 of the other view of a segment above 0.95 within 100 steps.
+By person, a linear probe for heart rate errs by 2 bpm instead of 4 to 5, and
+so does that of a student (results/study_easy.md).
 """
 
 from ml_collections import ConfigDict
@@ -31,14 +34,14 @@ def get_config(arg=None, signal="ppg"):
   arg = common.parse(arg, encoder="", jitter=False, positives="")
   c = common.training(arg.scale)
   if arg.scale == "quickstart":
-    c.total_steps = 100  # telling two views of a minute apart is soon learnt
+    c.total_steps = 150  # what a heart is like is soon learnt
   c.objective = "contrastive"
   c.signal = signal
   preset = arg.encoder or ENCODERS[arg.scale]
   c.encoder = build.encoder_config(preset)
   c.head = common.head(arg.scale, c.encoder)
   c.temperature = 0.04  # [L]
-  usual = "participant" if arg.scale == "paper" else "segment"
+  usual = "segment" if arg.scale in ("laptop", "tiny") else "participant"
   c.positives = arg.positives or usual  # participant [L]
   by_person = c.positives == "participant"
   c.momentum = 0.99 if by_person else 0.0  # of the target [r]; 0: none
