@@ -87,6 +87,8 @@ def test_the_whole_study_runs(simulated, tmp_path):
   assert {"Accel-CL", "Accel-MAE", "distilled", "supervised"} <= set(
       table["errors"]
   )
+  # Two runs, one a fraction, make one row.
+  assert set(table["errors"]["supervised"]) == set(table["errors"]["distilled"])
 
 
 @pytest.mark.parametrize("change, match", [

@@ -56,13 +56,17 @@ def tabulate(config, order, work):
     if name == config.subject:
       rows |= dict(config.shared_rows)
     for row, title in rows.items():
-      scored[title] = _cells(config, spec, found, row)
-      errors[title] = {
+      # Runs of one title share a row: a supervised run a label fraction.
+      cells = _cells(config, spec, found, row)
+      scored.setdefault(title, {}).update(cells)
+      errors.setdefault(title, {}).update({
           key: compare.mae(s, config.bootstrap_draws, config.seed)
-          for key, s in scored[title].items()
-      }
+          for key, s in cells.items()
+      })
       where = "" if row == "encoder" else f"{row}/"
-      retrieval[title] = _retrieval(config, metrics, where)
+      retrieval.setdefault(title, {}).update(
+          _retrieval(config, metrics, where)
+      )
     facts[name] = {
         "title": spec.title, "main": spec.main,
         "steps": [m["_meta"]["step"] for m in metrics],
