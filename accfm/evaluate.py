@@ -46,6 +46,7 @@ def run(config, checkpoint, workdir):
   """
   step = int(config.step) if config.step.isdigit() else config.step
   loaded = checkpoints.load(checkpoint, step)
+  inputs.trained_people(loaded.meta)  # a record that says so, first of all
   cohorts = [cohort["dataset"] for cohort in loaded.meta["cohorts"]]
   names = [config.dataset] if config.dataset else cohorts
   if len(names) == 1:

@@ -178,6 +178,25 @@ def handmade(splits, tested, pair, motion, batch_size=512):
   return out
 
 
+def trained_people(meta):
+  """Ids that a checkpoint was trained on, by its record.
+
+  Raises:
+    InputError: the record does not say; a guard that guesses guards nothing.
+  """
+  if meta.get("kind") == "scratch":  # a teacher that no run made before
+    return set()
+  if "cohorts" not in meta:
+    raise InputError(
+        "leak guard: the checkpoint's record does not say who was trained "
+        "on; an older version wrote it: train again"
+    )
+  return {
+      person for cohort in meta["cohorts"]
+      for person in cohort["splits"]["train"]
+  }
+
+
 def check_unseen(people, meta, allow_seen):
   """The leak guard: nobody who is scored may have been trained on.
 
@@ -195,10 +214,7 @@ def check_unseen(people, meta, allow_seen):
   seen, who = set(), []
   name = "the encoder"
   while meta:
-    trained = set(people) & {
-        person for cohort in meta.get("cohorts", ())
-        for person in cohort["splits"]["train"]
-    }
+    trained = set(people) & trained_people(meta)
     if trained:
       seen |= trained
       who.append(name)

@@ -131,9 +131,10 @@ def test_handmade_streams_every_row():
 
 def test_leak_guard_looks_into_the_teacher_too():
   meta = {
-      "manifest": {"splits": {"train": ["toy/a"]}},
+      "cohorts": [{"splits": {"train": ["toy/a"]}},
+                  {"splits": {"train": ["toy/d"]}}],
       "teacher": {
-          "manifest": {"splits": {"train": ["toy/b"]}}, "teacher": None,
+          "cohorts": [{"splits": {"train": ["toy/b"]}}], "teacher": None,
       },
   }
   assert inputs.check_unseen(["toy/c"], meta, False) == []
@@ -143,3 +144,13 @@ def test_leak_guard_looks_into_the_teacher_too():
     inputs.check_unseen(["toy/b"], meta, False)
   assert inputs.check_unseen(["toy/a", "toy/b"], meta, True) == [
       "toy/a", "toy/b"]
+  # Also of a second data set; a teacher from nothing was trained on nobody.
+  with pytest.raises(InputError, match="the encoder trained on 1 of the 1"):
+    inputs.check_unseen(["toy/d"], meta, False)
+  fresh = {**meta, "teacher": {"kind": "scratch", "config": {}}}
+  assert inputs.check_unseen(["toy/b"], fresh, False) == []
+
+
+def test_leak_guard_needs_a_record():
+  with pytest.raises(InputError, match="does not say who was trained on"):
+    inputs.check_unseen(["toy/a"], {"kind": "mae", "manifest": {}}, True)
