@@ -15,6 +15,7 @@ import ml_collections
 from accfm import distill, evaluate, pretrain, supervise
 from accfm.base import configlib, mains
 from accfm.base.errors import InputError
+from accfm.data import manifest
 from accfm.evals import study
 from accfm.train import workdir as workdir_lib
 
@@ -36,6 +37,8 @@ def run(config, workdir, out=""):
     The table, as `evals.study.tabulate`.
   """
   order = check(config)
+  for dataset in config.datasets:  # before the workdir becomes this config's
+    manifest.find(config.data_dir, dataset)
   work = workdir_lib.claim(workdir, config)
   for dataset in config.datasets:
     for number, name in enumerate(order, 1):

@@ -96,6 +96,7 @@ def test_the_whole_study_runs(simulated, tmp_path):
                                  "does not come before it"),
     (dict(order=("teachr",)), "order: got 'teachr', want one of .*; did you "
                               "mean 'teacher'"),
+    (dict(datasets=("simulated_esay",)), "'simulated_esay': not in .* holds"),
 ])
 def test_what_is_no_study(simulated, tmp_path, change, match):
   config = config_of(study_config, simulated)

@@ -150,6 +150,8 @@ def markdown(config, table):
                   for i in shown)]
         for title, row in part.items() if row
     ]
+    if not rows:
+      return "Not evaluable: the metrics.json of each run says why."
     return compare.table(["encoder", *(heads[i] for i in shown)], rows)
 
   ways = [
