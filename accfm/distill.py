@@ -61,14 +61,8 @@ def load_teacher(config, workdir):
     raise InputError(
         f"teacher_mode: got {config.teacher_mode!r}, want one of {MODES}"
     )
-  newest = checkpoints.newest_whole(workdir)
-  if newest is not None:
-    mine = checkpoints.load(newest)
-    if mine.meta["kind"] != "distill":
-      raise InputError(
-          f"workdir {workdir}: got a {mine.meta['kind']!r} run, want one of "
-          "accfm.distill; choose another --workdir"
-      )
+  mine = sessions.resumed(workdir, "distill", "distill")
+  if mine is not None:
     return _teacher(mine, "teacher", mine.meta["signals"][1],
                     mine.meta["teacher"])
   if config.teacher_mode == "scratch":

@@ -74,14 +74,8 @@ def load_start(config, workdir):
 
   All None for a start from scratch.
   """
-  newest = checkpoints.newest_whole(workdir)
-  if newest is not None:
-    mine = checkpoints.load(newest)
-    if mine.meta["kind"] != "supervised":
-      raise InputError(
-          f"workdir {workdir}: got a {mine.meta['kind']!r} run, want one of "
-          "accfm.supervise; choose another --workdir"
-      )
+  mine = sessions.resumed(workdir, "supervised", "supervise")
+  if mine is not None:
     variables = towers.encoder_variables(
         mine.params, mine.carried, mine.frozen, "encoder"
     )

@@ -13,6 +13,7 @@ import os
 
 from accfm.base import mains
 from accfm.base.errors import InputError
+from accfm.evals import compare
 
 
 def run(config, runs, out):
@@ -88,22 +89,11 @@ def _row(config, metrics, name=""):
 def markdown(config, rows):
   """The table; columns that no row has are left out."""
   shown = [c for c in config.columns if any(r[c[0]] for r in rows.values())]
-  lines = ["| encoder | " + " | ".join(c[0] for c in shown) + " |"]
-  lines.append("|---" * (len(shown) + 1) + "|")
-  for label, row in rows.items():
-    cells = [_cell(row[title], digits) for title, _, digits in shown]
-    lines.append(f"| {label} | " + " | ".join(cells) + " |")
-  return "\n".join(lines) + "\n"
-
-
-def _cell(found, digits):
-  if found is None:
-    return "–"
-  value, low, high = found
-  text = f"{value:.{digits}f}"
-  if low is None or high is None:
-    return text
-  return f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+  lines = [
+      [label, *(compare.cell(row[title], digits) for title, _, digits in shown)]
+      for label, row in rows.items()
+  ]
+  return compare.table(["encoder", *(c[0] for c in shown)], lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ AUGMENTATIONS = (
 
 def get_config(arg=None):
   """Arguments: paper, small or tiny; group (one of `GROUPS`, default all)."""
-  arg = common.parse(arg, {s: s for s in study.SCALES}, group="")
+  arg = common.parse(arg, study.SCALES, group="")
   if arg.group and arg.group not in GROUPS:
     raise InputError(
         f"config argument group: got {arg.group!r}, want one of "
@@ -94,7 +94,7 @@ def augmentations(scale):
 
 def joint(scale):
   """Teacher not frozen, and both encoders from nothing."""
-  runs = {
+  return {
       "teacher_trained": student(
           "teacher goes on training", scale, teacher_mode="trained"
       ),
@@ -102,7 +102,6 @@ def joint(scale):
           "both from scratch", scale, needs="", teacher_mode="scratch"
       ),
   }
-  return runs
 
 
 def teachers(scale):

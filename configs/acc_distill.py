@@ -14,11 +14,6 @@ from accfm.models import build
 from accfm.signals import augment
 from configs import common
 
-ENCODERS = {
-    "paper": "vit_s", "laptop": "vit_laptop",
-    "quickstart": "vit_laptop", "tiny": "vit_tiny",
-}
-
 
 def get_config(arg=None):
   """Arguments: a scale of `common`; encoder (the student's preset); teacher
@@ -34,7 +29,7 @@ def get_config(arg=None):
   # joint training, which fails.
   c.teacher_mode = "frozen"
   c.teacher_signal = "ppg"
-  preset = arg.encoder or ENCODERS[arg.scale]
+  preset = arg.encoder or common.ENCODERS[arg.scale]
   c.encoder = build.encoder_config(preset)
   c.teacher_encoder = build.encoder_config(preset)
   c.head = common.head(arg.scale, c.encoder)

@@ -13,17 +13,12 @@ from accfm.models import build
 from accfm.signals import augment
 from configs import common
 
-ENCODERS = {
-    "paper": "vit_s", "laptop": "vit_laptop",
-    "quickstart": "vit_laptop", "tiny": "vit_tiny",
-}
-
 
 def get_config(arg=None):
   """Arguments: a scale of `common`; encoder; fraction (of labelled people)."""
   arg = common.parse(arg, encoder="", fraction=1.0)
   c = training(arg.scale, arg.fraction)
-  c.encoder = build.encoder_config(arg.encoder or ENCODERS[arg.scale])
+  c.encoder = build.encoder_config(arg.encoder or common.ENCODERS[arg.scale])
   c.init = ""
   c.init_step = "latest"
   c.freeze_encoder = False

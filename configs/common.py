@@ -31,6 +31,13 @@ SCALES = {
 }
 
 
+# The encoder of each scale, unless a config says otherwise.
+ENCODERS = {
+    "paper": "vit_s", "laptop": "vit_laptop",
+    "quickstart": "vit_laptop", "tiny": "vit_tiny",
+}
+
+
 def parse(arg, scales=None, /, **fields):
   """Arguments of a config: a scale (of SCALES), and what `fields` adds."""
   scales = scales or SCALES

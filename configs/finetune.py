@@ -6,16 +6,14 @@ Hardware: as `acc_supervised`.
 Expected: what it gains over `acc_supervised` was not measured.
 """
 
-from configs import acc_supervised
+from configs import acc_supervised, common
 
 
 def get_config(arg=None):
   """Arguments: a scale of `common`; init (a workdir of accfm.pretrain or
   accfm.distill); fraction (of labelled people); linear (the encoder rests).
   """
-  arg = acc_supervised.common.parse(
-      arg, init="", fraction=1.0, linear=False
-  )
+  arg = common.parse(arg, init="", fraction=1.0, linear=False)
   c = acc_supervised.training(arg.scale, arg.fraction)
   c.init = arg.init  # its encoder's config is the checkpoint's
   c.init_step = "latest"

@@ -21,11 +21,6 @@ from accfm.models import build
 from accfm.signals import augment
 from configs import common
 
-ENCODERS = {
-    "paper": "vit_s", "laptop": "vit_laptop",
-    "quickstart": "vit_laptop", "tiny": "vit_tiny",
-}
-
 
 def get_config(arg=None, signal="ppg"):
   """Arguments: a scale of `common`; encoder (a preset); positives (segment or
@@ -37,7 +32,7 @@ def get_config(arg=None, signal="ppg"):
     c.total_steps = 150  # what a heart is like is soon learnt
   c.objective = "contrastive"
   c.signal = signal
-  preset = arg.encoder or ENCODERS[arg.scale]
+  preset = arg.encoder or common.ENCODERS[arg.scale]
   c.encoder = build.encoder_config(preset)
   c.head = common.head(arg.scale, c.encoder)
   c.temperature = 0.04  # [L]

@@ -30,9 +30,7 @@ def get_config(arg=None):
   autoencoding); positives (of contrast, for teacher and baseline alike:
   participant as published, or segment where people are fewer than a batch).
   """
-  arg = common.parse(
-      arg, {s: s for s in SCALES}, encoder="", positives="participant"
-  )
+  arg = common.parse(arg, SCALES, encoder="", positives="participant")
   scale = SCALES[arg.scale]
   chosen = f",encoder={arg.encoder}" if arg.encoder else ""
   contrast = f"{scale}{chosen},positives={arg.positives}"

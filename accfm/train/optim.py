@@ -47,9 +47,8 @@ def make_optimizer(cfg):
     adamw = optax.partition(
         {"encoder": late, "rest": adamw},
         lambda params: {
-            name: jax.tree.map(
-                lambda _: "encoder" if name == "encoder" else "rest", tree  # noqa: B023
-            ) for name, tree in params.items()
+            name: "encoder" if name == "encoder" else "rest"
+            for name in params
         },
     )
   if cfg.clip_norm:

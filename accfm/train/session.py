@@ -126,6 +126,24 @@ def make_meta(kind, config, session, teacher=None, **more):
   }
 
 
+def resumed(workdir, kind, main):
+  """The newest whole checkpoint of a run's own workdir, loaded, or None.
+
+  Raises:
+    InputError: the workdir is one of another kind of run.
+  """
+  newest = stored.newest_whole(workdir)
+  if newest is None:
+    return None
+  mine = stored.load(newest)
+  if mine.meta["kind"] != kind:
+    raise InputError(
+        f"workdir {workdir}: got a {mine.meta['kind']!r} run, want one of "
+        f"accfm.{main}; choose another --workdir"
+    )
+  return mine
+
+
 def check_same_data(workdir, meta):
   """Raises InputError if a run would resume on other data than it began on.
 
