@@ -57,7 +57,7 @@ def run(data, cfg, metrics):
       continue
     crowd = stats.People(people, cfg.bootstrap_draws, cfg.seed)
     if measure == "auc":
-      metrics.add(f"{name}/auc", auc(crowd, y, p))
+      metrics.add(f"{name}/auc", stats.auc(crowd, y, p))
     elif measure == "accuracy":
       right = np.stack([y == p, np.ones(len(y))], 1).astype(np.float64)
       metrics.add(
@@ -91,26 +91,3 @@ def _per_person(y, outputs, people):
   )
   sums = np.stack([np.bincount(index, column) for column in outputs.T], 1)
   return y[first], sums / np.bincount(index)[:, None], names
-
-
-def auc(crowd, y, odds):
-  """ROC AUC over windows, with its interval over people.
-
-  Windows weigh as their person is drawn; each pair of a positive and a
-  negative window counts once, ties half.
-  """
-  index = crowd.index
-  wins = (odds[:, None] > odds) + 0.5 * (odds[:, None] == odds)
-  wins = wins * y[:, None] * (1 - y)  # [N, N]
-  member = np.eye(len(crowd))[index]  # [N, P]
-  # Of each pair of people, and how many pairs of windows they have.
-  won = member.T @ wins @ member
-  all_pairs = np.outer(member.T @ y, member.T @ (1 - y))
-
-  def statistic(weights):
-    pairs = ((weights @ all_pairs) * weights).sum(-1)
-    good = pairs > 0
-    won_pairs = ((weights @ won) * weights).sum(-1)
-    return np.where(good, won_pairs / np.where(good, pairs, 1), np.nan)
-
-  return crowd.estimate(np.eye(len(crowd)), statistic)

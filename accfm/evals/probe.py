@@ -120,26 +120,6 @@ def pearson(s):
   return _divide(yp - _divide(y * p, n), np.sqrt(np.maximum(vy * vp, 0)))
 
 
-def auc(people, y, odds):
-  """ROC AUC over people, ties counted half, with its interval.
-
-  Args:
-    people: stats.People with one row per person.
-    y: [P] 0 or 1; odds: [P] any increasing score.
-  """
-  order = people.index  # row -> person
-  y, odds = y[np.argsort(order)], odds[np.argsort(order)]
-  wins = (odds[:, None] > odds) + 0.5 * (odds[:, None] == odds)
-  wins = wins * y[:, None] * (1 - y)  # [P, P]: positive i beats negative j
-
-  def statistic(weights):
-    pairs = (weights * y).sum(-1) * (weights * (1 - y)).sum(-1)
-    return _divide(((weights @ wins) * weights).sum(-1), pairs)
-
-  # A person's "sum" is their weight, so draws are the weights themselves.
-  return people.estimate(np.eye(len(people)), statistic)
-
-
 @dataclasses.dataclass(frozen=True)
 class Predictions:
   """One task's scored rows, for the report and `predictions.csv`.
@@ -395,6 +375,6 @@ def _classify(
     odds = _predict(logistic_probe, matrices[row], y, known, roles)[tested]
     predicted[row] = odds
     key = "/".join(filter(None, (data.split, row, f"probe_{label}")))
-    metrics.add(f"{key}/auc", auc(crowd, y[tested], odds))
+    metrics.add(f"{key}/auc", stats.auc(crowd, y[tested], odds))
   rows = {c: v[tested] for c, v in keys.items()}
   return Predictions(label, "log_odds", rows, y[tested], predicted)

@@ -86,6 +86,35 @@ def ratio(sums):
   return np.where(known, top / np.where(known, bottom, 1), np.nan)
 
 
+def auc(crowd, y, odds):
+  """ROC AUC over rows (windows, or people), with its interval over people.
+
+  Rows weigh as their person is drawn; each pair of a positive and a negative
+  row counts once, ties half.
+
+  Args:
+    crowd: the People behind the rows.
+    y: [N] 0 or 1; odds: [N] any increasing score.
+
+  Returns:
+    Estimate.
+  """
+  index = crowd.index
+  wins = (odds[:, None] > odds) + 0.5 * (odds[:, None] == odds)
+  wins = wins * y[:, None] * (1 - y)  # [N, N]
+  member = np.eye(len(crowd))[index]  # [N, P]
+  # Of each pair of people, and how many pairs of windows they have.
+  won = member.T @ wins @ member
+  all_pairs = np.outer(member.T @ y, member.T @ (1 - y))
+
+  def statistic(weights):
+    both = [((weights @ x) * weights).sum(-1) for x in (won, all_pairs)]
+    return ratio(np.stack(both, -1))
+
+  # A person's "sum" is their weight, so draws are the weights themselves.
+  return crowd.estimate(np.eye(len(crowd)), statistic)
+
+
 class Metrics:
   """Flat `split/task/measure_unit` keys -> numbers, and what is missing.
 

@@ -59,7 +59,7 @@ def test_auc_equals_scikit_learn_and_its_interval_a_loop():
   odds = np.round(y + rng.normal(size=30), 1)  # with ties
   ids = rng.permutation(30).astype(str)
   people = stats.People(ids, 60, 0)
-  got = probe.auc(people, y, odds)
+  got = stats.auc(people, y, odds)
   assert got.value == pytest.approx(roc_auc_score(y, odds))
   where = {name: i for i, name in enumerate(ids)}
   drawn = []
