@@ -25,7 +25,8 @@ _COMMON = dict(dropout=0.0, drop_path=0.0, remat=False, dtype="float32")
 
 _VIT = dict(
     _COMMON, family="vit1d", patch=20, stem="patch", stem_filters=24,
-    stem_stride=8, stem_taps=32, pool="mean", pool_bins=30, pool_width=16,
+    stem_stride=8, stem_taps=32, stem_level=0, pool="mean", pool_bins=30,
+    pool_width=16,
 )
 _SMALL = dict(_VIT, width=64, depth=2, heads=2, mlp_width=256)
 
@@ -52,7 +53,8 @@ VIT_PRESETS = {
         embed_dim=96,
     ),
     "vit_laptop": dict(
-        _SMALL, patch=64, stem="filterbank", pool="grid", embed_dim=256
+        _SMALL, patch=64, stem="filterbank", stem_level=16, pool="grid",
+        embed_dim=256,
     ),
     # Time is kept second by second: for recordings whose shared content is
     # movement rather than beats.

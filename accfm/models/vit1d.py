@@ -125,12 +125,22 @@ def filterbank_init(lowest, highest):
   return init
 
 
+def local_mean(x, span):
+  """Mean of the `span` steps about each step that there are: [B, T, F]."""
+  return nn.avg_pool(x, (span,), (1,), "SAME", count_include_pad=False)
+
+
 class FilterbankStem(nn.Module):
   """Learned band-pass filters and their log energy, then patches.
 
   A micro-movement's sign depends on how the watch sits and its size on the
   strap; the logarithm of its energy keeps its timing and drops both. The
   filtered waves go on beside it. A token sees three patches.
+
+  With `level`, a gain control: a band's energy is parted into its mean over
+  `level` strides and what is left, in units of its own recent size. Bouts of
+  movement differ from stillness by far more than a beat from its pause, and
+  would hide the beats else.
   """
 
   patch: int
@@ -138,6 +148,7 @@ class FilterbankStem(nn.Module):
   filters: int
   stride: int
   taps: int
+  level: int
   dtype: jnp.dtype
 
   @nn.compact
@@ -151,6 +162,12 @@ class FilterbankStem(nn.Module):
     energy = 0.25 * jnp.log(1e-5 + power)
     # Each band about its own level: the strap's gain drops out.
     energy -= energy.mean(1, keepdims=True)
+    if self.level:
+      level = local_mean(energy, self.level)
+      beats = energy - level
+      power = local_mean(jnp.square(beats), 2 * self.level)
+      beats = jnp.clip(beats * jax.lax.rsqrt(power + 1e-4), -3.0, 3.0)
+      energy = jnp.concatenate([level, beats], -1)
     wave = jnp.clip(wave, -2.0, 2.0)
     x = jnp.concatenate([wave, energy.astype(self.dtype)], -1)
     group = self.patch // self.stride
@@ -172,6 +189,7 @@ class ViT1D(nn.Module):
     embed_dim: D, 256 [r].
     stem: "patch" (one linear map of each patch) [r] or "filterbank" [o].
     stem_filters, stem_stride, stem_taps: of the filterbank stem [o].
+    stem_level: strides of its gain control, 0 for none [o].
     pool: "mean" over tokens [r], or "grid" [o]: `pool_bins` local means of
       `pool_width` channels each, side by side, so that time is kept. With
       D = pool_bins * pool_width they are the embedding; any other D mixes
@@ -193,6 +211,7 @@ class ViT1D(nn.Module):
   stem_filters: int = 24
   stem_stride: int = 8
   stem_taps: int = 32
+  stem_level: int = 0
   pool: str = "mean"
   pool_bins: int = 30
   pool_width: int = 16
@@ -205,7 +224,7 @@ class ViT1D(nn.Module):
     if self.stem == "filterbank":
       self.embed_patches = FilterbankStem(
           self.patch, self.width, self.stem_filters, self.stem_stride,
-          self.stem_taps, self.dtype,
+          self.stem_taps, self.stem_level, self.dtype,
       )
     else:
       self.embed_patches = nn.Dense(self.width, dtype=self.dtype)

@@ -34,7 +34,10 @@ def apply(encoder, variables, *args, **options):
   )
 
 
-@pytest.mark.parametrize("fields", [SMALL, BANK])
+LEVEL = dict(BANK, stem_level=4)
+
+
+@pytest.mark.parametrize("fields", [SMALL, BANK, LEVEL])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_shapes_and_types(fields, dtype):
   """[B, T, C] of any C to float32 [B, D]; parameters stay float32."""
@@ -193,3 +196,32 @@ def test_errors_at_the_call():
   encoder = module(dict(BANK, pool_bins=4, embed_dim=8))
   with pytest.raises(InputError, match="pool_bins: got 4 for 6 tokens"):
     fresh.variables(encoder, inputs())
+
+
+def test_local_mean_is_over_the_steps_that_there_are():
+  x = inputs(b=2, t=11, c=3)
+  for span in (1, 4, 5):
+    got = np.asarray(vit1d.local_mean(x, span))
+    before = (span - 1) // 2
+    for t in range(11):
+      some = x[:, max(0, t - before):t - before + span]
+      np.testing.assert_allclose(got[:, t], some.mean(1), rtol=1e-5, atol=1e-6)
+
+
+def test_gain_control_shows_a_still_stretch_beside_a_bout():
+  """What differs in the still half moves the tokens there far more with it."""
+  rng = np.random.default_rng(0)
+  bout = rng.normal(size=(1, 96, 3)) * np.where(np.arange(96) < 48, 1, 1e-2)[
+      None, :, None]
+  beats = 1e-2 * np.sin(np.arange(96) * 0.9)[None, :, None] * (
+      np.arange(96) % 24 < 8)[None, :, None]
+  share = {}
+  for name, fields in (("plain", BANK), ("level", LEVEL)):
+    encoder = module(fields)
+    variables = fresh.variables(encoder, inputs(b=1, c=3))
+    stem = jax.jit(lambda v, x, e=encoder: e.apply(
+        v, x, method=lambda m, x: m.embed_patches(x)))
+    still, both = (np.asarray(stem(variables, x.astype(np.float32)))[0, 4:]
+                   for x in (bout, bout + beats))
+    share[name] = np.abs(both - still).mean() / np.abs(still).mean()
+  assert share["level"] > 1.5 * share["plain"]
