@@ -1,0 +1,184 @@
+"""Labels of one's own: a CSV file joined to the windows of a data set.
+
+Columns `participant` (as in the shards, "source/id"), and where a value
+belongs to less than a person `session`, and `start_s` (Unix seconds of a
+window's start). Each further column is a label. A label of windows becomes
+`labels/<name>`, one of persons `attributes/<name>`; it is a number if all its
+values are, else text. An empty cell is unknown.
+"""
+
+import csv
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from accfm.base.errors import InputError
+
+KEYS = ("participant", "session", "start_s")
+TOLERANCE_S = 0.5  # between a start in the file and a window's
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnLabels:
+  """What a file holds.
+
+  Attributes:
+    path: the file, for messages.
+    keys: which of `KEYS` it has.
+    lines: line number of each of M rows.
+    where: key -> [M]; text, `start_s` float64.
+    values: column -> [M] float32, NaN where unknown, or text, "" there.
+  """
+
+  path: str
+  keys: tuple
+  lines: tuple
+  where: Mapping[str, np.ndarray]
+  values: Mapping[str, np.ndarray]
+
+
+def load(path):
+  """Reads and checks a file of labels.
+
+  Raises:
+    InputError: not a UTF-8 CSV file with a header, `participant` and at least
+      one label; a row of another length; `start_s` that is no number, or
+      without `session`; a key that comes twice.
+  """
+  try:
+    with open(path, newline="", encoding="utf-8-sig") as f:
+      rows = [(n, row) for n, row in enumerate(csv.reader(f), 1) if row]
+  except (OSError, UnicodeDecodeError, csv.Error) as error:
+    raise InputError(
+        f"labels {path}: cannot be read ({error}), want a CSV file in UTF-8"
+    ) from error
+  head = [name.strip() for name in rows[0][1]] if rows else []
+  names = [name for name in head if name not in KEYS]
+  if "participant" not in head or not names or len(set(head)) < len(head):
+    raise InputError(
+        f"labels {path}: got columns {head}, want participant, optionally "
+        "session and start_s, and one column per label, each named once"
+    )
+  if "start_s" in head and "session" not in head:
+    raise InputError(
+        f"labels {path}: got start_s without session, want both"
+    )
+  if len(rows) < 2:
+    raise InputError(f"labels {path}: got no rows below the header")
+  for line, row in rows[1:]:
+    if len(row) != len(head):
+      raise InputError(
+          f"labels {path} line {line}: got {len(row)} cells, want {len(head)}"
+      )
+  lines = tuple(line for line, _ in rows[1:])
+  cells = {
+      name: np.array([row[at].strip() for _, row in rows[1:]])
+      for at, name in enumerate(head)
+  }
+  keys = tuple(key for key in KEYS if key in head)
+  where = {key: cells[key] for key in keys}
+  if "start_s" in where:
+    where["start_s"] = _starts(path, lines, where["start_s"])
+  found = {}
+  for line, key in zip(lines, zip(*where.values(), strict=True), strict=True):
+    if found.setdefault(key, line) != line:
+      raise InputError(
+          f"labels {path} line {line}: {key} is also on line {found[key]}, "
+          "want each once"
+      )
+  folder = "attributes" if keys == ("participant",) else "labels"
+  values = {f"{folder}/{name}": _values(cells[name]) for name in names}
+  for column, found in values.items():
+    if found.dtype.kind == "f" and np.isinf(found).any():
+      raise InputError(
+          f"labels {path} line {lines[int(np.isinf(found).argmax())]}: "
+          f"{column} is infinite, want a number or an empty cell"
+      )
+  return OwnLabels(str(path), keys, lines, where, values)
+
+
+def _starts(path, lines, cells):
+  """[M] float64 of cells that must all be finite numbers."""
+  starts = [_number(cell) for cell in cells]
+  for line, cell, start in zip(lines, cells, starts, strict=True):
+    if start is None or not np.isfinite(start):
+      raise InputError(
+          f"labels {path} line {line}: start_s is {cell!r}, want Unix seconds"
+      )
+  return np.array(starts, np.float64)
+
+
+def _values(cells):
+  """Cells as float32 if all known ones are numbers, else as text."""
+  numbers = [_number(cell) for cell in cells if cell]
+  if None in numbers:
+    return cells
+  return np.array([_number(cell) if cell else np.nan for cell in cells],
+                  np.float32)
+
+
+def _number(cell):
+  try:
+    return float(cell)
+  except ValueError:
+    return None
+
+
+def join(own, tables):
+  """Columns for the windows of every split.
+
+  Args:
+    own: OwnLabels.
+    tables: split -> columns [N] with `KEYS`.
+
+  Returns:
+    (split -> {column: [N]}, number of file rows that no window has).
+
+  Raises:
+    InputError: no window has any of the rows, or a label's name is taken.
+  """
+  out, used = {}, set()
+  for split, table in tables.items():
+    taken = sorted(set(own.values) & set(table))
+    if taken:
+      raise InputError(
+          f"labels {own.path}: the data set has {taken} already, want other "
+          "names"
+      )
+    rows = _rows(own, table)
+    used |= set(rows[rows >= 0].tolist())
+    out[split] = {
+        column: _take(values, rows) for column, values in own.values.items()
+    }
+  if not used:
+    some = next(iter(tables.values()))
+    raise InputError(
+        f"labels {own.path}: no window has any of the {len(own.lines)} rows, "
+        f"such as {[str(own.where[k][0]) for k in own.keys]}; the data set's "
+        f"are like {[str(some[k][0]) for k in own.keys]}"
+    )
+  return out, len(own.lines) - len(used)
+
+
+def _rows(own, table):
+  """[N] the file row of each window, -1 for none."""
+  texts = [key for key in own.keys if key != "start_s"]
+  places = {}
+  for row, key in enumerate(zip(*(own.where[k] for k in texts), strict=True)):
+    places.setdefault(key, []).append(row)
+  out = np.full(len(table["participant"]), -1)
+  for n, key in enumerate(zip(*(table[k] for k in texts), strict=True)):
+    rows = np.array(places.get(key, []), int)
+    if "start_s" in own.keys and len(rows):
+      away = np.abs(own.where["start_s"][rows] - table["start_s"][n])
+      rows = rows[[away.argmin()]] if away.min() <= TOLERANCE_S else rows[:0]
+    if len(rows):
+      out[n] = rows[0]
+  return out
+
+
+def _take(values, rows):
+  """values[rows], unknown where a row is -1."""
+  unknown = np.float32(np.nan) if values.dtype.kind == "f" else ""
+  return np.where(rows < 0, unknown, values[rows])
