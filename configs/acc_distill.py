@@ -37,6 +37,10 @@ def get_config(arg=None):
   c.loss = "contrastive"  # or "cosine", "mse", with teacher_head="identity"
   c.temperature = 0.04  # [r]
   c.learn_temperature = False
+  # Memory, not results: rows compared with the whole batch at once (0: all),
+  # and micro-batches that are embedded one after another (1: all at once).
+  c.loss_block = 0
+  c.micro_batches = 1
   c.student_weight = arg["lambda"]  # 1.0 for acc -> PPG alone
   # Both signals of a segment move together, or beats would part.
   together = dict(

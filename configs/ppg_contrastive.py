@@ -36,6 +36,10 @@ def get_config(arg=None, signal="ppg"):
   c.encoder = build.encoder_config(preset)
   c.head = common.head(arg.scale, c.encoder)
   c.temperature = 0.04  # [L]
+  # Memory, not results: rows compared with the whole batch at once (0: all),
+  # and micro-batches that are embedded one after another (1: all at once).
+  c.loss_block = 0
+  c.micro_batches = 1
   usual = "segment" if arg.scale in ("laptop", "tiny") else "participant"
   c.positives = arg.positives or usual  # participant [L]
   by_person = c.positives == "participant"

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from accfm.base import shapes
+from accfm.losses import blocks
 
 EPSILON = 1e-8
 
@@ -25,26 +26,33 @@ def koleo(z):
   return nearest(z, z).mean()
 
 
-def nearest(z, others, first=0):
+def nearest(z, others, first=0, block=0):
   """Each row's term of `koleo`.
 
   Args:
     z: [B, D] this device's rows.
     others: [N, D] those of all devices.
     first: index in `others` of the first row of `z`.
+    block: rows of the [B, N] distances that exist at once; 0 for all.
 
   Returns:
     [B] float32, -log(distance to the nearest of the other rows + 1e-8).
   """
   shapes.check_all([(z, "z", "B D"), (others, "others", "N D")])
   z, others = _unit(z), _unit(others)
+  fixed = jax.lax.stop_gradient(others)
+
+  def which(rows, at):
+    with jax.default_matmul_precision("highest"):
+      cosine = rows @ fixed.T
+    own = first + at + jnp.arange(rows.shape[0])[:, None]
+    cosine = jnp.where(jnp.arange(fixed.shape[0])[None] == own, -2.0, cosine)
+    return cosine.argmax(1)
+
   # Which one is nearest needs no gradient; the distance to it does, and is
   # taken from the difference, where 2 - 2 cos would lose its digits.
-  with jax.default_matmul_precision("highest"):
-    cosine = jax.lax.stop_gradient(z) @ jax.lax.stop_gradient(others).T
-  own = first + jnp.arange(z.shape[0])[:, None]
-  cosine = jnp.where(jnp.arange(others.shape[0])[None] == own, -2.0, cosine)
-  square = jnp.square(z - others[cosine.argmax(1)]).sum(1)
+  near = blocks.by_rows(which, jax.lax.stop_gradient(z), block)
+  square = jnp.square(z - others[near]).sum(1)
   apart = square > 0.0
   distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0)
   return -jnp.log(distance + EPSILON)

@@ -5,7 +5,7 @@ import jax
 from accfm.losses import infonce, koleo
 
 
-def make_loss(embed, temperature, target=None, koleo_weight=0.0):
+def make_loss(embed, temperature, target=None, koleo_weight=0.0, block=0):
   """The loss that pulls two views together.
 
   InfoNCE both ways over the global batch: the other view of the same row is
@@ -14,12 +14,13 @@ def make_loss(embed, temperature, target=None, koleo_weight=0.0):
   (Abbaspourazad et al. 2024, arXiv 2312.05409).
 
   Args:
-    embed: `embed(params, carried, key, batch, view) -> (z [b, P], carried)`,
+    embed: `embed(params, carried, key, view, batch) -> (z [b, P], carried)`,
       unit rows: augmentation, encoder, head.
     temperature: scalar.
-    target: `target(carried, key, batch, view) -> z [b, P]` by the momentum
+    target: `target(carried, key, view, batch) -> z [b, P]` by the momentum
       target, or None.
     koleo_weight: weight of the KoLeo term of the trained embeddings.
+    block: rows compared with the global batch at once; 0 for all.
 
   Returns:
     `loss`, as `state.Objective`.
@@ -27,21 +28,21 @@ def make_loss(embed, temperature, target=None, koleo_weight=0.0):
 
   def loss_fn(params, carried, frozen, batch, key):
     del frozen
-    one, carried = embed(params, carried, key, batch, "one")
-    two, carried = embed(params, carried, key, batch, "two")
+    one, carried = embed(params, carried, key, "one", batch)
+    two, carried = embed(params, carried, key, "two", batch)
     if target is None:
-      losses, metrics = paired_loss(one, two, temperature, 0.5)
+      losses, metrics = paired_loss(one, two, temperature, 0.5, block)
     else:
       # Whatever the target computes, no gradient may reach it.
       far, near = (
-          jax.lax.stop_gradient(target(carried, key, batch, view))
+          jax.lax.stop_gradient(target(carried, key, view, batch))
           for view in ("two", "one")
       )
-      losses, metrics = paired_loss(one, far, temperature, 1.0)
-      back, _ = paired_loss(two, near, temperature, 1.0)
+      losses, metrics = paired_loss(one, far, temperature, 1.0, block)
+      back, _ = paired_loss(two, near, temperature, 1.0, block)
       losses = 0.5 * (losses + back)
     if koleo_weight:
-      spread = 0.5 * (_koleo(one) + _koleo(two))
+      spread = 0.5 * (_koleo(one, block) + _koleo(two, block))
       metrics["koleo"] = jax.lax.stop_gradient(spread).mean()
       losses += koleo_weight * spread
     return losses, metrics, carried
@@ -49,13 +50,14 @@ def make_loss(embed, temperature, target=None, koleo_weight=0.0):
   return loss_fn
 
 
-def paired_loss(query, keys, temperature, query_weight):
+def paired_loss(query, keys, temperature, query_weight, block=0):
   """InfoNCE both ways between paired rows of the global batch.
 
   Args:
     query, keys: [b, P] unit rows of this device; row i belongs to row i.
     temperature: scalar.
     query_weight: weight of query -> keys; the reverse has the rest.
+    block: rows compared with the global batch at once; 0 for all.
 
   Returns:
     (losses [b], {"recall@1": in the batch, query -> keys}).
@@ -65,22 +67,23 @@ def paired_loss(query, keys, temperature, query_weight):
   losses = 0.0
   if query_weight > 0.0:
     losses += query_weight * infonce.infonce(
-        query, all_keys, temperature, first
+        query, all_keys, temperature, first, block
     )
   if query_weight < 1.0:
     all_query = jax.lax.all_gather(query, "data", tiled=True)
     losses += (1.0 - query_weight) * infonce.infonce(
-        keys, all_query, temperature, first
+        keys, all_query, temperature, first, block
     )
-  return losses, {"recall@1": recall(query, all_keys, first)}
+  return losses, {"recall@1": recall(query, all_keys, first, block)}
 
 
-def recall(query, all_keys, first):
+def recall(query, all_keys, first, block=0):
   """Share of this device's queries that find their own key in the batch."""
   query, all_keys = jax.lax.stop_gradient((query, all_keys))
-  return infonce.recall_at_1(query, all_keys, first).mean()
+  return infonce.recall_at_1(query, all_keys, first, block).mean()
 
 
-def _koleo(z):
+def _koleo(z, block):
   first = jax.lax.axis_index("data") * z.shape[0]
-  return koleo.nearest(z, jax.lax.all_gather(z, "data", tiled=True), first)
+  others = jax.lax.all_gather(z, "data", tiled=True)
+  return koleo.nearest(z, others, first, block)

@@ -12,7 +12,7 @@ REGRESSIONS = {"cosine": regression.cosine, "mse": regression.mse}
 LOSSES = ("contrastive", *REGRESSIONS)
 
 
-def make_loss(kind, embed, teach, temperature, student_weight):
+def make_loss(kind, embed, teach, temperature, student_weight, block=0):
   """The loss of cross-modal distillation.
 
   "contrastive", the paper's (arXiv 2412.11276, w and temperature as
@@ -30,6 +30,7 @@ def make_loss(kind, embed, teach, temperature, student_weight):
     temperature: scalar; a learned one is `params["log_temperature"]`, where
       that exists, and starts there.
     student_weight: w, 0 to 1.
+    block: rows compared with the global batch at once; 0 for all.
 
   Returns:
     `loss`, as `state.Objective`.
@@ -44,14 +45,14 @@ def make_loss(kind, embed, teach, temperature, student_weight):
       losses = REGRESSIONS[kind](student, teacher)
       first = jax.lax.axis_index("data") * student.shape[0]
       keys = jax.lax.all_gather(heads.unit(teacher), "data", tiled=True)
-      found = contrastive.recall(heads.unit(student), keys, first)
+      found = contrastive.recall(heads.unit(student), keys, first, block)
       return losses, {"recall@1": found}, carried
     tau = temperature
     if "log_temperature" in params:
       # CLIP's bound: below 0.01 training diverges (arXiv 2103.00020).
       tau = jnp.maximum(jnp.exp(params["log_temperature"]), 0.01)
     losses, metrics = contrastive.paired_loss(
-        student, teacher, tau, student_weight
+        student, teacher, tau, student_weight, block
     )
     metrics["temperature"] = jnp.asarray(jax.lax.stop_gradient(tau))
     return losses, metrics, carried

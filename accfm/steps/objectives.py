@@ -14,7 +14,7 @@ from accfm.base import keys as keylib
 from accfm.base.errors import InputError
 from accfm.models import build, heads
 from accfm.signals import augment, feed
-from accfm.steps import contrastive, distill, mae, nets, supervised
+from accfm.steps import contrastive, distill, mae, micro, nets, supervised
 from accfm.steps.state import Objective
 
 
@@ -31,7 +31,7 @@ def make_contrastive(config, contract):
   }
   prepare = feed.make_prepare(contract, config.signal, config.augment)
 
-  def embed(params, carried, key, batch, view):
+  def embed(params, carried, key, view, batch):
     rows = batch["row"]
     if view == "two":  # of another segment of the person, where there is one
       batch = {**batch, **batch.get("pair", {})}
@@ -42,6 +42,7 @@ def make_contrastive(config, contract):
     )
     return nets.project(head, params["head"], x), carried
 
+  embed = micro.batched(embed, config.micro_batches, [variables])
   carried = nets.carry(encoder=variables)
   advance = target = None
   if config.momentum:
@@ -54,12 +55,13 @@ def make_contrastive(config, contract):
       )
       return {**carried, "target": blend}
 
-    def target(carried, key, batch, view):
+    def target(carried, key, view, batch):
       # Batch norm scales by this batch; the statistics of it are dropped.
-      return embed(carried["target"], carried, key, batch, view)[0]
+      return embed(carried["target"], carried, key, view, batch)[0]
 
   loss = contrastive.make_loss(
-      embed, config.temperature, target, config.koleo_weight
+      embed, config.temperature, target, config.koleo_weight,
+      config.loss_block,
   )
   return Objective(weights, loss, carried, {}, advance)
 
@@ -190,8 +192,13 @@ def make_distill(config, contract, signal, teacher):
       )
     return nets.project(their_head, params["teacher_head"], x), carried
 
+  embed, teach = (
+      micro.batched(fn, config.micro_batches, trained.values())
+      for fn in (embed, teach)
+  )
   loss = distill.make_loss(
-      config.loss, embed, teach, config.temperature, config.student_weight
+      config.loss, embed, teach, config.temperature, config.student_weight,
+      config.loss_block,
   )
   return Objective(params, loss, nets.carry(**trained), frozen)
 

@@ -14,6 +14,7 @@ from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import manifest as manifest_lib
 from accfm.data import pipeline
+from accfm.steps import micro
 from accfm.steps import state as statelib
 from accfm.train import checkpoints as checkpoints_lib
 from accfm.train import loop, optim, parallel, stored
@@ -69,6 +70,8 @@ def open_session(config, signals):
           f"{sorted(train.contract.signals)} of {folders[0]}"
       )
   meshlib.check_batch(config.batch_size, mesh)
+  if "micro_batches" in config:
+    micro.check(config, config.batch_size // mesh.size)
   return Session(
       train, pipeline.open_joined(folders, "val"), tuple(mixture.values()),
       mesh, tuple(signals),
