@@ -40,8 +40,11 @@ REQUIRED = [
 EXTRAS = {
     # Heart beats from PPG, where a cohort brings none of its own.
     "labels": ["neurokit2>=0.2.13,<0.3"],
-    # What check.sh runs.
-    "dev": ["pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14"],
+    # What check.sh runs; the last two execute the notebooks.
+    "dev": [
+        "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14", "nbclient>=0.10",
+        "ipykernel>=6.29",
+    ],
     # jax chooses the libtpu or CUDA packages that fit it. CUDA 12 runs on
     # older and newer drivers alike, CUDA 13 on newer ones.
     "tpu": ["jax[tpu]"],
