@@ -83,14 +83,15 @@ def _add(out, index, others, beaters, take, weight):
   rows = max(1, _CELLS // width)
   for at in range(0, len(some), rows):
     i = some[at:at + rows]
-    r = low[i, None] + np.arange(width)  # [n, width]
     n, b = others[i, None], beaters[i, None]
-    log_p = (
-        _log_choose(logs, b, r) + _log_choose(logs, n - b, take - r)
-        - _log_choose(logs, n, take)
+    whole = low[i, None] + np.arange(width)  # [n, width]
+    r = np.minimum(whole, high[i, None])
+    # (b choose r) (n - b choose take - r) / (n choose take)
+    log_p = logs[b] + logs[n - b] - _log_choose(logs, n, take) - (
+        logs[r] + logs[b - r] + logs[take - r] + logs[n - b - take + r]
     )
-    p = np.where(r <= high[i, None], np.exp(log_p), 0) * weight[i, None]
-    place = index[i, None] * out.shape[1] + np.minimum(r, take)
+    p = np.where(r == whole, np.exp(log_p), 0) * weight[i, None]
+    place = index[i, None] * out.shape[1] + r
     out += np.bincount(
         place.ravel(), p.ravel(), minlength=out.size
     ).reshape(out.shape)
