@@ -133,6 +133,28 @@ def test_rounding_stays_within_the_slack():
   assert s.slack < 4e-5  # and few pairs are open
 
 
+def test_any_product_within_the_bound_counts_the_same(monkeypatch):
+  """A device that errs as much as the slack allows changes nothing."""
+  rng = np.random.default_rng(2)
+  query, key = rng.normal(size=(2, 130, 9))
+  key[65:] = key[:65] + 1e-6 * key[65:]  # apart by more than a tie
+  (want,) = ranks.count(query, key)
+  s = ranks._Similarity(query, key, np.arange(130))
+  exact = nearest.product
+
+  def worst(q, k):
+    sign = np.where(rng.integers(0, 2, (len(q), len(k))), 1, -1)
+    return exact(q, k) + np.float32(0.9 * (s.slack - 2 * ranks.TIE)) * sign
+
+  monkeypatch.setattr(nearest, "product", worst)
+  for unit, same in ((ranks.UNIT, True), (0.1 * ranks.UNIT, False)):
+    monkeypatch.setattr(ranks, "UNIT", unit)
+    nearest._compiled.cache_clear()
+    (got,) = ranks.count(query, key)
+    assert (got.b == want.b).all() == same  # a smaller bound is too small
+  nearest._compiled.cache_clear()
+
+
 def test_an_answer_elsewhere():
   n = 50
   rng = np.random.default_rng(5)
