@@ -40,6 +40,8 @@ REQUIRED = [
 EXTRAS = {
     # Heart beats from PPG, where a cohort brings none of its own.
     "labels": ["neurokit2>=0.2.13,<0.3"],
+    # The peer that benchmarks/retrieval.py measures speed against.
+    "bench": ["faiss-cpu>=1.9,<2"],
     # What check.sh runs; the last two execute the notebooks.
     "dev": [
         "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14", "nbclient>=0.10",

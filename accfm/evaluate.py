@@ -18,6 +18,7 @@ from accfm.evals import (
   inputs,
   page,
   probe,
+  reidentify,
   report,
   retrieval,
   stats,
@@ -26,8 +27,8 @@ from accfm.steps import towers
 from accfm.train import checkpoints
 
 EVALS = {
-    "health": health.run, "retrieval": retrieval.run, "probe": probe.run,
-    "direct": direct.run,
+    "health": health.run, "retrieval": retrieval.run,
+    "reidentify": reidentify.run, "probe": probe.run, "direct": direct.run,
 }
 
 

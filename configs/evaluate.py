@@ -26,9 +26,12 @@ def get_config(arg=None):
   c.untrained = True  # also the same architecture with fresh weights
   c.handmade = True  # also motion features and the envelope control
   # What is measured.
-  c.evals = ("health", "retrieval", "probe", "direct")
-  c.pools = (8,) if arg.tiny else (256,)  # beside a pool of all windows
+  c.evals = ("health", "retrieval", "reidentify", "probe", "direct")
+  # Beside a pool of all windows; the first one is shown.
+  c.pools = (8,) if arg.tiny else (256, 1024, 4096)
   c.within_pool = 4 if arg.tiny else 16
+  # Windows of a recording that start closer are adjacent.
+  c.adjacent_sec = 20.0 if arg.tiny else 300.0
   c.probe_folds = 0  # K > 0: rotate probe test folds over unseen people
   # Shares of the labelled people to fit label probes on; nested by hash.
   c.label_fractions = (1.0,)

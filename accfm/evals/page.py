@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from accfm.base import files
-from accfm.evals import health, plots, report, retrieval
+from accfm.evals import candidates, health, plots, ranks, report
 
 _CSS = """
 :root { --ink:#16191f; --soft:#5c6573; --line:#e1e5ea; --page:#fbfbfa;
@@ -360,13 +360,13 @@ def draw_examples(data, split, count, seed):
   if "" not in data.pairs or count < 1:
     return []
   table = data.table
-  rows = retrieval.thin(
+  rows = candidates.thin(
       table["participant"], table["session"], table["start_s"],
       data.window_sec,
   )
   a, b = data.student, data.teacher
-  query = retrieval.unit_rows(data.pairs[""][a][rows])
-  key = retrieval.unit_rows(data.pairs[""][b][rows])
+  query = ranks.unit_rows(data.pairs[""][a][rows])
+  key = ranks.unit_rows(data.pairs[""][b][rows])
   rng = np.random.default_rng(seed)
   some = rng.permutation(len(rows))[:500]
   near = query[some] @ key.T

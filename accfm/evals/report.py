@@ -10,7 +10,7 @@ import json
 import os
 
 from accfm.base import configlib, files
-from accfm.evals import retrieval
+from accfm.evals import candidates
 from accfm.version import __version__
 
 LABELS = {
@@ -65,7 +65,7 @@ def facts(config, loaded, splits, data, seen):
   meta = loaded.meta
   manifest = splits[data.split].manifest
   table = data.table
-  rows = retrieval.thin(
+  rows = candidates.thin(
       table["participant"], table["session"], table["start_s"],
       data.window_sec,
   )

@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import pipeline, samplers
-from accfm.evals import embed, health, retrieval
+from accfm.evals import embed, health, ranks
 from accfm.steps import towers as towerlib
 
 
@@ -110,7 +110,7 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
       for name, a, b in (
           (f"{student}2{teacher}", q, k), (f"{teacher}2{student}", k, q)
       ):
-        beaten = retrieval.count(a, b).b
+        beaten = ranks.count(a, b)[0].b
         out[f"val/{name}/recall@1"] = float(np.mean(beaten == 0))
     return out
 

@@ -5,7 +5,15 @@ import pytest
 from scipy import signal as sps
 
 from accfm.base.errors import InputError
-from accfm.evals import envelope, features, health, inputs, retrieval, stats
+from accfm.evals import (
+  envelope,
+  features,
+  health,
+  inputs,
+  ranks,
+  retrieval,
+  stats,
+)
 from tests.evals import toy
 
 RATE = 64
@@ -70,7 +78,7 @@ def test_envelope_finds_real_minutes(real_data):
       pairs[name].append(envelope.vectors(x, 64))
   pairs = {name: np.concatenate(v) for name, v in pairs.items()}
   m = stats.Metrics()
-  counts = retrieval.count(pairs["acc"], pairs["ppg"])
+  (counts,) = ranks.count(pairs["acc"], pairs["ppg"])
   people = stats.People(np.arange(len(counts.n)), 20, 0)
   retrieval.score(m, "x", 256, counts, people)
   # 0.53 over all 35 people; these six alone are within 0.15 of it.

@@ -1,151 +1,97 @@
-"""Ranks against drawn pools, enumerated pools and double loops."""
-
-import itertools
+"""Variants of retrieval against drawn pools and pairwise loops."""
 
 import numpy as np
 import pytest
 
-from accfm.evals import retrieval, stats
+from accfm.evals import ranks, retrieval, stats
 from tests.evals import toy
-
-
-def _pairs(n, d=5, noise=0.8, seed=0):
-  rng = np.random.default_rng(seed)
-  z = rng.normal(size=(n, d))
-  return z, z + noise * rng.normal(size=(n, d))
-
-
-def _rank(query, key, i, pool):
-  """Rank from 1 of answer i among `pool` (row numbers), by a loop."""
-  unit = lambda v: v / np.linalg.norm(v)  # noqa: E731
-  right = np.float32(unit(query[i]) @ unit(key[i]))
-  rank = 1
-  for j in pool:
-    if j != i and np.float32(unit(query[i]) @ unit(key[j])) >= right:
-      rank += 1
-  return rank
-
-
-def _enumerate(n, pool):
-  """All (query, pool of `pool` rows with it)."""
-  for i in range(n):
-    others = [j for j in range(n) if j != i]
-    for drawn in itertools.combinations(others, pool - 1):
-      yield i, drawn
-
-
-def test_recall_and_ranks_equal_all_pools_enumerated():
-  n, pool = 9, 4
-  query, key = _pairs(n)
-  ranks = np.array([
-      _rank(query, key, i, drawn) for i, drawn in _enumerate(n, pool)
-  ])
-  m = stats.Metrics()
-  people = stats.People(np.arange(n) % 3, 50, 0)
-  counts = retrieval.count(query, key, block=4)
-  curve = retrieval.score(m, "x", pool, counts, people)
-  got = {k.split("/")[1]: v for k, v in m.values.items()}
-  middle = np.sort(ranks)[(len(ranks) - 1) // 2]
-  assert got["recall@1_pool4"] == pytest.approx(np.mean(ranks == 1))
-  assert got["recall@5_pool4"] == pytest.approx(1)
-  assert got["mean_rank_pool4"] == pytest.approx(np.mean(ranks))
-  assert got["median_rank_pool4"] == middle
-  for k in range(1, pool + 1):
-    assert curve[k - 1] == pytest.approx(np.mean(ranks <= k))
-  assert 0.1 < np.mean(ranks == 1) < 0.95  # neither trivial nor hopeless
-
-
-def test_control_fails_equals_all_pools_enumerated():
-  n, pool = 9, 4
-  query, key = _pairs(n, noise=1.5)
-  rng = np.random.default_rng(3)
-  # Errs where we do, and elsewhere.
-  control = query + rng.normal(size=query.shape), key
-  ranks = np.array([
-      (_rank(query, key, i, drawn), _rank(*control, i, drawn))
-      for i, drawn in _enumerate(n, pool)
-  ])
-  kept = ranks[ranks[:, 1] > 1, 0]
-  counts = retrieval.count(query, key, control=control)
-  assert ((counts.o > 0) & (counts.o < counts.b) & (counts.e < 6)).any()
-  mass = retrieval.rank_cdf(counts, pool)[1]
-  assert mass.mean() == pytest.approx(np.mean(ranks[:, 1] > 1))
-  m = stats.Metrics()
-  people = stats.People(np.arange(n) % 3, 50, 0)
-  retrieval.score(m, "x", pool, counts, people)
-  assert m.values[f"x/recall@1_pool{pool}"] == pytest.approx(np.mean(kept == 1))
-  assert m.values[f"x/mean_rank_pool{pool}"] == pytest.approx(np.mean(kept))
-  assert 5 < len(kept) < 0.9 * len(ranks)
 
 
 def test_a_large_pool_agrees_with_drawn_pools():
   n, pool = 300, 64
-  query, key = _pairs(n, noise=1.0)
   rng = np.random.default_rng(0)
-  hits, ranks = [], []
-  near = retrieval.unit_rows(query) @ retrieval.unit_rows(key).T
+  z = rng.normal(size=(n, 5))
+  query, key = z, z + rng.normal(size=z.shape)
+  hits, total = [], []
+  near = ranks.unit_rows(query) @ ranks.unit_rows(key).T
   for _ in range(4000):
     drawn = rng.choice(n, pool, replace=False)
     i = drawn[0]
     rank = 1 + np.sum(near[i, drawn[1:]] >= near[i, i])
-    hits.append(rank == 1)
-    ranks.append(rank)
+    hits.append(rank <= np.array([1, 3, 5, 10]))
+    total.append(rank)
   m = stats.Metrics()
-  retrieval.score(
-      m, "x", pool, retrieval.count(query, key),
-      stats.People(np.arange(n), 20, 0),
+  (counts,) = ranks.count(query, key)
+  curve = retrieval.score(
+      m, "x", pool, counts, stats.People(np.arange(n), 20, 0)
   )
-  assert abs(m.values[f"x/recall@1_pool{pool}"] - np.mean(hits)) < 0.03
-  assert abs(m.values[f"x/mean_rank_pool{pool}"] / np.mean(ranks) - 1) < 0.1
+  for k, want in zip((1, 3, 5, 10), np.mean(hits, axis=0), strict=True):
+    assert abs(m.values[f"x/recall@{k}_pool{pool}"] - want) < 0.03
+    assert curve[k - 1] == pytest.approx(
+        m.values[f"x/recall@{k}_pool{pool}"])
+  assert abs(m.values[f"x/mean_rank_pool{pool}"] / np.mean(total) - 1) < 0.1
+  assert abs(m.values[f"x/median_rank_pool{pool}"] - np.median(total)) <= 1
 
 
-def test_counts_match_a_double_loop_within_groups():
-  n = 40
-  query, key = _pairs(n, noise=1.5)
-  groups = np.arange(n) % 3
-  control = _pairs(n, noise=1.5, seed=2)
-  got = retrieval.count(query, key, groups, control, block=7)
-  for i in range(n):
-    same = [j for j in range(n) if groups[j] == groups[i]]
-    assert got.n[i] == len(same)
-    assert got.b[i] == _rank(query, key, i, same) - 1
-    assert got.e[i] == _rank(*control, i, same) - 1
-    both = [
-        j for j in same if j != i and _rank(query, key, i, [j]) == 2
-        and _rank(*control, i, [j]) == 2
-    ]
-    assert got.o[i] == len(both)
+def _share_first(data, rows, allowed):
+  """Share of rows found first among the allowed; a loop in float64.
+
+  Returns:
+    ({direction: share}, {direction: share where the envelope is not first}).
+  """
+  found, hard = {}, {}
+  for a, b in (("acc", "ppg"), ("ppg", "acc")):
+    first = {}
+    for row in ("", "envelope"):
+      q, k = (ranks.unit_rows(data.pairs[row][s]) for s in (a, b))
+      first[row] = [
+          all(q[i] @ k[j] < q[i] @ k[i] for j in rows
+              if j != i and allowed(i, j))
+          for i in rows
+      ]
+    ours, control = (np.array(first[row]) for row in ("", "envelope"))
+    found[f"{a}2{b}"] = ours.mean()
+    hard[f"{a}2{b}"] = ours[~control].mean()
+  return found, hard
 
 
-def test_a_pool_of_everything_by_histogram_and_by_definition():
-  n = 30
-  query, key = _pairs(n, noise=2.0)
-  counts = retrieval.count(query, key, control=_pairs(n, seed=4))
-  people = stats.People(np.arange(n) % 4, 20, 0)
-  for some in (counts, retrieval.Counts(counts.n, counts.b)):
-    want = people.sums(np.column_stack(retrieval.rank_cdf(some, "all")))
-    np.testing.assert_allclose(
-        retrieval.rank_sums(some, "all", people), want, atol=1e-12)
-
-
-def test_a_collapsed_embedding_ranks_last_and_a_perfect_one_first():
-  same = np.tile(np.float32([0.3, -0.2, 0.7]), (50, 1))
-  assert (retrieval.count(same, same).b == 49).all()
-  query, _ = _pairs(50)
-  assert (retrieval.count(query, query).b == 0).all()
-  twice = np.concatenate([query, query])  # each answer has a double
-  assert (retrieval.count(twice, twice).b == 1).all()
-
-
-def test_thinning_leaves_no_overlap_and_is_greedy():
-  participant = np.array(["a"] * 6 + ["b"] * 2 + ["a"])
-  session = np.array(["s"] * 8 + ["t"])
-  start = np.array([0, 30, 60, 90, 150, 130, 10, 70, 30.0])
-  rows = retrieval.thin(participant, session, start, 60)
-  np.testing.assert_array_equal(rows, [0, 2, 5, 6, 7, 8])
-  for i, j in itertools.combinations(rows, 2):
-    if (participant[i], session[i]) == (participant[j], session[j]):
-      assert abs(start[i] - start[j]) >= 60
+def test_variants_equal_pairwise_rules():
+  data, _ = toy.make_inputs(noise=1.5)
+  t = data.table
+  rng = np.random.default_rng(0)
+  order = rng.permutation(len(t["start_s"]))  # as shards may come
+  t = {name: column[order] for name, column in t.items()}
+  data.tables["test"] = t
+  for row in data.pairs:
+    data.pairs[row] = {s: x[order] for s, x in data.pairs[row].items()}
+  m = stats.Metrics()
+  retrieval.run(data, toy.make_config(), m)
+  who, when = t["participant"], t["start_s"]
+  motion = t["motion_g"]
+  everyone = np.arange(64)
+  still = everyone[motion <= np.median(motion)]
+  person = lambda i, j: who[i] == who[j]  # noqa: E731
+  for variant, rows, allowed in (
+      ("", everyone, lambda i, j: True),
+      ("still/", still, lambda i, j: True),
+      ("within_person/", everyone, person),
+      ("other_people/", everyone, lambda i, j: not person(i, j)),
+      ("not_adjacent/", everyone, lambda i, j: not (
+          person(i, j) and abs(when[i] - when[j]) < 10.0)),
+  ):
+    found, hard = _share_first(data, rows, allowed)
+    for way in ("acc2ppg", "ppg2acc"):
+      tail = f"{way}/recall@1_poolall"
+      assert m.values[f"test/{variant}{tail}"] == pytest.approx(found[way])
+      assert m.values[f"test/{variant}control_fails/{tail}"] == pytest.approx(
+          hard[way])
+  shares = [m.values[f"test/{v}acc2ppg/recall@1_poolall"]
+            for v in ("", "not_adjacent/", "other_people/")]
+  assert 0.1 < shares[0] < shares[1] < shares[2] < 0.95
+  # 56 of other people and the right one; 10 s hide up to 4 of 7 others.
+  assert m.values["test/other_people/mean_pool_size_poolall"] == 57
+  assert 60 < m.values["test/not_adjacent/mean_pool_size_poolall"] < 64
+  assert m.values["test/not_adjacent/chance/recall@3_pool8"] == 3 / 8
 
 
 def test_run_reports_every_variant_and_says_what_it_cannot():
@@ -159,6 +105,10 @@ def test_run_reports_every_variant_and_says_what_it_cannot():
   assert abs(v["test/untrained/acc2ppg/recall@1_pool8"] - 1 / 8) < 0.12
   assert v["test/ppg2acc/recall@1_pool8_ci95_low"] <= v[
       "test/ppg2acc/recall@1_pool8"]
+  for k, after in ((1, 3), (3, 5), (5, 10)):
+    assert v[f"test/acc2ppg/recall@{k}_pool8"] <= v[
+        f"test/acc2ppg/recall@{after}_pool8"]
+  assert v["test/acc2ppg/recall@10_pool8"] == pytest.approx(1)
   assert v["test/retrieval/windows"] == 64
   assert v["test/still/windows"] == 32
   assert v["test/within_person/mean_pool_size_poolall"] == 8
@@ -167,14 +117,26 @@ def test_run_reports_every_variant_and_says_what_it_cannot():
   assert v["test/control_fails/acc2ppg/recall@1_pool8"] <= good
   assert set(curves) == {"", "untrained", "envelope"}
   assert curves[""]["/acc2ppg"][0] == good
+  assert curves[""]["not_adjacent/acc2ppg"][0] == v[
+      "test/not_adjacent/acc2ppg/recall@1_pool8"]
   assert not m.missing
 
   m = stats.Metrics()
   config = toy.make_config()
-  config.pools, config.within_pool = (100,), 9
+  config.pools, config.within_pool = (64, 100), 9
   retrieval.run(data, config, m)
-  assert m.values["test/acc2ppg/recall@1_pool100"] is None
-  assert m.values["test/within_person/acc2ppg/recall@5_pool9"] is None
-  assert m.values["test/acc2ppg/recall@1_poolall"] > 0.3
+  v = m.values
+  assert v["test/acc2ppg/recall@1_pool100"] is None
+  assert v["test/within_person/acc2ppg/recall@5_pool9"] is None
+  # The pool of all 64 is also one of 64, but nobody has 64 others elsewhere.
+  assert v["test/acc2ppg/recall@1_pool64"] == pytest.approx(
+      v["test/acc2ppg/recall@1_poolall"])
+  assert v["test/acc2ppg/recall@1_poolall"] > 0.3
+  assert v["test/other_people/acc2ppg/recall@1_pool64"] is None
   reasons = {x["key"]: x["reason"] for x in m.missing}
   assert "64 windows" in reasons["test/acc2ppg/recall@1_pool100"]
+  assert "57 windows" in reasons["test/other_people/acc2ppg/recall@1_pool64"]
+  config.pools = (60,)  # which some queries have when their neighbours go
+  m = stats.Metrics()
+  retrieval.run(data, config, m)
+  assert 0 < m.values["test/not_adjacent/windows_pool60"] <= 64
