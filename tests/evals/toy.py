@@ -21,7 +21,8 @@ def make_config(**fields):
   return ml_collections.ConfigDict(dict(
       pools=(8,), within_pool=4, bootstrap_draws=200, seed=0, probe_folds=0,
       min_people=2, min_windows=4, min_participants=4, min_class=3,
-      label_fractions=(1.0,), label_seed=0, **fields
+      label_fractions=(1.0,), label_seed=0, label_draws=1,
+      person_pooling="mean", subgroups=True, **fields
   ))
 
 
