@@ -5,6 +5,7 @@ and, for two classes, the threshold chosen on the selecting rows alone.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 import threadpoolctl
@@ -48,7 +49,7 @@ def predict(x, y, classes, fit, select, test):
   out = [None] * len(y)
   known = np.stack([np.isfinite(label) for label in y], axis=1) & fit[:, None]
   threads = 1 if fit.sum() * x.shape[1] < SMALL else None
-  with threadpoolctl.threadpool_limits(threads):
+  with _controller().limit(limits=threads):
     for mask, members in ridge.patterns(known):
       scaled = ridge.make_scaler(x, np.flatnonzero(mask))
       x_fit, x_test = scaled(x[mask]), scaled(x[test])
@@ -59,6 +60,14 @@ def predict(x, y, classes, fit, select, test):
             classes[k],
         )
   return out
+
+
+@functools.cache
+def _controller():
+  """Sets how many threads linear algebra uses; finds it once, not per fit."""
+  from sklearn import linear_model
+  del linear_model  # only so that its libraries are there to be found
+  return threadpoolctl.ThreadpoolController()
 
 
 def _one(x_fit, y_fit, x_select, y_select, x_test, classes):
