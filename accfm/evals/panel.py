@@ -12,7 +12,7 @@ import numpy as np
 from accfm.base.errors import InputError
 from accfm.evals import roles as roles_lib
 from accfm.evals import stats, subgroups
-from accfm.evals.tasks import task_and_unit
+from accfm.evals.tasks import slug, task_and_unit
 
 # Facts of a person, each with what must not help to predict it.
 DEMOGRAPHICS = {
@@ -100,25 +100,51 @@ def windows(data, cfg):
   for name, values in subgroups.groups(data.table).items():
     groups[name] = np.zeros(len(whole), values.dtype)
     groups[name][whole] = values
-  facts = {}
-  for column, values in stack.items():
-    name = task_and_unit(column.removeprefix("attributes/"))[0]
-    if (column.startswith("attributes/") and name in DEMOGRAPHICS
-        and values.dtype.kind == "f"):
-      facts[name] = values.astype(np.float64)
   return Panel(
       stack["participant"],
       {c: stack[c] for c in ("participant", "session", "start_s")},
       roles_lib.deal(data.tables, data.split, cfg.probe_folds, cfg.seed),
-      {c: v for c, v in stack.items() if c.startswith("labels/")
-       or (c == "condition" and (v != "").any())
-       or c.startswith("attributes/")},
+      _columns(stack),
       {
           row: np.concatenate([parts[s] for s in names])
           for row, parts in rows.items() if set(names) <= set(parts)
       },
-      facts, groups,
+      _facts(stack), groups,
   )
+
+
+def _columns(stack):
+  """The columns that are labels, each under another task's name."""
+  out, names = {}, {}
+  for column, values in stack.items():
+    if column == "condition" and not (values != "").any():
+      continue
+    if column == "condition" or column.startswith(("labels/", "attributes/")):
+      name = task_and_unit(slug(column.split("/", 1)[-1]))[0]
+      if names.setdefault(name, column) != column:
+        raise InputError(
+            f"probes: got labels {names[name]!r} and {column!r}, both of task "
+            f"{name!r}; want one: give one another name"
+        )
+      out[column] = values
+  return out
+
+
+def _facts(stack):
+  """The demographics of every row; a text of two values is 0 and 1."""
+  out = {}
+  for column, values in stack.items():
+    name = task_and_unit(column.removeprefix("attributes/"))[0]
+    if not column.startswith("attributes/") or name not in DEMOGRAPHICS:
+      continue
+    if values.dtype.kind == "f":
+      out[name] = values.astype(np.float64)
+      continue
+    texts = np.unique(values[values != ""])
+    if len(texts) == 2:
+      out[name] = np.where(
+          values == "", np.nan, (values == texts[1]).astype(np.float64))
+  return out
 
 
 def persons(panel, pooling):

@@ -74,7 +74,7 @@ def make_task(column, values, people, roles, min_class):
   Returns:
     Task.
   """
-  label = column.split("/", 1)[-1]
+  label = slug(column.split("/", 1)[-1])
   values = np.asarray(values)
   if values.dtype.kind in "biu":
     values = values.astype(np.float64)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from accfm.base.errors import InputError
 from accfm.evals import panel, probe, stats
 from accfm.evals.roles import FIT
 from tests.evals import toy
@@ -91,6 +92,29 @@ def test_an_unknown_fact_is_the_fitting_mean_and_marked():
   want = np.where(known, age, age[known & fit].mean())
   assert sorted(x.T.tolist()) == sorted(
       [want.tolist(), known.astype(float).tolist(), sex.tolist()])
+
+
+def test_sex_as_text_helps_as_well():
+  data, _ = toy.make_inputs()
+  want = panel.windows(data, toy.make_config()).facts["sex"]
+  for table in data.tables.values():
+    table["attributes/sex"] = np.array(["f", "m"])[
+        table["attributes/sex"].astype(int)]
+  data.table["attributes/sex"][0] = ""
+  made = panel.windows(data, toy.make_config())
+  np.testing.assert_array_equal(made.facts["sex"][1:], want[1:])
+  assert np.isnan(made.facts["sex"][0])
+  assert set(made.groups["sex"]) == {"", "f", "m"}
+
+
+def test_two_labels_of_one_name():
+  data, _ = toy.make_inputs()
+  for table in data.tables.values():
+    table["labels/age_s"] = table["labels/hr_bpm"]
+  with pytest.raises(InputError, match=(
+      "got labels 'attributes/age_years' and 'labels/age_s', both of task "
+      "'age'; want one")):
+    panel.windows(data, toy.make_config())
 
 
 def test_no_row_without_a_fact_to_use():

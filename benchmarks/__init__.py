@@ -1,0 +1,1 @@
+"""Speed and agreement beside peers: each file measures one thing."""
