@@ -62,11 +62,9 @@ class Panel:
       sets.setdefault(_allowed(name, self.facts), []).append(place)
     fit = np.all([r == roles_lib.FIT for r in self.roles], axis=0)
     for allowed, places in sets.items():
-      if allowed:
-        out.append((
-            "demographics", _filled([self.facts[f] for f in allowed], fit),
-            places,
-        ))
+      x = _filled([self.facts[f] for f in allowed], fit)
+      if x.shape[1]:
+        out.append(("demographics", x, places))
     return [*out, ("mean", np.zeros((len(self.people), 0)), everything)]
 
 

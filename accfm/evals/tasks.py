@@ -121,7 +121,8 @@ def shortage(task, people, roles, least, min_fit, min_test):
   Args:
     task: Task.
     people, roles, least: as `roles.shortage`; roles of every fold and draw.
-    min_fit, min_test: people that each class needs in these roles.
+    min_fit, min_test: people that each class needs in these roles, at least
+      one in any case.
   """
   reason = roles_lib.shortage(people, task.known, roles, least)
   if reason:
@@ -144,13 +145,13 @@ def shortage(task, people, roles, least, min_fit, min_test):
   ):
     for rows in sets:
       counts = roles_lib.class_people(people, task.y, len(task.classes), rows)
-      if counts.min() < want:
+      if counts.min() < max(want, 1):
         shown = ", ".join(
             f"{slug(c)}: {n}"
             for c, n in zip(task.classes, counts, strict=True)
         )
         return (
             f"{counts.min()} people of the rarer class to {part} ({shown}), "
-            f"want at least {want}"
+            f"want at least {max(want, 1)}"
         )
   return ""
