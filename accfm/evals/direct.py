@@ -75,7 +75,10 @@ def run(data, cfg, metrics):
       metrics.add(
           f"{name}/accuracy", crowd.estimate(crowd.sums(right), stats.ratio)
       )
-    if target.classes:
+    if target.classes and not counts.min():
+      metrics.skip(
+          f"{name}/balanced_accuracy", "no row of one class to test")
+    elif target.classes:
       chosen = p if measure == "accuracy" else p > 0
       sums = crowd.sums(scores.hits(y, chosen, len(target.classes)))
       metrics.add(
