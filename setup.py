@@ -31,6 +31,8 @@ REQUIRED = [
     "scipy>=1.14,<2",
     # The probes' linear models.
     "scikit-learn>=1.5,<2",
+    # One thread for small fits, where several spend their time waiting.
+    "threadpoolctl>=3.1,<4",
     # The plots in a report.
     "matplotlib>=3.9,<4",
     # Writes TensorBoard event files without TensorFlow.

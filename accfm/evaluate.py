@@ -45,6 +45,7 @@ def run(config, checkpoint, workdir):
     Flat metrics, as in `metrics.json`: key -> number, None where not
     evaluable; {data set: metrics} where there are several.
   """
+  probe.check(config)
   step = int(config.step) if config.step.isdigit() else config.step
   loaded = checkpoints.load(checkpoint, step)
   inputs.trained_people(loaded.meta)  # a record that says so, first of all

@@ -36,6 +36,10 @@ def get_config(arg=None):
   # Shares of the labelled people to fit label probes on; nested by hash.
   c.label_fractions = (1.0,)
   c.label_seed = 0
+  c.label_draws = 2 if arg.tiny else 5  # of people below all, seeds from here
+  # A person is the "mean" of the embeddings, or "mean_sd" also their SD.
+  c.person_pooling = "mean"
+  c.subgroups = True  # also by sex, age, BMI, movement, condition, device
   c.min_people = 2  # labelled people to fit on, to select and to test
   c.min_windows = 4 if arg.tiny else 10
   c.min_participants = 4 if arg.tiny else 10  # to fit person-level probes

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 
 from accfm.base.errors import InputError
-from accfm.evals import probe, stats
+from accfm.evals import scores, stats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +75,8 @@ def load(paths):
 def mae(scored, draws, seed):
   """Mean absolute error with its interval over people: [value, low, high]."""
   crowd = stats.People(scored.people, draws, seed)
-  sums = crowd.sums(probe.moments(scored.true, scored.predicted))
-  return _plain(crowd.estimate(sums, probe.mae))
+  sums = crowd.sums(scores.moments(scored.true, scored.predicted))
+  return _plain(crowd.estimate(sums, scores.mae))
 
 
 def improvement(scored, baseline, draws, seed):

@@ -1,13 +1,14 @@
 """Direct predictions: what a supervised model says, on the probes' windows.
 
-Its predictor was trained with the encoder, so nothing is fitted here. Labels
-of a window are scored window by window; a person's traits by the mean output
-over that person's windows.
+Its predictor was trained with the encoder, so nothing is fitted or chosen
+here: the threshold of two classes is log-odds 0. Labels of a window are scored
+window by window; a person's traits by the mean output over that person's
+windows.
 """
 
 import numpy as np
 
-from accfm.evals import probe, stats
+from accfm.evals import probe, roles, scores, stats, tasks
 
 
 def run(data, cfg, metrics):
@@ -15,7 +16,7 @@ def run(data, cfg, metrics):
 
   Args:
     data: `inputs.Inputs`.
-    cfg: `bootstrap_draws`, `seed`, `min_people`.
+    cfg: `bootstrap_draws`, `seed`, `min_people`, `min_class`.
     metrics: `stats.Metrics` to add to.
 
   Returns:
@@ -27,7 +28,7 @@ def run(data, cfg, metrics):
   for target in data.targets:
     outputs = data.outputs[:, at:at + target.outputs]
     at += target.outputs
-    task, unit = probe.task_and_unit(target.task)
+    task, unit = tasks.task_and_unit(target.task)
     name = f"{data.split}/direct_{task}"
     measure = _measure(target, unit)
     if target.column not in data.table:
@@ -55,19 +56,42 @@ def run(data, cfg, metrics):
           f"{cfg.min_people} people or more, and both of two classes",
       )
       continue
+    counts = roles.class_people(
+        people, y, len(target.classes), np.ones(len(y), bool))
+    if measure == "auc" and counts.min() < cfg.min_class:
+      metrics.skip(
+          f"{name}/auc",
+          f"{counts.min()} people of the rarer class to test, want at least "
+          f"{cfg.min_class}",
+      )
+      continue
     crowd = stats.People(people, cfg.bootstrap_draws, cfg.seed)
     if measure == "auc":
-      metrics.add(f"{name}/auc", stats.auc(crowd, y, p))
+      metrics.add(f"{name}/auc", scores.auc(crowd, y, p))
+      metrics.add(f"{name}/average_precision", crowd.weighted(
+          scores.make_average_precision(crowd.index, y, p)))
     elif measure == "accuracy":
       right = np.stack([y == p, np.ones(len(y))], 1).astype(np.float64)
       metrics.add(
           f"{name}/accuracy", crowd.estimate(crowd.sums(right), stats.ratio)
       )
+    if target.classes and not counts.min():
+      metrics.skip(
+          f"{name}/balanced_accuracy", "no row of one class to test")
+    elif target.classes:
+      chosen = p if measure == "accuracy" else p > 0
+      sums = crowd.sums(scores.hits(y, chosen, len(target.classes)))
+      metrics.add(
+          f"{name}/balanced_accuracy",
+          crowd.estimate(sums, scores.balanced_accuracy),
+      )
     else:
-      sums = crowd.sums(probe.moments(y, p))
-      metrics.add(f"{name}/{measure}", crowd.estimate(sums, probe.mae))
-      metrics.add(f"{name}/r2", crowd.estimate(sums, probe.r2))
-      metrics.add(f"{name}/pearson_r", crowd.estimate(sums, probe.pearson))
+      sums = crowd.sums(scores.moments(y, p))
+      metrics.add(f"{name}/{measure}", crowd.estimate(sums, scores.mae))
+      metrics.add(f"{name}/rmse{measure.removeprefix('mae')}",
+                  crowd.estimate(sums, scores.rmse))
+      metrics.add(f"{name}/r2", crowd.estimate(sums, scores.r2))
+      metrics.add(f"{name}/pearson_r", crowd.estimate(sums, scores.pearson))
     shown = {"auc": "log_odds", "accuracy": "class"}.get(measure, unit)
     out.append(
         probe.Predictions(f"direct_{task}", shown, keys, y, {"": p})

@@ -2,122 +2,28 @@
 
 One protocol for every row of a table, learned or not: standardise on the
 fitting people, choose the penalty on the selecting people, score the rest.
-"Predict the mean" is the same with no columns at all.
+Numbers are predicted by ridge regression, classes by logistic regression;
+"predict the mean" is the same with no columns at all. Labels of windows are
+predicted from their embedding, a person's traits from the embeddings of all
+the person's windows.
 """
 
 import dataclasses
 
 import numpy as np
 
-from accfm.base import shapes
-from accfm.data.labelled import some_people
-from accfm.evals import stats
-
-ALPHAS = tuple(float(a) for a in 10.0 ** np.arange(-2, 6.5, 0.5))
-UNITS = ("bpm", "ms", "s", "years", "kg", "cm", "mmhg", "c")
-FIT, SELECT, TEST = 0, 1, 2
-
-
-def task_and_unit(label):
-  """`hr_bpm` -> ("hr", "bpm"); no known unit at the end -> (label, "")."""
-  name, _, unit = label.rpartition("_")
-  return (name, unit) if name and unit in UNITS else (label, "")
-
-
-def standardise(x, rows):
-  """x [N, D] scaled by mean and SD of x[rows]; constant columns are 0."""
-  x = np.asarray(x, np.float64)
-  mean, sd = x[rows].mean(axis=0), x[rows].std(axis=0)
-  constant = sd <= 1e-8 * (1 + np.abs(mean))
-  return np.where(constant, 0, (x - mean) / np.where(constant, 1, sd))
-
-
-def ridge(x, y, rows, alphas=ALPHAS):
-  """Ridge regressions on x[rows] at every penalty from one decomposition.
-
-  Minimises |y - mean(y) - z w|^2 + alpha |w|^2 for z = standardised x.
-
-  Args:
-    x: [N, D]; D may be 0, which predicts the mean.
-    y: [N]; only y[rows] is read.
-    rows: [M] rows to fit on.
-    alphas: A penalties.
-
-  Returns:
-    Predictions for all rows: [A, N].
-  """
-  shapes.check_all([(x, "embeddings", "N D"), (y, "labels", "N")])
-  z = standardise(x, rows)
-  middle = y[rows].mean()
-  if not z.shape[1]:
-    return np.full((len(alphas), len(x)), middle)
-  u, s, vt = np.linalg.svd(z[rows], full_matrices=False)
-  shrink = s / (s * s + np.asarray(alphas)[:, None])  # [A, R]
-  weights = (shrink * (u.T @ (y[rows] - middle))) @ vt  # [A, D]
-  return middle + weights @ z.T
-
-
-def ridge_probe(x, y, role):
-  """Predictions [N] with the penalty that suits the selecting rows best.
-
-  Args:
-    x: [N, D].
-    y: [N]; test labels are not read.
-    role: [N] of FIT, SELECT, TEST.
-  """
-  paths = ridge(x, y, np.flatnonzero(role == FIT))
-  chosen = role == SELECT
-  error = np.mean((paths[:, chosen] - y[chosen]) ** 2, axis=1)
-  return paths[np.argmin(error)]
-
-
-def logistic_probe(x, y, role):
-  """As `ridge_probe` for classes 0 and 1: the log-odds [N] of class 1."""
-  from sklearn.linear_model import LogisticRegression
-  fit, chosen = role == FIT, role == SELECT
-  z = standardise(x, np.flatnonzero(fit))
-  best, odds = np.inf, None
-  for strength in 10.0 ** np.arange(-4, 1.5):
-    model = LogisticRegression(C=strength, max_iter=2000)
-    line = model.fit(z[fit], y[fit]).decision_function(z)
-    loss = np.mean(np.logaddexp(0, -(2 * y[chosen] - 1) * line[chosen]))
-    if loss < best:
-      best, odds = loss, line
-  return odds
-
-
-def moments(y, p):
-  """Columns [N, 8] from whose sums every regression score follows."""
-  error, middle = p - y, y.mean()
-  y, p = y - middle, p - middle  # a shift that no score depends on
-  return np.column_stack([
-      np.ones(len(y)), np.abs(error), error ** 2, y, p, y * y, p * p, y * p
-  ])
-
-
-def _divide(a, b):
-  good = b > 1e-12
-  return np.where(good, a / np.where(good, b, 1), np.nan)
-
-
-def mae(s):
-  return _divide(s[..., 1], s[..., 0])
-
-
-def rmse(s):
-  return np.sqrt(_divide(s[..., 2], s[..., 0]))
-
-
-def r2(s):
-  """1 - squared error over that of the evaluated windows' own mean."""
-  n, squared, y, yy = s[..., 0], s[..., 2], s[..., 3], s[..., 5]
-  return 1 - _divide(squared, yy - _divide(y * y, n))
-
-
-def pearson(s):
-  n, _, _, y, p, yy, pp, yp = np.moveaxis(s, -1, 0)
-  vy, vp = yy - _divide(y * y, n), pp - _divide(p * p, n)
-  return _divide(yp - _divide(y * p, n), np.sqrt(np.maximum(vy * vp, 0)))
+from accfm.evals import (
+  fits,
+  fractions,
+  panel,
+  roles,
+  scores,
+  stats,
+  subgroups,
+  tasks,
+)
+from accfm.evals.roles import FIT, SELECT, TEST
+from accfm.signals.targets import known_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +31,10 @@ class Predictions:
   """One task's scored rows, for the report and `predictions.csv`.
 
   Attributes:
-    task, unit: e.g. "hr", "bpm"; unit "log_odds" for classes.
+    task, unit: e.g. "hr", "bpm"; unit "log_odds" for two classes, "class"
+      (their places) for more.
     rows: the task's row keys: column -> [M].
-    true: [M]; predicted: row name -> [M].
+    true: [M]; predicted: row name -> [M], of the first draw of labels.
   """
 
   task: str
@@ -137,71 +44,10 @@ class Predictions:
   predicted: dict
 
 
-def _roles(data, cfg):
-  """Stacks all splits: (split, row) order, people [N], a list of roles [N].
-
-  The usual roles: fit on train, select on val, test on the split. With
-  `probe_folds` = K, the split's people are dealt into K folds; each is
-  tested once, fitted on train and the other folds.
-  """
-  names = sorted(data.tables)
-  people = np.concatenate([data.tables[s]["participant"] for s in names])
-  split = np.concatenate([
-      np.full(len(data.tables[s]["participant"]), s, object) for s in names
-  ])
-  base = np.full(len(people), -1)
-  base[split == "train"] = FIT
-  base[split == "val"] = SELECT
-  if data.split == "val":  # then a fifth of the train people selects
-    base[np.isin(people, np.unique(people[split == "train"])[::5])] = SELECT
-  base[split == data.split] = TEST
-  if not cfg.probe_folds:
-    return names, people, [base]
-  tested = np.unique(people[base == TEST])
-  tested = np.random.default_rng(cfg.seed).permutation(tested)
-  folds = []
-  for fold in np.array_split(tested, min(cfg.probe_folds, len(tested))):
-    role = base.copy()
-    role[(base == TEST) & ~np.isin(people, fold)] = FIT
-    folds.append(role)
-  return names, people, folds
-
-
-def _shortage(people, known, roles, least):
-  """Why a task cannot be evaluated, or "".
-
-  Args:
-    least: {role: (least windows, least people)}.
-  """
-  titles = {FIT: "to fit on", SELECT: "to choose the penalty", TEST: "to test"}
-  for role, (windows, persons) in least.items():
-    sets = [r == role for r in roles]
-    if role == TEST:  # folds are scored together, but fitted one by one
-      sets = [np.any(sets, axis=0)]
-    n = min(int((known & rows).sum()) for rows in sets)
-    p = min(len(np.unique(people[known & rows])) for rows in sets)
-    if n < windows or p < persons:
-      return (
-          f"{n} labelled rows of {p} people {titles[role]}, want at least "
-          f"{windows} of {persons}"
-      )
-  return ""
-
-
-def _matrices(data, names, persons=None):
-  """Row name -> [N, D] over all splits; means per person if asked for."""
-  out = {row: parts for row, parts in data.encoders.items()}
-  if data.features:
-    out["features"] = data.features
-  out = {
-      row: np.concatenate([parts[s] for s in names])
-      for row, parts in out.items() if set(names) <= set(parts)
-  }
-  if persons is not None:
-    out = {row: persons.sums(x) / persons.sums(np.ones((len(x), 1)))
-           for row, x in out.items()}
-  size = len(persons) if persons is not None else len(next(iter(out.values())))
-  return {**out, "mean": np.zeros((size, 0))}
+def check(cfg):
+  """Raises InputError for a config that no probe can follow."""
+  fractions.check(cfg)
+  panel.check(cfg)
 
 
 def run(data, cfg, metrics):
@@ -211,7 +57,7 @@ def run(data, cfg, metrics):
     data: `inputs.Inputs`.
     cfg: `bootstrap_draws`, `seed`, `probe_folds`, `min_people`,
       `min_windows`, `min_participants`, `min_class`, `label_fractions`,
-      `label_seed`.
+      `label_draws`, `label_seed`, `person_pooling`, `subgroups`.
     metrics: `stats.Metrics` to add to.
 
   Returns:
@@ -222,159 +68,217 @@ def run(data, cfg, metrics):
         f"{data.split}/probe", "probes are fitted on the train split"
     )
     return []
-  names, people, whole = _roles(data, cfg)
-  stack = lambda c: np.concatenate([data.tables[s][c] for s in names])  # noqa: E731
-  keys = {c: stack(c) for c in ("participant", "session", "start_s")}
-  labels = [c for c in sorted(data.table) if c.startswith("labels/")]
-  traits = [c for c in sorted(data.table) if c.startswith("attributes/")]
-  matrices = _matrices(data, names)
-  persons = stats.People(people, 1, 0)
-  first = np.unique(people, return_index=True)[1]
-  means = _matrices(data, names, persons)
-  few = (cfg.min_people, cfg.min_people)
-  many = (cfg.min_participants, cfg.min_participants)
+  windows = panel.windows(data, cfg)
+  persons = panel.persons(windows, cfg.person_pooling)
+  asked = [c for c in windows.columns if not c.startswith("attributes/")]
+  labels = [c for c in asked if c.startswith("labels/")] or asked
+  labelled = np.zeros(len(windows.people), bool)
+  for column in labels:
+    labelled |= known_rows(windows.columns[column])
+  few, many = ((n, n) for n in (cfg.min_people, cfg.min_participants))
   out = []
-  for fraction in cfg.label_fractions:
-    tail = "" if fraction == 1.0 else f"_at_{100 * fraction:g}pct"
+  for share in fractions.plan(windows.roles, windows.people, labelled, cfg):
     least = (cfg.min_windows, cfg.min_people)
     least = {FIT: least, SELECT: least, TEST: least}
-    if tail:  # few labelled people is then what is asked for
-      least[FIT] = (2, 1)
-    labelled = np.any([np.isfinite(stack(c)) for c in labels], axis=0)
-    roles = _restrict(whole, people, labelled, fraction, cfg.label_seed)
-    for column in labels:
-      out.append(_regress(
-          data, cfg, metrics, column.split("/", 1)[1], tail, stack(column),
-          people, roles, matrices, keys, least,
-      ))
-    if tail:
-      continue  # a person's traits need people to fit on
-    roles = [role[first] for role in roles]
-    for column in traits:
-      y = stack(column).astype(np.float64)[first]
-      known = np.isfinite(y)
-      probe = _regress
-      if known.any() and np.isin(y[known], (0, 1)).all():
-        probe = _classify
-      out.append(probe(
-          data, cfg, metrics, column.split("/", 1)[1], "", y, persons.names,
-          roles, means, {"participant": persons.names},
-          {FIT: many, SELECT: few, TEST: few},
-      ))
-  return [p for p in out if p is not None]
-
-
-def _restrict(roles, people, known, fraction, seed):
-  """Roles that fit on a fraction of the labelled people alone.
-
-  Without rotated folds they are the people that a supervised run of this
-  fraction and seed is given, if it learns all labels; which penalty suits
-  them is still chosen on all selecting people.
-  """
-  if fraction == 1.0:
-    return roles
-  out = []
-  for role in roles:
-    fit = (role == FIT) & known
-    chosen = some_people(people[fit], fraction, seed) if fit.any() else []
-    role = role.copy()
-    role[(role == FIT) & ~np.isin(people, chosen)] = -1
-    out.append(role)
+    if share.tail:  # few labelled people is then what is asked for
+      least[FIT] = (2, 2)
+    out += _Probes(data.split, cfg, metrics, windows, share, least).run(asked)
+  traits = [c for c in persons.columns if c.startswith("attributes/")]
+  if 1.0 in cfg.label_fractions:  # traits need people to fit on: all of them
+    share = fractions.Share("", (persons.roles,), None)
+    least = {FIT: many, SELECT: few, TEST: few}
+    out += _Probes(data.split, cfg, metrics, persons, share, least).run(traits)
   return out
 
 
-def _predict(probe, x, y, known, roles):
-  """Each row tested, predicted by the probe of the fold that tests it."""
-  out = np.full(len(y), np.nan)
-  for role in roles:
-    part = np.where(known, role, -1)
-    tested = part == TEST
-    if tested.any():
-      out[tested] = probe(x, y, part)[tested]
-  return out
+class _Probes:
+  """The probes of one Panel on one share of the labels."""
 
+  def __init__(self, split, cfg, metrics, panel, share, least):
+    self.split, self.cfg, self.metrics = split, cfg, metrics
+    self.panel, self.share, self.least = panel, share, least
+    self.flat = [role for draw in share.draws for role in draw]
+    self.tested = np.flatnonzero(roles.tested(self.flat))
+    self.windows = "session" in panel.keys  # else a row is a person
 
-def _tested(y, roles):
-  known = np.isfinite(y)
-  return known, known & np.any([r == TEST for r in roles], axis=0)
+  def run(self, columns):
+    """The Predictions of every column that can be evaluated."""
+    made = [
+        tasks.make_task(
+            c, self.panel.columns[c], self.panel.people, self.panel.roles,
+            self.cfg.min_class,
+        ) for c in columns
+    ]
+    reasons = [
+        tasks.shortage(
+            task, self.panel.people, self.flat, self.least,
+            1 if self.share.tail else self.cfg.min_class, self.cfg.min_class,
+        ) for task in made
+    ]
+    ready = [t for t, reason in zip(made, reasons, strict=True) if not reason]
+    found = {
+        **fits.numbers(
+            self.panel, self.share.draws,
+            [t for t in ready if t.classes is None],
+        ),
+        **fits.classes(
+            self.panel, self.share.draws,
+            [t for t in ready if t.classes is not None],
+        ),
+    }
+    out = []
+    for task, reason in zip(made, reasons, strict=True):
+      self._count(task)
+      if reason:
+        self._skip(task, reason)
+      elif task.classes is None:
+        out.append(self._add_number(task, found[task.name]))
+      else:
+        out.append(self._add_class(task, found[task.name]))
+    return out
 
+  def _key(self, row, task):
+    name = f"probe_{task.name}{self.share.tail}"
+    return "/".join(filter(None, (self.split, row, name)))
 
-def _regress(
-    data, cfg, metrics, label, part, y, people, roles, matrices, keys, least
-):
-  """Ridge of one label for every row; Predictions or None."""
-  task, unit = task_and_unit(label)
-  task += part
-  y = np.asarray(y, np.float64)
-  known, tested = _tested(y, roles)
-  tail = f"_{unit}" if unit else ""
-  name = f"{data.split}/probe_{task}"
-  if "session" in keys:  # else a row is a person
-    metrics.add(f"{name}/windows", int(tested.sum()))
-  metrics.add(f"{name}/people", len(np.unique(people[tested])))
-  reason = _shortage(people, known, roles, least)
-  if not reason and np.ptp(y[tested]) == 0:
-    reason = f"the label is constant ({y[tested][0]:g})"
-  if reason:
-    for row in matrices:
-      key = "/".join(filter(None, (data.split, row, f"probe_{task}")))
-      metrics.skip(f"{key}/mae{tail}", reason)
-    return None
-  crowd = stats.People(people[tested], cfg.bootstrap_draws, cfg.seed)
-  predicted, sums = {}, {}
-  for row, x in matrices.items():
-    p = _predict(ridge_probe, x, y, known, roles)[tested]
-    predicted[row] = p
-    s = sums[row] = crowd.sums(moments(y[tested], p))
-    key = "/".join(filter(None, (data.split, row, f"probe_{task}")))
-    metrics.add(f"{key}/mae{tail}", crowd.estimate(s, mae))
-    metrics.add(f"{key}/rmse{tail}", crowd.estimate(s, rmse))
-    metrics.add(f"{key}/r2", crowd.estimate(s, r2))
-    if row != "mean":
-      metrics.add(f"{key}/pearson_r", crowd.estimate(s, pearson))
-  for other in ("mean", "untrained"):  # paired: the same people are drawn
-    if other in sums:
-      both = np.stack([sums[""][:, 1], sums[other][:, 1]], axis=1)
-      metrics.add(
-          f"{name}/mae_below_{other}_share",
-          crowd.estimate(both, lambda s: 1 - stats.ratio(s)),
-      )
-  rows = {c: v[tested] for c, v in keys.items()}
-  return Predictions(task, unit, rows, y[tested], predicted)
+  def _count(self, task):
+    """Adds how many rows and people are tested and fitted."""
+    name, add = self._key("", task), self.metrics.add
+    known = self.tested[task.known[self.tested]]
+    if self.windows:
+      add(f"{name}/windows", len(known))
+    add(f"{name}/people", len(np.unique(self.panel.people[known])))
+    if task.classes is not None:
+      add(f"{name}/classes", len(task.classes))
+    if task.classes is not None and len(task.classes) == 2:
+      add(f"{name}/positives", int(np.sum(task.y[known] == 1)))
+    for value, reason in task.left_out.items():
+      self.metrics.skip(f"{name}/auc_of_{tasks.slug(value)}", reason)
+    if self.share.people is not None:
+      add(f"{name}/labelled_people", self.share.people)
+    if self.share.tail:
+      add(f"{name}/draws", len(self.share.draws))
 
+  def _skip(self, task, reason):
+    for row, x, _ in self.panel.given([task.name]):
+      if task.classes is None or x.shape[1]:
+        self.metrics.skip(f"{self._key(row, task)}/{task.measure}", reason)
 
-def _classify(
-    data, cfg, metrics, label, part, y, people, roles, matrices, keys, least
-):
-  """Logistic regression of one 0/1 attribute; Predictions or None."""
-  known, tested = _tested(y, roles)
-  label += part
-  name = f"{data.split}/probe_{label}"
-  metrics.add(f"{name}/people", int(tested.sum()))
-  metrics.add(f"{name}/positives", int(np.sum(y[tested])))
-  reason = _shortage(people, known, roles, least)
-  for role in roles:
-    for part, rows in (
-        ("fit", known & (role == FIT)), ("test", tested),
-    ):
-      fewest = min(np.sum(y[rows] == 0), np.sum(y[rows] == 1))
-      if not reason and fewest < cfg.min_class:
-        reason = (
-            f"{fewest} people of the rarer class to {part}, want at least "
-            f"{cfg.min_class}"
+  def _add_number(self, task, found):
+    """Adds the scores of every row of a regression."""
+    some = task.known[self.tested]
+    at = self.tested[some]
+    y, people = task.y[at], self.panel.people[at]
+    crowd = self._crowd(people)
+    sums, predicted = {}, {}
+    tail = f"_{task.unit}" if task.unit else ""
+    for row, draws in found.items():
+      predicted[row] = draws[0][some]
+      mine = sums[row] = [
+          crowd.sums(scores.moments(y, p[some])) for p in draws
+      ]
+      measures = {f"mae{tail}": scores.mae, f"rmse{tail}": scores.rmse,
+                  "r2": scores.r2}
+      if row != "mean":
+        measures["pearson_r"] = scores.pearson
+      for measure, score in measures.items():
+        scores.add_mean(
+            self.metrics, f"{self._key(row, task)}/{measure}", crowd,
+            [scores.of_sums(score, s) for s in mine],
         )
-  rows = [row for row in matrices if row != "mean"]
-  if reason:
-    for row in rows:
-      key = "/".join(filter(None, (data.split, row, f"probe_{label}")))
-      metrics.skip(f"{key}/auc", reason)
-    return None
-  crowd = stats.People(people[tested], cfg.bootstrap_draws, cfg.seed)
-  predicted = {}
-  for row in rows:
-    odds = _predict(logistic_probe, matrices[row], y, known, roles)[tested]
-    predicted[row] = odds
-    key = "/".join(filter(None, (data.split, row, f"probe_{label}")))
-    metrics.add(f"{key}/auc", stats.auc(crowd, y[tested], odds))
-  rows = {c: v[tested] for c, v in keys.items()}
-  return Predictions(label, "log_odds", rows, y[tested], predicted)
+    for other in ("mean", "untrained"):  # paired: the same people are drawn
+      if other in sums:
+        both = np.stack(
+            [sum(s[:, 1] for s in sums[row]) for row in ("", other)], axis=1
+        )
+        self.metrics.add(
+            f"{self._key('', task)}/mae_below_{other}_share",
+            crowd.estimate(both, lambda s: 1 - stats.ratio(s)),
+        )
+    p = predicted[""]
+
+    def first(rows):
+      own = self._crowd(people[rows])
+      return own.estimate(
+          own.sums(scores.moments(y[rows], p[rows])), scores.mae
+      )
+
+    self._groups(task, at, first)
+    return self._predictions(task, task.unit, at, predicted)
+
+  def _add_class(self, task, found):
+    """Adds the scores of every row of a classification."""
+    some = task.known[self.tested]
+    at = self.tested[some]
+    y, people = task.y[at], self.panel.people[at]
+    crowd, size = self._crowd(people), len(task.classes)
+    predicted = {}
+    for row, draws in found.items():
+      key = self._key(row, task)
+      odds = [d.odds[some] for d in draws]
+      chosen = [d.chosen[some] for d in draws]
+      predicted[row] = odds[0][:, 0] if size == 2 else chosen[0]
+      scores.add_mean(
+          self.metrics, f"{key}/auc", crowd,
+          [_make_auc(crowd.index, y, o) for o in odds],
+      )
+      if size == 2:
+        scores.add_mean(
+            self.metrics, f"{key}/average_precision", crowd,
+            [scores.make_average_precision(crowd.index, y, o[:, 0])
+             for o in odds],
+        )
+      if np.isnan(chosen).any():
+        self.metrics.skip(
+            f"{key}/balanced_accuracy",
+            "the selecting people have one class: no threshold",
+        )
+        continue
+      sums = [crowd.sums(scores.hits(y, c, size)) for c in chosen]
+      scores.add_mean(
+          self.metrics, f"{key}/balanced_accuracy", crowd,
+          [scores.of_sums(scores.balanced_accuracy, s) for s in sums],
+      )
+    odds = found[""][0].odds[some]
+
+    def first(rows):
+      counts = roles.class_people(
+          people[rows], y[rows], size, np.ones(len(rows), bool)
+      )
+      if counts.min() < self.cfg.min_class:
+        return (
+            f"{counts.min()} people of the rarer class in the group, want at "
+            f"least {self.cfg.min_class}"
+        )
+      own = self._crowd(people[rows])
+      return own.weighted(_make_auc(own.index, y[rows], odds[rows]))
+
+    self._groups(task, at, first)
+    unit = "log_odds" if size == 2 else "class"
+    return self._predictions(task, unit, at, predicted)
+
+  def _crowd(self, people):
+    return stats.People(people, self.cfg.bootstrap_draws, self.cfg.seed)
+
+  def _groups(self, task, at, first):
+    """Adds the first score by subgroup, where all labels are fitted on."""
+    if self.cfg.subgroups and not self.share.tail:
+      subgroups.score(
+          self.metrics, self.split, task,
+          {name: v[at] for name, v in self.panel.groups.items()},
+          self.panel.people[at], first, self.cfg.min_people, self.windows,
+      )
+
+  def _predictions(self, task, unit, at, predicted):
+    rows = {c: v[at] for c, v in self.panel.keys.items()}
+    return Predictions(
+        task.name + self.share.tail, unit, rows, task.y[at], predicted
+    )
+
+
+def _make_auc(index, y, odds):
+  """The AUC of two classes [N, 1], the mean of each against the rest of more.
+  """
+  if odds.shape[1] == 1:
+    return scores.make_auc(index, y, odds[:, 0])
+  return scores.make_macro_auc(index, y, odds)

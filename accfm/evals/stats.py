@@ -52,10 +52,6 @@ class People:
     out[present] = np.add.reduceat(columns[order], starts, axis=0)
     return out
 
-  def draws(self, sums, statistic):
-    """`statistic` of each bootstrap draw: [draws], NaN where undefined."""
-    return statistic(self.weights @ sums)
-
   def estimate(self, sums, statistic):
     """Estimate of a function of sums over windows.
 
@@ -64,14 +60,25 @@ class People:
       statistic: maps sums [..., M] to values [...], NaN where undefined.
 
     Returns:
+      As `weighted`.
+    """
+    return self.weighted(lambda weights: statistic(weights @ sums))
+
+  def weighted(self, statistic):
+    """Estimate of a function of how often each person counts.
+
+    Args:
+      statistic: maps weights [..., P] to values [...], NaN where undefined.
+
+    Returns:
       Estimate with the percentile interval (Efron 1979) over people. The
       interval is None with fewer than two people, or where more than one
       draw in twenty is undefined.
     """
-    value = float(statistic(sums.sum(axis=0)))
+    value = float(statistic(np.ones(len(self))))
     if len(self) < 2 or not np.isfinite(value):
       return Estimate(value)
-    draws = self.draws(sums, statistic)
+    draws = statistic(self.weights)
     known = draws[np.isfinite(draws)]
     if len(known) < 0.95 * len(draws):
       return Estimate(value)
@@ -84,35 +91,6 @@ def ratio(sums):
   top, bottom = sums[..., 0], sums[..., 1]
   known = bottom > 0
   return np.where(known, top / np.where(known, bottom, 1), np.nan)
-
-
-def auc(crowd, y, odds):
-  """ROC AUC over rows (windows, or people), with its interval over people.
-
-  Rows weigh as their person is drawn; each pair of a positive and a negative
-  row counts once, ties half.
-
-  Args:
-    crowd: the People behind the rows.
-    y: [N] 0 or 1; odds: [N] any increasing score.
-
-  Returns:
-    Estimate.
-  """
-  index = crowd.index
-  wins = (odds[:, None] > odds) + 0.5 * (odds[:, None] == odds)
-  wins = wins * y[:, None] * (1 - y)  # [N, N]
-  member = np.eye(len(crowd))[index]  # [N, P]
-  # Of each pair of people, and how many pairs of windows they have.
-  won = member.T @ wins @ member
-  all_pairs = np.outer(member.T @ y, member.T @ (1 - y))
-
-  def statistic(weights):
-    both = [((weights @ x) * weights).sum(-1) for x in (won, all_pairs)]
-    return ratio(np.stack(both, -1))
-
-  # A person's "sum" is their weight, so draws are the weights themselves.
-  return crowd.estimate(np.eye(len(crowd)), statistic)
 
 
 class Metrics:

@@ -4,7 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from sklearn.metrics import r2_score
+from sklearn.metrics import (
+  average_precision_score,
+  balanced_accuracy_score,
+  r2_score,
+)
 
 from accfm.evals import direct, stats
 from accfm.signals.targets import Target
@@ -85,6 +89,8 @@ def test_a_number_window_by_window():
   for end, q in (("low", 2.5), ("high", 97.5)):
     assert v[f"test/direct_hr/mae_bpm_ci95_{end}"] == pytest.approx(
         np.percentile(draws, q))
+  assert v["test/direct_hr/rmse_bpm"] == pytest.approx(
+      np.sqrt(np.mean((y[known] - p[known]) ** 2)))
   assert v["test/direct_hr/r2"] == pytest.approx(r2_score(y[known], p[known]))
   assert v["test/direct_hr/pearson_r"] == pytest.approx(
       np.corrcoef(y[known], p[known])[0, 1])
@@ -141,6 +147,22 @@ def test_two_classes_of_windows_and_their_interval():
     assert v[f"test/direct_condition/auc_ci95_{end}"] == pytest.approx(
         np.percentile(draws, q))
   np.testing.assert_array_equal(found.true, y[rows])
+  assert v["test/direct_condition/average_precision"] == pytest.approx(
+      average_precision_score(y[rows], odds[rows]))
+  assert v["test/direct_condition/balanced_accuracy"] == pytest.approx(
+      balanced_accuracy_score(y[rows], odds[rows] > 0))
+
+
+def test_a_rare_class_is_not_scored():
+  data, table = make(SEX)
+  table["attributes/sex"] = (
+      table["participant"] == table["participant"][0]).astype(np.float32)
+  found, metrics = run(data)
+  assert found == [] and metrics.missing == [{
+      "key": "test/direct_sex/auc",
+      "reason": "1 people of the rarer class to test, want at least 3",
+  }]
+  assert len(run(data, min_class=1)[0]) == 1
 
 
 def test_several_classes_of_windows():
@@ -155,6 +177,8 @@ def test_several_classes_of_windows():
   v = metrics.values
   assert v["test/direct_condition/accuracy"] == pytest.approx(np.mean(right))
   assert v["test/direct_condition/accuracy_ci95_low"] < np.mean(right)
+  assert v["test/direct_condition/balanced_accuracy"] is None  # nobody runs
+  assert metrics.missing[0]["reason"] == "no row of one class to test"
   assert found.unit == "class" and len(found.true) == len(right)
 
 
@@ -174,6 +198,8 @@ def test_several_classes_of_people_by_their_mean_outputs():
   assert found.predicted[""].tolist() == chosen
   assert metrics.values["test/direct_site/accuracy"] == pytest.approx(
       np.mean(right))
+  assert metrics.values["test/direct_site/balanced_accuracy"] == pytest.approx(
+      balanced_accuracy_score(found.true, chosen))
 
 
 def test_a_class_that_training_never_saw_is_not_scored():

@@ -1,73 +1,31 @@
-"""Probes against scikit-learn, and the protocol against leaks."""
+"""Probes of toy encoders, end to end; what they are asked, and its limits."""
 
 import numpy as np
 import pytest
-from sklearn.linear_model import Ridge
-from sklearn.metrics import r2_score, roc_auc_score
+from sklearn import metrics as sk
 
-from accfm.data.labelled import some_people
-from accfm.evals import probe, stats
+from accfm.base.errors import InputError
+from accfm.evals import logistic, probe, ridge, stats
 from tests.evals import toy
 
 
-@pytest.mark.parametrize("n, d", [(60, 8), (20, 30)])
-def test_ridge_equals_scikit_learn(n, d):
-  rng = np.random.default_rng(0)
-  x, y = rng.normal(3, 2, size=(n + 10, d)), rng.normal(70, 9, size=n + 10)
-  x[:, 1] = 4.0  # a constant column must not matter
-  rows = np.arange(n)
-  got = probe.ridge(x, y, rows, (0.1, 10.0))
-  z = (x - x[:n].mean(0)) / np.where(x[:n].std(0) > 0, x[:n].std(0), 1)
-  for alpha, path in zip((0.1, 10.0), got, strict=True):
-    want = Ridge(alpha=alpha).fit(z[:n], y[:n]).predict(z)
-    np.testing.assert_allclose(path, want, atol=1e-8)
+def probed(data, **fields):
+  """({task: Predictions}, values, {key: reason}) of one run."""
+  config = toy.make_config()
+  config.update(fields)
+  m = stats.Metrics()
+  found = probe.run(data, config, m)
+  reasons = {x["key"]: x["reason"] for x in m.missing}
+  return {p.task: p for p in found}, m.values, reasons
 
 
-def test_no_columns_predict_the_mean_of_the_fitting_rows():
-  y = np.array([1.0, 2.0, 6.0, 100.0])
-  role = np.array([probe.FIT, probe.FIT, probe.SELECT, probe.TEST])
-  np.testing.assert_allclose(
-      probe.ridge_probe(np.zeros((4, 0)), y, role), 1.5
-  )
-
-
-def test_test_labels_are_not_read():
-  rng = np.random.default_rng(0)
-  x, y = rng.normal(size=(90, 6)), rng.normal(size=90)
-  role = np.repeat([probe.FIT, probe.SELECT, probe.TEST], 30)
-  other = np.where(role == probe.TEST, 1e6, y)
-  np.testing.assert_array_equal(
-      probe.ridge_probe(x, y, role), probe.ridge_probe(x, other, role)
-  )
-
-
-def test_scores_equal_their_definitions():
-  rng = np.random.default_rng(0)
-  y = rng.normal(70, 8, 50)
-  p = 0.5 * y + 30 + rng.normal(0, 4, 50)
-  s = probe.moments(y, p).sum(axis=0)
-  assert probe.mae(s) == pytest.approx(np.mean(np.abs(y - p)))
-  assert probe.rmse(s) == pytest.approx(np.sqrt(np.mean((y - p) ** 2)))
-  assert probe.r2(s) == pytest.approx(r2_score(y, p))
-  assert probe.pearson(s) == pytest.approx(np.corrcoef(y, p)[0, 1])
-  assert np.isnan(probe.pearson(probe.moments(y, y * 0 + 70).sum(axis=0)))
-
-
-def test_auc_equals_scikit_learn_and_its_interval_a_loop():
-  rng = np.random.default_rng(0)
-  y = (np.arange(30) % 3 == 0).astype(float)
-  odds = np.round(y + rng.normal(size=30), 1)  # with ties
-  ids = rng.permutation(30).astype(str)
-  people = stats.People(ids, 60, 0)
-  got = stats.auc(people, y, odds)
-  assert got.value == pytest.approx(roc_auc_score(y, odds))
-  where = {name: i for i, name in enumerate(ids)}
-  drawn = []
-  for counts in people.weights:
-    rows = np.repeat([where[n] for n in people.names], counts)
-    drawn.append(roc_auc_score(y[rows], odds[rows]))
-  assert got.low == pytest.approx(np.percentile(drawn, 2.5))
-  assert got.high == pytest.approx(np.percentile(drawn, 97.5))
+def stacked(data, row=""):
+  """(x, labels of a column, participants, fit, select, test) by hand."""
+  names = ("test", "train", "val")
+  stack = lambda c: np.concatenate([data.tables[s][c] for s in names])  # noqa: E731
+  x = np.concatenate([data.encoders[row][s] for s in names])
+  part = np.repeat([2, 0, 1], [len(data.tables[s]["session"]) for s in names])
+  return x, stack, *(part == k for k in range(3))
 
 
 def test_run_finds_what_is_there_beside_its_baselines():
@@ -100,33 +58,6 @@ def test_run_finds_what_is_there_beside_its_baselines():
   assert found[0].predicted[""].shape == found[0].true.shape
 
 
-def test_folds_test_everyone_once_with_more_to_fit_on():
-  data, _ = toy.make_inputs()
-  config = toy.make_config()
-  config.probe_folds = 3
-  _, people, roles = probe._roles(data, config)
-  tested = np.sum([role == probe.TEST for role in roles], axis=0)
-  own = np.isin(people, data.table["participant"])
-  np.testing.assert_array_equal(tested, own.astype(int))
-  for role in roles:
-    test, fit = people[role == probe.TEST], people[role == probe.FIT]
-    assert not set(test) & set(fit)
-    assert len(set(fit)) == 20 + 8 - len(set(test))
-  m = stats.Metrics()
-  probe.run(data, config, m)
-  assert m.values["test/probe_hr/windows"] == 64
-
-
-def test_the_val_split_is_not_selected_on_itself():
-  data, _ = toy.make_inputs()
-  data = type(data)(**{**data.__dict__, "split": "val"})
-  _, people, (role,) = probe._roles(data, toy.make_config())
-  groups = [set(people[role == r]) for r in (
-      probe.FIT, probe.SELECT, probe.TEST)]
-  assert [len(g) for g in groups] == [16, 4, 6]
-  assert not groups[1] & groups[2]
-
-
 def test_a_rare_class_is_not_evaluable():
   data, _ = toy.make_inputs()
   for table in data.tables.values():
@@ -139,114 +70,187 @@ def test_a_rare_class_is_not_evaluable():
   assert "rarer class" in reasons["test/probe_sex/auc"]
 
 
-# --- fewer labels ------------------------------------------------------------
+def test_folds_test_everyone_once():
+  data, _ = toy.make_inputs()
+  found, v, _ = probed(data, probe_folds=3)
+  assert v["test/probe_hr/windows"] == 64
+  assert np.isfinite(found["hr"].predicted[""]).all()
+  usual, _, _ = probed(data)
+  assert not np.allclose(found["hr"].predicted[""], usual["hr"].predicted[""])
 
 
-def fractions(*wanted, seed=0):
+def test_all_numbers_of_a_panel_are_fitted_together():
+  """Predictions equal each label's own ridge; labels are fitted in one go."""
+  data, _ = toy.make_inputs()
+  rng = np.random.default_rng(0)
+  for table in data.tables.values():
+    hr = table["labels/hr_bpm"]
+    lost = rng.random(len(hr)) < 0.2
+    table["labels/sdnn_ms"] = np.where(lost, np.nan, hr / 2).astype(np.float32)
+  calls = []
+  predict = ridge.predict
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(ridge, "predict", lambda x, y, *a: calls.append(
+        (x.shape[1], y.shape[1])) or predict(x, y, *a))
+    found, v, _ = probed(data)
+  # Windows: three encoders, features, demographics, mean. People: the same.
+  assert calls[:6] == [(12, 2)] * 4 + [(2, 2), (0, 2)]
+  assert calls[6:] == [(12, 1)] * 4 + [(1, 1), (0, 1)]
+  x, stack, *parts = stacked(data)
+  for task, column in (("hr", "labels/hr_bpm"), ("sdnn", "labels/sdnn_ms")):
+    y = stack(column).astype(np.float64)
+    p = ridge.predict(x, y[:, None], *parts).predicted[:, 0]
+    known = np.isfinite(y[parts[2]])
+    np.testing.assert_allclose(found[task].predicted[""], p[known], rtol=1e-9)
+  assert v["test/probe_sdnn/windows"] == known.sum() < 64
+
+
+# --- labels of every kind ----------------------------------------------------
+
+
+def test_binary_labels_of_windows():
+  data, _ = toy.make_inputs()
+  for table in data.tables.values():
+    table["labels/fast"] = (table["labels/hr_bpm"] > 75).astype(np.float32)
+    table["labels/fast"][::9] = np.nan
+  found, v, _ = probed(data)
+  x, stack, *parts = stacked(data)
+  y = stack("labels/fast").astype(np.float64)
+  (want,) = logistic.predict(x, [y], [2], *parts)
+  known = np.isfinite(y[parts[2]])
+  y, odds = y[parts[2]][known], want.odds[known, 0]
+  np.testing.assert_array_equal(found["fast"].predicted[""], odds)
+  np.testing.assert_array_equal(found["fast"].true, y)
+  assert v["test/probe_fast/auc"] == pytest.approx(sk.roc_auc_score(y, odds))
+  assert v["test/probe_fast/average_precision"] == pytest.approx(
+      sk.average_precision_score(y, odds))
+  assert v["test/probe_fast/balanced_accuracy"] == pytest.approx(
+      sk.balanced_accuracy_score(y, want.chosen[known]))
+  assert v["test/probe_fast/balanced_accuracy_ci95_low"] < (
+      v["test/probe_fast/balanced_accuracy"])
+  assert v["test/probe_fast/positives"] == y.sum()
+  assert v["test/probe_fast/windows"] == len(y)
+  assert found["fast"].unit == "log_odds"
+  assert v["test/probe_fast/auc"] > 0.9 > v["test/untrained/probe_fast/auc"]
+  assert "test/mean/probe_fast/auc" not in v  # nothing to rank by
+
+
+def conditions(data, *names):
+  """Gives windows a condition by their rate; "" to a tenth of them."""
+  rng = np.random.default_rng(1)
+  for table in data.tables.values():
+    hr = table["labels/hr_bpm"]
+    place = np.searchsorted(np.linspace(66, 84, len(names) - 1), hr)
+    table["condition"] = np.array(names)[place]
+    table["condition"][rng.random(len(hr)) < 0.1] = ""
+
+
+def test_two_conditions_are_ranked():
+  data, _ = toy.make_inputs()
+  conditions(data, "rest", "walk")
+  found, v, _ = probed(data)
+  known = data.table["condition"] != ""
+  y = (data.table["condition"] == "walk")[known]
+  np.testing.assert_array_equal(found["condition"].true, y)
+  assert v["test/probe_condition/auc"] == pytest.approx(
+      sk.roc_auc_score(y, found["condition"].predicted[""]))
+  assert v["test/probe_condition/classes"] == 2
+
+
+def test_three_conditions_by_multinomial_regression():
+  data, _ = toy.make_inputs()
+  conditions(data, "rest", "walk", "run/uphill")
+  found, v, _ = probed(data)
+  x, stack, *parts = stacked(data)
+  names = ("rest", "run/uphill", "walk")  # sorted
+  y = np.full(len(x), np.nan)
+  for place, name in enumerate(names):
+    y[stack("condition") == name] = place
+  (want,) = logistic.predict(x, [y], [3], *parts)
+  known = np.isfinite(y[parts[2]])
+  y, chosen = y[parts[2]][known], want.chosen[known]
+  assert v["test/probe_condition/auc"] == pytest.approx(
+      sk.roc_auc_score(y, np.exp(want.odds[known]), multi_class="ovr"))
+  assert v["test/probe_condition/balanced_accuracy"] == pytest.approx(
+      sk.balanced_accuracy_score(y, chosen))
+  assert found["condition"].unit == "class"
+  np.testing.assert_array_equal(found["condition"].predicted[""], chosen)
+  assert "test/probe_condition/average_precision" not in v
+  assert v["test/probe_condition/classes"] == 3
+  assert v["test/by_condition_run_uphill/probe_hr/mae_bpm"] > 0
+
+
+def test_a_rare_condition_is_left_out_and_said():
+  data, _ = toy.make_inputs()
+  conditions(data, "rest", "walk", "run")
+  train = data.tables["train"]
+  swims = np.isin(train["participant"], np.unique(train["participant"])[:2])
+  train["condition"][swims] = "swim"
+  found, v, reasons = probed(data)
+  assert v["test/probe_condition/auc_of_swim"] is None
+  assert reasons["test/probe_condition/auc_of_swim"] == (
+      "2 people of this class to fit on, want at least 3: its rows are left "
+      "out")
+  assert v["test/probe_condition/classes"] == 3
+  assert v["test/probe_condition/auc"] > 0.7
+
+
+def test_what_cannot_be_evaluated_is_said():
+  data, _ = toy.make_inputs()
+  for table in data.tables.values():
+    table["labels/same_ms"] = np.full_like(table["labels/hr_bpm"], 5.0)
+    table["labels/never"] = np.zeros_like(table["labels/hr_bpm"])
+    table["condition"] = np.where(table["condition"] == "", "rest", "rest")
+    table["labels/fitted_same_ms"] = table["labels/hr_bpm"].copy()
+    table["attributes/target_one"] = np.float32(
+        table["participant"] == data.table["participant"][0])
+  data.tables["train"]["labels/fitted_same_ms"][:] = 60.0
+  _, v, reasons = probed(data)
+  rows = ("", "untrained/", "ppg/", "features/", "demographics/", "mean/")
+  for row in rows:
+    assert v[f"test/{row}probe_same/mae_ms"] is None
+    assert (reasons[f"test/{row}probe_same/mae_ms"]
+            == "the label is constant (5) to fit on")
+    assert (reasons[f"test/{row}probe_fitted_same/mae_ms"]
+            == "the label is constant (60) to fit on")
+    if row != "mean/":
+      assert "rarer class" in reasons[f"test/{row}probe_never/auc"]
+      assert "1 class(es)" in reasons[f"test/{row}probe_condition/auc"]
+      assert reasons[f"test/{row}probe_target_one/auc"] == (
+          "0 people of the rarer class to fit (0: 20, 1: 0), want at least 3")
+  assert all(value is not None for key, value in v.items()
+             if "probe_hr/" in key and "by_" not in key)
+
+
+def test_one_participant_is_not_evaluable():
+  data, _ = toy.make_inputs()
+  one = data.table["participant"] == data.table["participant"][0]
+  for rows in (data.encoders, {"": data.features}):
+    for parts in rows.values():
+      parts["test"] = parts["test"][one]
+  data.tables["test"] = {c: v[one] for c, v in data.table.items()}
+  found, v, reasons = probed(data)
+  assert not found
+  assert "8 labelled rows of 1 people to test" in reasons[
+      "test/probe_hr/mae_bpm"]
+  assert v["test/probe_hr/mae_bpm"] is None
+
+
+def test_a_person_may_be_mean_and_spread():
+  data, _ = toy.make_inputs()
+  _, plain, _ = probed(data)
+  _, more, _ = probed(data, person_pooling="mean_sd")
+  hr, age = "test/probe_hr/mae_bpm", "test/probe_age/mae_years"
+  assert plain[hr] == more[hr] and plain[age] != more[age]
+
+
+@pytest.mark.parametrize("fields, match", [
+    (dict(person_pooling="max"), "person_pooling: got 'max', want one of"),
+    (dict(label_fractions=(0.1, 1.5)), "label_fractions: got 1.5, want each"),
+    (dict(label_draws=0), "label_draws: got 0, want at least 1"),
+])
+def test_a_config_that_no_probe_can_follow(fields, match):
   config = toy.make_config()
-  config.label_fractions, config.label_seed = wanted, seed
-  return config
-
-
-def probed(data, config):
-  m = stats.Metrics()
-  found = probe.run(data, config, m)
-  return {p.task: p for p in found}, m.values
-
-
-def test_a_tenth_of_the_labels_is_that_of_some_people():
-  """Against the probe itself, fitted on those two people by hand."""
-  data, _ = toy.make_inputs()
-  train = data.tables["train"]
-  chosen = some_people(train["participant"], 0.1, 4)
-  assert len(chosen) == 2
-  found, values = probed(data, fractions(0.1, seed=4))
-  names = ("train", "val", "test")
-  x = np.concatenate([data.encoders[""][s] for s in names])
-  y = np.concatenate([
-      data.tables[s]["labels/hr_bpm"] for s in names]).astype(float)
-  who = np.concatenate([data.tables[s]["participant"] for s in names])
-  role = np.repeat([probe.FIT, probe.SELECT, probe.TEST], [160, 48, 64])
-  role[:160][~np.isin(who[:160], chosen)] = -1
-  assert (role == probe.FIT).sum() == 16
-  want = probe.ridge_probe(x, y, role)[role == probe.TEST]
-  np.testing.assert_allclose(
-      found["hr_at_10pct"].predicted[""], want, rtol=1e-9)
-  y = y[role == probe.TEST]
-  assert values["test/probe_hr_at_10pct/mae_bpm"] == pytest.approx(
-      np.abs(want - y).mean())
-  mean = train["labels/hr_bpm"][np.isin(train["participant"], chosen)]
-  assert values["test/mean/probe_hr_at_10pct/mae_bpm"] == pytest.approx(
-      np.abs(mean.astype(float).mean() - y).mean())
-
-
-def test_labels_of_everybody_else_are_not_read():
-  data, _ = toy.make_inputs()
-  train = data.tables["train"]
-  chosen = some_people(train["participant"], 0.3, 0)
-  _, before = probed(data, fractions(0.3, 1.0))
-  others = ~np.isin(train["participant"], chosen)
-  train["labels/hr_bpm"][others] = 1e6
-  _, after = probed(data, fractions(0.3, 1.0))
-  few = [k for k in before if "_at_30pct/" in k]
-  assert "test/probe_hr_at_30pct/mae_bpm" in few
-  assert {k: before[k] for k in few} == {k: after[k] for k in few}
-  assert after["test/probe_hr/mae_bpm"] > 10 * before["test/probe_hr/mae_bpm"]
-  train["labels/hr_bpm"][~others] += 50
-  _, moved = probed(data, fractions(0.3))
-  key = "test/probe_hr_at_30pct/mae_bpm"
-  assert moved[key] > 2 * before[key]
-
-
-def test_the_fraction_is_of_the_labelled_people():
-  """Half of the people have no label: a fifth of the others is chosen."""
-  data, _ = toy.make_inputs()
-  train = data.tables["train"]
-  people = np.unique(train["participant"])
-  train["labels/hr_bpm"][np.isin(train["participant"], people[:10])] = np.nan
-  known = np.isfinite(train["labels/hr_bpm"])
-  chosen = some_people(people[10:], 0.2, 1)
-  assert len(chosen) == 2
-  assert set(some_people(people, 0.2, 1)) & set(people[10:]) > set(chosen)
-  _, before = probed(data, fractions(0.2, seed=1))
-  train["labels/hr_bpm"][
-      known & ~np.isin(train["participant"], chosen)] = 1e6
-  assert probed(data, fractions(0.2, seed=1))[1] == before
-  train["labels/hr_bpm"][np.isin(train["participant"], chosen)] = 1e6
-  assert probed(data, fractions(0.2, seed=1))[1] != before
-
-
-def test_all_labels_are_the_plain_probe():
-  data, _ = toy.make_inputs()
-  _, plain = probed(data, toy.make_config())
-  _, several = probed(data, fractions(0.05, 0.125, 1.0, seed=9))
-  assert {k: v for k, v in several.items() if "pct" not in k} == plain
-  assert {k.split("/")[-2] for k in several if "_at_" in k} == {
-      "probe_hr_at_5pct", "probe_hr_at_12.5pct",
-      "probe_sdnn_at_5pct", "probe_sdnn_at_12.5pct",
-  }  # no trait is probed on fewer people
-  assert "test/ppg/probe_hr_at_5pct/mae_bpm" in several
-  assert "test/probe_hr_at_5pct/mae_below_mean_share" in several
-
-
-def test_more_labels_say_more():
-  data, _ = toy.make_inputs()
-  _, v = probed(data, fractions(0.05, 1.0))
-  assert v["test/probe_hr_at_5pct/mae_bpm"] > v["test/probe_hr/mae_bpm"]
-
-
-def test_roles_are_restricted_to_fit_on_some_people():
-  people = np.repeat([f"x/{i}" for i in range(12)], 2)
-  role = np.repeat([probe.FIT, probe.SELECT, probe.TEST], [16, 4, 4])
-  known = np.arange(24) >= 4  # the first two people have no label
-  (same,) = probe._restrict([role], people, known, 1.0, 0)
-  assert same is role
-  (few,) = probe._restrict([role], people, known, 0.5, 1)
-  chosen = some_people(people[4:16], 0.5, 1)
-  assert len(chosen) == 3
-  for i in range(24):
-    kept = role[i] != probe.FIT or people[i] in chosen
-    assert few[i] == (role[i] if kept else -1)
-  assert role.tolist().count(probe.FIT) == 16  # as it was
-  (none,) = probe._restrict([role], people, known & False, 0.5, 1)
-  assert (none == -1).sum() == 16
+  config.update(fields)
+  with pytest.raises(InputError, match=match):
+    probe.check(config)

@@ -22,7 +22,8 @@ def make_config(**fields):
       pools=(8,), within_pool=4, adjacent_sec=10.0, bootstrap_draws=200, seed=0,
       probe_folds=0,
       min_people=2, min_windows=4, min_participants=4, min_class=3,
-      label_fractions=(1.0,), label_seed=0, **fields
+      label_fractions=(1.0,), label_seed=0, label_draws=1,
+      person_pooling="mean", subgroups=True, **fields
   ))
 
 
