@@ -14,10 +14,12 @@ from accfm.base import mains
 from accfm.evals import (
   direct,
   embed,
+  examples,
   health,
   inputs,
   page,
   probe,
+  projection,
   report,
   retrieval,
   stats,
@@ -62,6 +64,7 @@ def evaluate(config, loaded, dataset, workdir):
   start, meta = time.time(), loaded.meta
   splits, seen = inputs.open_splits(config, meta, dataset)
   tested = splits[config.split]
+  projection.check(config, tested.table)
   student, teacher, motion = inputs.signals(meta, tested.contract)
 
   def embed_all(encoders):
@@ -97,10 +100,10 @@ def evaluate(config, loaded, dataset, workdir):
   report.write_metrics(f"{workdir}/metrics.json", metrics, facts)
   report.write_predictions(f"{workdir}/predictions.csv", predictions)
   if config.report:
-    examples = page.draw_examples(data, tested, config.examples, config.seed)
+    pairs = examples.draw(data, tested, config.examples, config.seed)
     page.write(
         f"{workdir}/report.html", data, metrics, facts,
-        found.get("retrieval", {}), predictions, examples,
+        found.get("retrieval", {}), predictions, pairs,
     )
   say(f"results are in {workdir}")
   print("\n".join(report.console(metrics, facts)), flush=True)
