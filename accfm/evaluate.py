@@ -14,7 +14,6 @@ from accfm.base import mains
 from accfm.evals import (
   direct,
   embed,
-  examples,
   health,
   inputs,
   page,
@@ -100,10 +99,10 @@ def evaluate(config, loaded, dataset, workdir):
   report.write_metrics(f"{workdir}/metrics.json", metrics, facts)
   report.write_predictions(f"{workdir}/predictions.csv", predictions)
   if config.report:
-    pairs = examples.draw(data, tested, config.examples, config.seed)
+    examples = page.draw_examples(data, tested, config.examples, config.seed)
     page.write(
         f"{workdir}/report.html", data, metrics, facts,
-        found.get("retrieval", {}), predictions, pairs,
+        found.get("retrieval", {}), predictions, examples,
     )
   say(f"results are in {workdir}")
   print("\n".join(report.console(metrics, facts)), flush=True)

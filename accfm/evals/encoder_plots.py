@@ -101,7 +101,7 @@ def spectra(sizes, label):
   return plots.svg(draw, 7.6, 2.6, alt="Singular values of the embeddings")
 
 
-def embedding_map(maps, names, values, name):
+def embedding_map(maps, names, values, name, named=True):
   """Embeddings in two dimensions, coloured by a label.
 
   Args:
@@ -109,9 +109,11 @@ def embedding_map(maps, names, values, name):
     names: (x, y) axis names of each title: title -> (text, text).
     values: [M] numbers, NaN where unknown, or text for classes.
     name: what the colours are.
+    named: whether classes may be named.
   """
-  values = np.asarray(values)
-  classes = None
+  values, classes = np.asarray(values), None
+  if values.dtype.kind == "f" and len(np.unique(values)) == 2:
+    values = np.array([f"{v:g}" for v in values])
   if values.dtype.kind in "OUS":
     kinds, counts = np.unique(values.astype(str), return_counts=True)
     most = len(plots.PALETTE) - 1
@@ -148,7 +150,7 @@ def embedding_map(maps, names, values, name):
       bar.solids.set(alpha=1, rasterized=True)
       bar.outline.set_visible(False)
       bar.set_label(name)
-    else:
+    elif named:
       plots.legend(axes, 4)
 
   return plots.svg(draw, 7.6, 3.5 if len(maps) > 1 else 4.2,

@@ -144,7 +144,9 @@ def table(heads, rows, over=()):
   top = "".join(
       f"<th colspan={n}{' class=over' if text else ''}>{escape(text)}</th>"
       for text, n in over)
-  head = "".join(f"<th>{escape(h)}</th>" for h in heads)
+  # Names of runs may be long: they break after an underscore.
+  head = "".join(
+      f"<th>{escape(h).replace('_', '_<wbr>')}</th>" for h in heads)
   return (
       f"<div class=scroll><table>{top and f'<tr class=top>{top}</tr>'}"
       f"<tr>{head}</tr>{''.join(rows)}</table></div>"

@@ -10,7 +10,8 @@ from accfm.base import shapes
 from accfm.base.errors import InputError
 
 METHODS = {"pca": 3000, "tsne": 2000}  # and how many points at most
-KINDS = ("labels/", "attributes/", "")
+KINDS = ("labels/", "attributes/")
+OTHERS = ("participant", "condition", "motion_g")
 
 
 def pca(x):
@@ -51,7 +52,7 @@ def column(table, name):
 
   Args:
     table: columns of a split.
-    name: of a label, an attribute or another column; "" for heart rate, else
+    name: of a label, an attribute or one of OTHERS; "" for heart rate, else
       the first label that has values, else the people.
 
   Returns:
@@ -60,15 +61,17 @@ def column(table, name):
   Raises:
     InputError: there is no such column.
   """
+  known = {
+      c.removeprefix(kind): c for kind in KINDS for c in table
+      if c.startswith(kind)
+  } | {c: c for c in OTHERS if c in table}
   if name:
-    for kind in KINDS:
-      if kind + name in table:
-        return name, np.asarray(table[kind + name])
-    known = sorted(c.rpartition("/")[2] for c in table)
-    raise InputError(
-        f"map_label: got {name!r}, want one of {', '.join(known)}; set "
-        "--config.map_label"
-    )
+    if name not in known:
+      raise InputError(
+          f"map_label: got {name!r}, want one of {', '.join(known)}; set "
+          "--config.map_label"
+      )
+    return name, np.asarray(table[known[name]])
   labels = sorted(c for c in table if c.startswith("labels/"))
   labels.sort(key=lambda c: c != "labels/hr_bpm")
   for found in labels:

@@ -118,9 +118,11 @@ def _agreement(predictions, meta):
     span = markup.span(one.low, one.high, 1)
     return markup.number(one.value, 1) + unit + (f" ({span})" if span else "")
 
-  kind = "windows" if "start_s" in best.rows else "rows"
+  what = f"{len(people):,} people"
+  if set(best.rows) != {"participant"}:  # else a row is a person
+    what = f"{len(true):,} windows of {what}"
   return markup.figure(svg, (
-      f"{name} of {len(true):,} {kind} of {len(people):,} people, each "
+      f"{name} of {what}, each "
       f"predicted by a model that never saw them. Bias {say(found.bias)}, "
       f"95 % limits of agreement {say(found.lower)} and {say(found.upper)}; "
       "bands and brackets are 95 % intervals over people."
@@ -251,7 +253,9 @@ def _map(data, config):
   if not maps:
     return ""
   title = label_title(name)
-  svg = encoder_plots.embedding_map(maps, names, values[shown], title)
+  people = name == "participant"  # whom a page never names
+  svg = encoder_plots.embedding_map(
+      maps, names, values[shown], title, named=not people)
   how = {
       "pca": "The first two principal components, with their share of the "
              "variance.",
@@ -260,6 +264,8 @@ def _map(data, config):
   }[method]
   if values.dtype.kind == "f":
     how += " Colours end at the 2nd and 98th percentile."
+  if people:
+    how += " Each colour is one person, grey all others."
   return markup.figure(svg, (
       f"Embeddings of windows, coloured by {title}. {how}"
       + plots.said(len(shown), rows)

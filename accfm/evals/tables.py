@@ -208,8 +208,13 @@ def probe_details(values, split):
   return markup.details("Other measures of the probes", *out) if out else ""
 
 
-def label_curves(curves):
-  """The figures behind the curves of `readings.label_curves`, folded."""
+def label_curves(curves, label=readings.label):
+  """The figures behind `readings.LabelCurve`s, folded.
+
+  Args:
+    curves: LabelCurves.
+    label: row -> text.
+  """
   out = []
   for one in curves:
     heads = ["labelled people", *(f"{100 * s:g} %" for s in one.shares)]
@@ -221,7 +226,7 @@ def label_curves(curves):
       )]))
     for row, by in one.rows.items():
       lines.append(markup.row([
-          markup.td(readings.label(row)),
+          markup.td(markup.escape(label(row))),
           *(score(by.get(s), 2, main=row == "") for s in one.shares),
       ]))
     unit = f" ({one.unit})" if one.unit else ""
