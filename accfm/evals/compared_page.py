@@ -167,7 +167,7 @@ def _drawn(title, text, parts, runs, colors):
   for part in parts:
     shown = part.drawn(runs)
     svg = forest.forest(
-        part.scores, shown, part.axis, part.better, colors)
+        part.title, part.scores, shown, part.axis, part.better, colors)
     less = len(part.differences) - len(shown)
     caption = f"Differences to {runs[0]}; the table has {less} more." if (
         less) else ""

@@ -7,10 +7,11 @@ import numpy as np
 from accfm.evals import plots
 
 
-def forest(scores, differences, axis, better, colors):
+def forest(title, scores, differences, axis, better, colors):
   """Scores on the left, paired differences on the right.
 
   Args:
+    title: of the task.
     scores: run -> `readings.Score`.
     differences: (run, run) -> Score of the first minus the second.
     axis: what the scores are.
@@ -50,7 +51,7 @@ def forest(scores, differences, axis, better, colors):
   wide = {} if not pairs else {"width_ratios": (1, 1.15)}
   return plots.svg(
       draw, 7.6 if pairs else 4.6, 0.65 + tall * most,
-      columns=2 if pairs else 1, alt=f"{axis} of encoders, with intervals",
+      columns=2 if pairs else 1, alt=f"{title}: {axis} of encoders",
       **wide,
   )
 

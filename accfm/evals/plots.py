@@ -65,7 +65,8 @@ def svg(draw, width, height, columns=1, rows=1, alt="", **grid):
     draw: takes axes [rows, columns].
     width, height: in inches; the page stretches it to its own width.
     columns, rows: of panels.
-    alt: what the figure shows, for who cannot see it.
+    alt: what the figure shows, for who cannot see it. Figures of one page
+      that may be equal have different ones.
     **grid: as `matplotlib.figure.Figure.subplots` takes.
 
   Returns:
@@ -86,7 +87,7 @@ def svg(draw, width, height, columns=1, rows=1, alt="", **grid):
   text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
   text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
   label = f' aria-label="{html.escape(alt)}"' if alt else ""
-  return own_ids(text).replace("<svg", f'<svg role="img"{label}', 1)
+  return own_ids(text.replace("<svg", f'<svg role="img"{label}', 1))
 
 
 def own_ids(text):

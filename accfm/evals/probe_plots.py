@@ -203,5 +203,5 @@ def subgroups(panels, title):
 
   return plots.svg(
       draw, 7.6 if columns > 1 else 5, rows * (0.95 + 0.27 * most),
-      columns=columns, rows=rows, alt="Scores of subgroups",
+      columns=columns, rows=rows, alt=f"Scores by {panels[0].name}",
   )

@@ -5,11 +5,12 @@ der Maaten and Hinton, JMLR 2008) shows neighbourhoods and nothing else.
 """
 
 import numpy as np
+import threadpoolctl
 
 from accfm.base import shapes
 from accfm.base.errors import InputError
 
-METHODS = {"pca": 3000, "tsne": 2000}  # and how many points at most
+METHODS = {"pca": 3000, "tsne": 1000}  # and how many points at most
 KINDS = ("labels/", "attributes/")
 OTHERS = ("participant", "condition", "motion_g")
 
@@ -37,14 +38,16 @@ def pca(x):
 def tsne(x, seed=0):
   """A t-SNE map of x [N, D], started from its principal components: [N, 2].
 
-  About a second for every 100 points on two CPU cores.
+  In one thread: on busy cores its threads wait for each other many times
+  longer than they work.
   """
   from sklearn.manifold import TSNE
   shapes.check(x, "embeddings", "N D")
   made = TSNE(
       init="pca", random_state=seed, perplexity=min(30, (len(x) - 1) / 3)
   )
-  return made.fit_transform(np.asarray(x, np.float32))
+  with threadpoolctl.threadpool_limits(1):
+    return made.fit_transform(np.asarray(x, np.float32))
 
 
 def column(table, name):
