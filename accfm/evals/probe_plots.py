@@ -64,8 +64,7 @@ def roc(panels, label):
   """ROC curves, one panel a task.
 
   Args:
-    panels: [(title, second line, row -> roc.Curve)]; of row "" the band is
-      drawn too.
+    panels: [(title, second line, row -> roc.Curve)].
     label: row -> text.
   """
   columns = min(3, len(panels))
@@ -75,7 +74,7 @@ def roc(panels, label):
     for place, (title, text, curves) in enumerate(panels):
       ax = axes.flat[place]
       for row, c in curves.items():
-        if row == "" and c.low is not None:
+        if c.low is not None:
           grid = np.linspace(0, 1, len(c.low))
           ax.fill_between(grid, c.low, c.high, color=plots.color(row),
                           alpha=0.18, lw=0)

@@ -30,13 +30,14 @@ class Curve:
   high: np.ndarray | None
 
 
-def curve(people, y, scores):
+def curve(people, y, scores, band=True):
   """The ROC curve of rows that weigh as their person is drawn.
 
   Args:
     people: `stats.People` behind the N rows.
     y: [N] 0 or 1, both present.
     scores: [N]; higher says 1 more strongly. Equal scores are one corner.
+    band: whether to draw people for a band.
 
   Returns:
     Curve.
@@ -58,7 +59,7 @@ def curve(people, y, scores):
 
   fpr, tpr = corners(np.ones(len(y)))
   drawn = []
-  for weights in people.weights if len(people) > 1 else ():
+  for weights in people.weights if band and len(people) > 1 else ():
     found = corners(weights[index])
     if found is not None:  # upper end of a step: the last of equal rates
       drawn.append(np.interp(GRID, *found))

@@ -145,7 +145,8 @@ def _roc(predictions, values, meta):
     shown = [r for r in readings.in_order(p.predicted)
              if r not in ("untrained", "mean")]
     panels.append((readings.task_title(task), text, {
-        r: roc.curve(people, p.true, p.predicted[r]) for r in shown
+        r: roc.curve(people, p.true, p.predicted[r], band=r == "")
+        for r in shown
     }))
   if not panels:
     return ""
@@ -203,8 +204,9 @@ def subgroups(values, meta):
   if not parts:
     return ""
   return markup.section("Subgroups", (
-      "The same predictions, scored in groups of people. A gap whose interval "
-      "is far from 0 says that the encoder serves somebody worse."
+      "The same predictions, scored in groups. Where intervals lie apart, the "
+      "encoder serves somebody worse; a gap between groups of few people "
+      "arises by chance."
   ), *parts)
 
 
