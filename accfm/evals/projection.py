@@ -56,7 +56,7 @@ def column(table, name):
   Args:
     table: columns of a split.
     name: of a label, an attribute or one of OTHERS; "" for heart rate, else
-      the first label that has values, else the people.
+      the first label that has numbers, else the people.
 
   Returns:
     (name, [N] numbers or text).
@@ -78,8 +78,9 @@ def column(table, name):
   labels = sorted(c for c in table if c.startswith("labels/"))
   labels.sort(key=lambda c: c != "labels/hr_bpm")
   for found in labels:
-    if np.isfinite(table[found]).any():
-      return found.partition("/")[2], np.asarray(table[found])
+    values = np.asarray(table[found])
+    if values.dtype.kind == "f" and np.isfinite(values).any():
+      return found.partition("/")[2], values
   return "participant", np.asarray(table["participant"])
 
 

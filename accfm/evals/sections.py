@@ -11,7 +11,6 @@ from accfm.evals import (
     health,
     markup,
     plots,
-    probe,
     probe_plots,
     projection,
     readings,
@@ -225,16 +224,16 @@ def embedding(data, values, meta):
   ), tables.health(values, split), markup.figure(
       svg, f"Singular values of the embeddings of {rows:,} windows. A sudden "
       "fall means that later dimensions are hardly used."
-  ), _map(data, meta["config"]))
+  ), _map(data, values, meta["config"]))
 
 
-def _map(data, config):
+def _map(data, values, config):
   """The map of this encoder and, beside it, of an untrained one."""
   method = config["map_method"]
   rows = len(data.table["participant"])
   if rows < 10 or "" not in data.encoders:
     return ""
-  name, values = projection.column(data.table, config["map_label"])
+  name, known = projection.column(data.table, config["map_label"])
   shown = plots.some(rows, projection.METHODS[method])
   maps, names = {}, {}
   for row in ("", "untrained"):
@@ -254,17 +253,17 @@ def _map(data, config):
       )
   if not maps:
     return ""
-  title = label_title(name)
+  title = label_title(values, data.split, name)
   people = name == "participant"  # whom a page never names
   svg = encoder_plots.embedding_map(
-      maps, names, values[shown], title, named=not people)
+      maps, names, known[shown], title, named=not people)
   how = {
       "pca": "The first two principal components, with their share of the "
              "variance.",
       "tsne": "A t-SNE map: neighbours are near in the embedding, distances "
               "and sizes of clusters mean nothing.",
   }[method]
-  if values.dtype.kind == "f":
+  if known.dtype.kind == "f":
     how += " Colours end at the 2nd and 98th percentile."
   if people:
     how += " Each colour is one person, grey all others."
@@ -274,10 +273,13 @@ def _map(data, config):
   ))
 
 
-def label_title(name):
-  """`hr_bpm` -> "HR (bpm)"."""
-  task, unit = probe.task_and_unit(name)
-  return readings.task_title(task, unit) + (f" ({unit})" if unit else "")
+def label_title(values, split, name):
+  """`hr_bpm` -> "HR (bpm)", by the probe of that label if there is one."""
+  for task, title, measure, _ in readings.probe_rows(values, split):
+    unit = readings.unit_of(measure) if measure.startswith("mae") else ""
+    if "_".join(filter(None, (task, unit))) == f"probe_{name}":
+      return title + (f" ({unit})" if unit else "")
+  return readings.task_title(name)
 
 
 def privacy(values, meta):

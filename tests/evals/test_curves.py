@@ -124,7 +124,8 @@ def test_column_of_a_map():
   assert name == "hr_bpm"
   np.testing.assert_array_equal(values, table["labels/hr_bpm"])
   assert projection.column(table, "age_years")[1].dtype.kind == "f"
-  del table["labels/hr_bpm"]  # of the other label nothing is known
+  table["labels/a_text"] = np.array(["x"] * len(values))
+  del table["labels/hr_bpm"]  # of the other label no number is known
   assert projection.column(table, "")[0] == "participant"
 
 
