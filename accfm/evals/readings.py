@@ -5,6 +5,7 @@ test. What a dictionary lacks gives nothing, so older evaluations can be read.
 """
 
 import dataclasses
+import re
 
 WAYS = ("probe", "direct")
 ACRONYMS = {"bmi": "BMI", "hr": "HR", "ecg": "ECG", "af": "AF"}
@@ -187,8 +188,8 @@ class Subgroups:
     name: of the attribute; task, title, unit: as `LabelCurve`.
     whole: Score of everybody, or None.
     gap: Score of the worst gap between two groups, or None.
-    groups: [(value, Score or None, people, windows)], counts None where not
-      known.
+    groups: [(value, Score or None, people, windows)], bands of numbers in
+      order; counts None where not known.
   """
 
   name: str
@@ -232,10 +233,24 @@ def subgroups(values, split):
               split, f"by_{name}", task, measure.replace(
                   "mae", "worst_gap") if measure != "auc" else "worst_gap_auc",
           ))),
-          groups,
+          sorted(groups, key=lambda g: group_order(g[0])),
       )
       for (name, task, measure), groups in out.items()
   ]
+
+
+def group_title(value):
+  """`under40` -> "under 40", `40to60` -> "40 to 60", `60plus` -> "60 plus"."""
+  return re.sub(r"(?<=\d)(?=[a-z])|(?<=[a-z])(?=\d)|_", " ", value)
+
+
+def group_order(value):
+  """Sorts bands of numbers as numbers, and names as names."""
+  found = re.search(r"\d+(?:\.\d+)?", value)
+  if not found:
+    return 0, 0.0, value
+  below = re.match(r"(under|below|to)_?\d", value)
+  return 1, float(found[0]) - 0.5 * bool(below), value
 
 
 def _count(values, group, task, what):

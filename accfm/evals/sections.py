@@ -178,8 +178,8 @@ def labels(values, meta):
 
 
 def group_title(value, people):
-  """A group of people for people."""
-  text = value.replace("_", " ")
+  """A group and how many people it has."""
+  text = readings.group_title(value)
   return text if people is None else f"{text} ({people:,})"
 
 
@@ -190,15 +190,16 @@ def subgroups(values, meta):
     found.setdefault(one.name, []).append(one)
   parts = []
   for name, several in found.items():
-    several = [o for o in several if any(g[1] is not None for g in o.groups)]
-    if not several:
+    drawn = [o for o in several  # a group alone has nobody beside it
+             if sum(g[1] is not None for g in o.groups) > 1]
+    if not drawn:
       continue
     text = (
-        "Numbers of people in brackets. Thin lines and brackets under a "
-        "title are 95 % intervals over people; the dashed line is everybody.")
+        "Numbers of people in brackets; thin lines are 95 % intervals over "
+        "people, the dashed line is everybody.")
     parts.append(
-        f"<h3>By {markup.escape(name.replace('_', ' '))}</h3>"
-        + markup.figure(probe_plots.subgroups(several, group_title), text)
+        f"<h3>By {markup.escape(readings.task_title(name))}</h3>"
+        + markup.figure(probe_plots.subgroups(drawn, group_title), text)
         + tables.subgroups(several, group_title))
   if not parts:
     return ""

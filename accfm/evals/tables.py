@@ -263,7 +263,7 @@ def subgroups(tables, title):
     ]) for value, s, people, windows in one.groups]
     out.append(f"<h3>{markup.escape(one.title)}</h3>" + markup.table(
         ["group", unit, "people", "windows"], lines))
-  name = tables[0].name.replace("_", " ")
+  name = readings.task_title(tables[0].name)
   return markup.details(f"The figures by {name}", *out)
 
 

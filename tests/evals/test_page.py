@@ -79,6 +79,13 @@ def test_a_page_shows_everything(tmp_path, run):
   assert "none of them seen in training" in text
 
 
+def test_a_group_alone_is_not_drawn(tmp_path, run, no_drawing):
+  values = {k: v for k, v in pages.make_values().items()
+            if "by_sex_male" not in k}
+  heads, _ = _write(tmp_path, run, values)
+  assert "By skin tone" in heads and "By sex" not in heads
+
+
 @pytest.mark.parametrize("part, section", [
     ("recall@", "Retrieval"), ("/probe_", "Probes"), ("_at_", "Fewer labels"),
     ("/by_", "Subgroups"), ("/reidentify/", "Privacy"),

@@ -73,6 +73,18 @@ def test_subgroups_of_names_with_underscores():
       ("type_1", 5, None), ("type_2", 3, None)]
 
 
+def test_bands_of_numbers_are_in_order():
+  bands = ["40to60", "60plus", "under40", "100to120"]
+  assert sorted(bands, key=readings.group_order) == [
+      "under40", "40to60", "60plus", "100to120"]
+  assert [readings.group_title(b) for b in bands] == [
+      "40 to 60", "60 plus", "under 40", "100 to 120"]
+  names = ["still", "moving", "type_2", "type_1"]
+  assert sorted(names, key=readings.group_order) == [
+      "moving", "still", "type_1", "type_2"]
+  assert readings.group_title("type_1") == "type 1"
+
+
 def test_a_subgroup_that_cannot_be_evaluated_stays():
   values = {
       "test/by_age_to_30/probe_x/mae": None,
