@@ -76,8 +76,7 @@ class _Part:
       direction, _, tail = key.partition("/")
       measure, _, self.pool = tail.partition("_pool")
       pair = direction.split("2", 1)
-      among = "all" if self.pool == "all" else f"{int(self.pool):,}"
-      self.title = f"{tables.arrow(pair)}, among {among}"
+      self.title = f"{tables.arrow(pair)}, {tables.among(self.pool)}"
       self.axis, self.digits = measure, 3
     else:
       self.base, self.share = readings.split_share(key)

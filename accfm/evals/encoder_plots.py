@@ -5,15 +5,16 @@ import numpy as np
 from accfm.evals import plots
 
 
-def retrieval_curves(curves, ways, label, pool):
+def retrieval_curves(curves, ways, label, among):
   """Recall@k against k, one panel for each direction.
 
   Args:
     curves: row -> {"/direction": recall@r for r = 1..K}.
     ways: [(direction, title)].
     label: row -> text.
-    pool: pool size K.
+    among: what is chosen from, as text.
   """
+  pool = max(len(c) for by_way in curves.values() for c in by_way.values())
 
   def draw(axes):
     for ax, (way, title) in zip(axes[0], ways, strict=True):
@@ -31,7 +32,7 @@ def retrieval_curves(curves, ways, label, pool):
       ticks = [t for t in (1, 3, 10, 30, 100, 300, 1000, 3000) if t <= pool]
       ax.set_xticks(ticks, [f"{t:,}" for t in ticks], minor=False)
       ax.set_xticks([], minor=True)
-    axes[0, 0].set_ylabel(f"recall@k among {pool:,}")
+    axes[0, 0].set_ylabel(f"recall@k {among}")
     plots.legend(axes)
 
   return plots.svg(draw, 7.6, 3.1, columns=len(ways), sharey=True,

@@ -75,18 +75,22 @@ def _header(values, meta):
 
 
 def _recall_cards(values, meta):
-  cards, split, pool = [], meta["split"], meta["pools"][0]
-  for way in tables.ways(meta) if meta["teacher"] else ():
+  if not meta["teacher"]:
+    return []
+  cards, split, pool = [], meta["split"], tables.shown_pool(values, meta)
+  for way in tables.ways(meta):
     tail = f"{way[0]}2{way[1]}/recall@1_pool{pool}"
     found = readings.score(values, f"{split}/{tail}")
     if found is None:
       continue
     control = values.get(f"{split}/envelope/{tail}")
+    chance = values.get(f"{split}/chance/recall@1_pool{pool}")
     cards.append(markup.card(
         tables.arrow(way), markup.number(found.value, 2),
-        markup.span(found.low, found.high, 2), f"recall@1 among {pool:,}",
+        markup.span(found.low, found.high, 2),
+        f"recall@1 {tables.among(pool)}",
         "" if control is None else f"motion envelope {control:.2f}",
-        f"chance {1 / pool:.3f}",
+        "" if chance is None else f"chance {chance:.3f}",
     ))
   return cards
 

@@ -25,14 +25,15 @@ def retrieval(values, meta, curves):
   main = tables.retrieval(values, meta)
   if not main:
     return ""
-  split, pool = meta["split"], meta["pools"][0]
+  split, pool = meta["split"], tables.shown_pool(values, meta)
   ways = [("2".join(w), tables.arrow(w)) for w in tables.ways(meta)]
   drawn = [main]
   curves = {r: curves[r] for r in tables.ROWS if r in curves}
   if all(any(f"/{way}" in c for c in curves.values()) for way, _ in ways):
-    svg = encoder_plots.retrieval_curves(curves, ways, readings.label, pool)
+    svg = encoder_plots.retrieval_curves(
+        curves, ways, readings.label, tables.among(pool))
     drawn.append(markup.figure(svg, (
-        f"Recall@k among {pool:,}, the mean over all pools of "
+        f"Recall@k {tables.among(pool)}, the mean over all pools of "
         f"{meta['retrieval_windows']:,} windows of {meta['people'][split]:,} "
         "people."
     )))
@@ -285,17 +286,11 @@ def label_title(values, split, name):
 
 def privacy(values, meta):
   """Whether an embedding gives its person away."""
-  split = meta["split"]
-  main = tables.reidentify(values, split)
+  main = tables.reidentify(values, meta["split"])
   if not main:
     return ""
-  counts = [
-      f"{values[k]:,.0f} {what}" for what in ("windows", "people")
-      if values.get(k := f"{split}/reidentify/{what}") is not None
-  ]
-  note = f"{' of '.join(counts)}." if counts else ""
   return markup.section("Privacy", (
       "Whether a window's embedding finds its own person among all others: if "
       "it does, embeddings identify people as a fingerprint does, and need "
-      "the same protection as the recordings."
-  ), main, f"<p class=note>{note}</p>" if note else "")
+      "the same protection as the recordings. A window's own time is left out."
+  ), main)

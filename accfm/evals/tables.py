@@ -8,14 +8,24 @@ MEASURES = {
     "Classes": {"average_precision": "average precision",
                 "balanced_accuracy": "balanced accuracy"},
 }
-VARIANTS = (
-    ("", "all windows"), ("not_adjacent", "without the query's neighbours"),
-    ("other_people", "among other people's windows"),
-    ("still", "stiller half"),
-    ("control_fails", "pairs that the motion envelope does not find"),
-    ("still/control_fails", "stiller half, envelope does not find"),
-    ("within_person", "within one person"),
-)
+VARIANTS = {
+    "": "all windows",
+    "not_adjacent": "without the query's neighbours in time",
+    "other_people": "among other people's windows",
+    "still": "stiller half",
+    "control_fails": "pairs that the motion envelope does not find",
+    "still/control_fails": "stiller half, envelope does not find",
+    "within_person": "within one person",
+}
+# These in the details alone.
+MORE_VARIANTS = {
+    f"{v}/control_fails": f"{VARIANTS[v]}, envelope does not find"
+    for v in ("not_adjacent", "other_people", "within_person")
+}
+RULES = {  # of re-identification, by the end of their keys
+    "": "all who can be found", "_other_sessions": "in another session",
+    "_same_session": "at another time of the same session",
+}
 ROWS = ("", "envelope", "untrained", "chance")
 
 
@@ -46,20 +56,36 @@ def _recall_keys(split, variant, way, tail):
   return keys
 
 
+def shown_pool(values, meta, variant=""):
+  """The first pool size that was evaluable, None where none was."""
+  split, sizes = meta["split"], pools(meta)
+  if variant.startswith("within_person"):
+    sizes = [meta["config"]["within_pool"], "all"]
+  for pool in sizes:
+    for way in ways(meta):
+      keys = _recall_keys(split, variant, way, f"recall@1_pool{pool}")
+      if any(values.get(keys[r]) is not None for r in ROWS[:-1]):
+        return pool
+  return None
+
+
+def among(pool):
+  """`256` -> "among 256"."""
+  return "among all" if pool == "all" else f"among {int(pool):,}"
+
+
 def retrieval(values, meta):
   """Recall@1 at the first pool size: variants by directions and rows."""
   split, lines = meta["split"], []
   rows = [r for r in ROWS[:-1] if r == "" or any(
       name.startswith(f"{split}/{r}/") and "/recall@1" in name
       for name in values)]
-  for variant, title in VARIANTS:
-    pool = meta["pools"][0]
-    if variant == "within_person":
-      pool = meta["config"]["within_pool"]
+  for variant, title in VARIANTS.items():
+    pool = shown_pool(values, meta, variant)
+    if pool is None:
+      continue
     keys = [_recall_keys(split, variant, way, f"recall@1_pool{pool}")
             for way in ways(meta)]
-    if all(values.get(k[r]) is None for k in keys for r in rows):
-      continue
     lines.append(markup.row([
         markup.td(markup.escape(title),
                   _variant_note(values, meta, variant, pool)),
@@ -79,7 +105,7 @@ def retrieval(values, meta):
 
 
 def _variant_note(values, meta, variant, pool):
-  split, notes = meta["split"], [f"pool of {pool:,}"]
+  split, notes = meta["split"], [among(pool)]
   windows = values.get(readings.key(split, variant or "retrieval", "windows"))
   if windows is not None:
     notes.append(f"{windows:,.0f} windows")
@@ -93,7 +119,7 @@ def _variant_note(values, meta, variant, pool):
 def retrieval_details(values, meta):
   """Every k, every pool: a table for each variant, folded."""
   split, out = meta["split"], []
-  for variant, title in VARIANTS:
+  for variant, title in (VARIANTS | MORE_VARIANTS).items():
     columns = _columns(values, split, variant, meta)
     lines = []
     for way in ways(meta):
@@ -104,8 +130,7 @@ def retrieval_details(values, meta):
           keys = [f"{prefix}/{m}_pool{pool}" for m in columns["measures"]]
           if all(values.get(k) is None for k in keys):
             continue
-          size = "all" if pool == "all" else f"a pool of {int(pool):,}"
-          found.append(markup.row([markup.td(f"among {size}"), *(
+          found.append(markup.row([markup.td(among(pool)), *(
               markup.cell(values, k, 1 if "rank" in k else 3) for k in keys
           )]))
         if found:
@@ -293,28 +318,34 @@ def health(values, split):
 
 
 def reidentify(values, split):
-  """Recall@k of people by their windows; "" where not measured."""
-  columns = {}
-  for name in values:
-    tail = name.rpartition("/reidentify/recall@")[2]
-    if "/reidentify/recall@" in name and tail.isdigit():
-      columns[int(tail)] = readings.rows_of(
-          values, split, f"reidentify/recall@{tail}")
-  rows = readings.in_order(
-      r for by in columns.values() for r, k in by.items()
-      if values[k] is not None)
-  if not rows:
-    return ""
-  lines = [markup.row([
-      markup.td(readings.label(row)),
-      *(markup.cell(values, columns[k].get(row, ""), 3, main=row == "")
-        for k in sorted(columns)),
-  ]) for row in rows]
-  chance = values.get(f"{split}/reidentify/chance")
-  if chance is not None:
-    lines.append(markup.row([
-        markup.td("chance"), markup.td(markup.number(chance, 3)),
-        *(markup.td("\u2013") for _ in list(columns)[1:]),
-    ]))
-  return markup.table(
-      ["person found", *(f"recall@{k}" for k in sorted(columns))], lines)
+  """Recall@k of people by their windows, by rule; "" where not measured."""
+  lines, ks = [], sorted({
+      int(k) for name in values
+      if (k := name.rpartition("/reidentify/recall@")[2]).isdigit()
+  })
+  for tail, title in RULES.items():
+    by_k = {k: readings.rows_of(values, split, f"reidentify/recall@{k}{tail}")
+            for k in ks}
+    rows = readings.in_order(
+        r for by in by_k.values() for r, name in by.items()
+        if values[name] is not None)
+    if not rows:
+      continue
+    counts = (
+        (values.get(f"{split}/reidentify/{what}{tail}"), what)
+        for what in ("windows", "people"))
+    counts = " of ".join(f"{n:,.0f} {w}" for n, w in counts if n is not None)
+    lines.append(markup.group(title.capitalize(), counts, 1 + len(ks)))
+    lines += [markup.row([
+        markup.td(readings.label(row)),
+        *(markup.cell(values, by_k[k].get(row, ""), 3, main=row == "")
+          for k in ks),
+    ]) for row in rows]
+    chance = [f"{split}/reidentify/chance{'' if k == 1 else f'@{k}'}{tail}"
+              for k in ks]
+    if any(values.get(name) is not None for name in chance):
+      lines.append(markup.row([
+          markup.td("chance"),
+          *(markup.cell(values, name, 3) for name in chance)]))
+  heads = ["person found", *(f"recall@{k}" for k in ks)]
+  return markup.table(heads, lines) if lines else ""

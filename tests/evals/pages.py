@@ -98,6 +98,7 @@ def make_values():
       put(v, f"test/{row}within_person/{way}/recall@1_pool4", value / 3)
     put(v, f"test/control_fails/{way}/recall@1_pool8", 0.77)
     v[f"test/control_fails/{way}/share_pool8"] = 0.31
+  put(v, "test/not_adjacent/control_fails/acc2ppg/recall@1_pool8", 0.654)
   v["test/chance/recall@1_pool8"] = 0.125
   v["test/not_adjacent/chance/recall@1_pool8"] = 0.125
   v["test/retrieval/windows"] = 64.0
@@ -134,5 +135,10 @@ def make_values():
     put(v, f"test/{row}reidentify/recall@1", 0.44)
     put(v, f"test/{row}reidentify/recall@5", 0.66)
   v["test/reidentify/chance"] = 0.125
-  v["test/reidentify/people"], v["test/reidentify/windows"] = 8.0, 64.0
+  v["test/reidentify/chance@5"] = 0.625
+  put(v, "test/reidentify/recall@1_same_session", 0.321)
+  for tail in ("", "_same_session"):
+    v[f"test/reidentify/people{tail}"] = 8.0
+    v[f"test/reidentify/windows{tail}"] = 63.0
+  v["test/reidentify/recall@1_other_sessions"] = None
   return v

@@ -69,14 +69,17 @@ def test_a_page_shows_everything(tmp_path, run):
   for said in (
       "64 windows of 8 people", "toy <one> / test", "Checkpoint step 1,200",
       "0.900 0.800 to 1.000",  # recall and its interval
-      "31 % of pairs", "pool of 4", "69 % below it", "demographics",
+      "31 % of pairs", "among 4", "69 % below it", "demographics",
       "Bias 1.0 bpm", "average precision", "5 draws of people",
       "worst gap 0.60", "0.440 0.340 to 0.540", "\u22120.25", "<no labels>",
-      "coloured by HR (bpm)", "fingerprint",
+      "coloured by HR (bpm)", "fingerprint", "chance 0.125 0.625", "0.654",
+      "At another time of the same session 63 windows of 8 people",
+      "0.321 0.221 to 0.421",
   ):
     assert said in text, said
   assert "has collapsed" not in text and "\u2013 collapsed" not in text
   assert "none of them seen in training" in text
+  assert "In another session" not in text  # it could not be evaluated
 
 
 def test_a_group_alone_is_not_drawn(tmp_path, run, no_drawing):
@@ -96,6 +99,16 @@ def test_without_figures_there_is_no_section(
   values = {k: v for k, v in pages.make_values().items() if part not in k}
   heads, _ = _write(tmp_path, run, values)
   assert section not in heads and "Embedding" in heads
+
+
+def test_the_first_pool_that_was_evaluable_is_shown(
+    tmp_path, run, no_drawing
+):
+  values = {k: None if k.endswith(("_pool8", "_pool16")) else v
+            for k, v in pages.make_values().items()}
+  heads, text = _write(tmp_path, run, values)
+  assert "Retrieval" in heads and "recall@1 among all" in text
+  assert "all windows among all, 64 windows 0.900" in text
 
 
 def test_of_nothing_measured_a_page_is_still_whole(tmp_path, run, no_drawing):

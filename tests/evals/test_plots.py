@@ -80,7 +80,7 @@ def _forest(pairs):
                                RNG.normal(size=(99, 1)), 8.0, ("a", "b")),
     lambda: encoder_plots.retrieval_curves(
         {"": {"/x": np.linspace(0.5, 1, 8)}}, [("x", "there")],
-        readings.label, 8),
+        readings.label, "among 8"),
 ])
 def test_every_drawing_is_whole(draw):
   assert pages.is_svg(draw())
