@@ -49,4 +49,8 @@ def get_config(arg=None):
   # Outputs.
   c.report = True
   c.examples = 4  # retrieved pairs drawn in the report
+  # What colours the map: a label, an attribute, "participant", "condition" or
+  # "motion_g"; "" for heart rate, else the first label.
+  c.map_label = ""
+  c.map_method = "pca"  # or "tsne", which is slower: of 1,000 windows
   return c.lock()

@@ -10,19 +10,8 @@ import json
 import os
 
 from accfm.base import configlib, files
-from accfm.evals import candidates
+from accfm.evals import candidates, readings
 from accfm.version import __version__
-
-LABELS = {
-    "": "this encoder", "untrained": "untrained encoder",
-    "envelope": "motion envelope", "mean": "predict the mean",
-    "features": "motion features", "chance": "chance",
-}
-
-
-def label(row):
-  """A row's name for people."""
-  return LABELS.get(row, f"{row} encoder (ceiling)")
 
 
 def write_metrics(path, metrics, meta):
@@ -104,39 +93,6 @@ def number(value, digits=3):
   return "\u2013" if value is None else f"{value:.{digits}f}"
 
 
-def probe_rows(values, split):
-  """Which probes there are and what each row scored.
-
-  Returns:
-    [(title, key suffix, {row: key})] in the order of `values`.
-  """
-  found = {}
-  for key in values:
-    parts = key.split("/")
-    task = parts[-2] if len(parts) > 2 else ""
-    measure = parts[-1]
-    good = measure.startswith("mae") or measure == "auc"
-    if (parts[0] != split or not good
-        or not task.startswith(("probe_", "direct_"))
-        or "_ci95_" in measure or "_below_" in measure):
-      continue
-    row = "/".join(parts[1:-2])
-    unit = measure.removeprefix("mae").strip("_")
-    title = task_title(task, unit)
-    found.setdefault((task, title, measure), {})[row] = key
-  return [(*name, keys) for name, keys in found.items()]
-
-
-def task_title(task, unit):
-  """`probe_hr_at_10pct` -> "HR, 10 % of labels"; for tables."""
-  way, _, name = task.partition("_")
-  name, _, fraction = name.partition("_at_")
-  name = name.upper() if unit in ("bpm", "ms") else name.replace("_", " ")
-  if fraction:
-    name += f", {fraction.removesuffix('pct')} % of labels"
-  return name + (", predicted directly" if way == "direct" else "")
-
-
 def console(metrics, meta):
   """A short table: what was found, beside what needs no learning.
 
@@ -148,32 +104,41 @@ def console(metrics, meta):
     Lines of text.
   """
   values, split = metrics.values, meta["split"]
-  columns = ("", "mean", "untrained", "features", "envelope")
-  heads = ("encoder", "mean", "untrained", "features", "envelope")
+  probes = readings.probe_rows(values, split)
+  columns = ["", "mean", "untrained", "features"]
+  if any("demographics" in keys for *_, keys in probes):
+    columns.append("demographics")
+  columns.append("envelope")
+  heads = [column or "encoder" for column in columns] + ["chance"]
+  width = 2 + max(map(len, heads))
   lines = [
       f"{split}: {meta['windows'][split]} windows of {meta['people'][split]} "
       "unseen people" + (" (SOME SEEN IN TRAINING)" if meta["seen"] else ""),
-      f"{'':30}" + "".join(f"{h:>11}" for h in heads) + f"{'chance':>11}",
+      f"{'':42}" + "".join(f"{h:>{width}}" for h in heads),
   ]
+
+  def line(name, got, digits=3):
+    if any(value is not None for value in got):
+      lines.append(f"{name:42}" + "".join(
+          f"{number(v, digits):>{width}}" for v in got))
+
   ways = [(meta["student"], meta["teacher"])]
   ways += [way[::-1] for way in ways]
   for a, b in ways if meta["teacher"] else ():
     for pool in (*meta["pools"], "all"):
       tail = f"recall@1_pool{pool}"
-      got = [values.get("/".join(filter(
-          None, (split, row, f"{a}2{b}", tail)))) for row in columns]
-      got.append(values.get(f"{split}/chance/{tail}"))
-      lines.append(f"{f'recall@1 {a}->{b}, pool {pool}':30}" + "".join(
-          f"{number(v):>11}" for v in got))
-  for task, title, measure, keys in probe_rows(values, split):
-    got = [values.get(keys[row]) if row in keys else None for row in columns]
-    if all(v is None for v in got):
-      continue
-    unit = measure.removeprefix("mae").strip("_") or measure
-    name = f"{title} {'AUC' if unit == 'auc' else f'error, {unit}'}"
+      line(f"recall@1 {a}->{b}, pool {pool}", [
+          *(values.get(readings.key(split, row, f"{a}2{b}", tail))
+            for row in columns), values.get(f"{split}/chance/{tail}")])
+  for task, title, measure, keys in probes:
+    unit = readings.unit_of(measure)
+    what = "error" + (f", {unit}" if unit else "")
+    name = f"{title} {what if measure.startswith('mae') else unit}"
     count = values.get(f"{split}/{task}/windows")
     name += f" (n={count:.0f})" if count is not None else ""
-    lines.append(f"{name:30}" + "".join(f"{number(v, 2):>11}" for v in got))
+    line(name, [values.get(keys.get(row)) for row in columns], 2)
+  if readings.collapsed(values, split):
+    lines.append("THE EMBEDDING HAS COLLAPSED: it uses next to no dimensions")
   if metrics.missing:
     reason = metrics.missing[0]
     lines.append(
@@ -181,10 +146,3 @@ def console(metrics, meta):
         f"{reason['key']}: {reason['reason']}"
     )
   return lines
-
-
-def hr_first(predictions):
-  """The regression to draw: heart rate if it was probed, else the first."""
-  numeric = [p for p in predictions if p.unit not in ("log_odds", "class")]
-  numeric.sort(key=lambda p: p.task != "hr")
-  return numeric[0] if numeric else None

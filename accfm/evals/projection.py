@@ -1,0 +1,99 @@
+"""Embeddings in two dimensions, to be looked at.
+
+Principal components are exact, quick and keep distances honest; t-SNE (van
+der Maaten and Hinton, JMLR 2008) shows neighbourhoods and nothing else.
+"""
+
+import numpy as np
+import threadpoolctl
+
+from accfm.base import shapes
+from accfm.base.errors import InputError
+
+METHODS = {"pca": 3000, "tsne": 1000}  # and how many points at most
+KINDS = ("labels/", "attributes/")
+OTHERS = ("participant", "condition", "motion_g")
+
+
+def pca(x):
+  """The first two principal components of x.
+
+  Args:
+    x: [N, D], N and D at least 2.
+
+  Returns:
+    (scores [N, 2], shares [2] of the variance). The largest weight of a
+    component is positive, so that its sign is determined.
+  """
+  shapes.check(x, "embeddings", "N D")
+  x = np.asarray(x, np.float64)
+  x = x - x.mean(axis=0)
+  sizes, vectors = np.linalg.eigh(x.T @ x)
+  axes = vectors[:, :-3:-1]  # the last two, largest first
+  axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
+  total = max(sizes.sum(), 1e-300)
+  return x @ axes, np.maximum(sizes[:-3:-1], 0) / total
+
+
+def tsne(x, seed=0):
+  """A t-SNE map of x [N, D], started from its principal components: [N, 2].
+
+  In one thread: on busy cores its threads wait for each other many times
+  longer than they work.
+  """
+  from sklearn.manifold import TSNE
+  shapes.check(x, "embeddings", "N D")
+  made = TSNE(
+      init="pca", random_state=seed, perplexity=min(30, (len(x) - 1) / 3)
+  )
+  with threadpoolctl.threadpool_limits(1):
+    return made.fit_transform(np.asarray(x, np.float32))
+
+
+def column(table, name):
+  """The column that colours a map.
+
+  Args:
+    table: columns of a split.
+    name: of a label, an attribute or one of OTHERS; "" for heart rate, else
+      the first label that has numbers, else the people.
+
+  Returns:
+    (name, [N] numbers or text).
+
+  Raises:
+    InputError: there is no such column.
+  """
+  known = {
+      c.removeprefix(kind): c for kind in KINDS for c in table
+      if c.startswith(kind)
+  } | {c: c for c in OTHERS if c in table}
+  if name:
+    if name not in known:
+      raise InputError(
+          f"map_label: got {name!r}, want one of {', '.join(known)}; set "
+          "--config.map_label"
+      )
+    return name, np.asarray(table[known[name]])
+  labels = sorted(c for c in table if c.startswith("labels/"))
+  labels.sort(key=lambda c: c != "labels/hr_bpm")
+  for found in labels:
+    values = np.asarray(table[found])
+    if values.dtype.kind == "f" and np.isfinite(values).any():
+      return found.partition("/")[2], values
+  return "participant", np.asarray(table["participant"])
+
+
+def check(config, table):
+  """Refuses, before work starts, a map that cannot be drawn.
+
+  Args:
+    config: `map_label`, `map_method`.
+    table: columns of the split under evaluation.
+  """
+  if config.map_method not in METHODS:
+    raise InputError(
+        f"map_method: got {config.map_method!r}, want one of "
+        f"{', '.join(METHODS)}; set --config.map_method"
+    )
+  column(table, config.map_label)
