@@ -8,6 +8,7 @@ from accfm.base import files
 from accfm.evals import (
     encoder_plots,
     markup,
+    projection,
     readings,
     retrieval,
     sections,
@@ -15,6 +16,16 @@ from accfm.evals import (
 )
 
 MOST_CARDS = 4
+
+
+def check(config, table):
+  """Raises InputError, before work starts, for what cannot be drawn.
+
+  Args:
+    config: `map_label`, `map_method`.
+    table: columns of the split under evaluation.
+  """
+  projection.check(config, table)
 
 
 def write(path, data, metrics, meta, curves, predictions, examples):
