@@ -18,7 +18,6 @@ from accfm.evals import (
   inputs,
   page,
   probe,
-  projection,
   reidentify,
   report,
   retrieval,
@@ -65,7 +64,7 @@ def evaluate(config, loaded, dataset, workdir):
   start, meta = time.time(), loaded.meta
   splits, seen = inputs.open_splits(config, meta, dataset)
   tested = splits[config.split]
-  projection.check(config, tested.table)
+  page.check(config, tested.table)
   student, teacher, motion = inputs.signals(meta, tested.contract)
 
   def embed_all(encoders):

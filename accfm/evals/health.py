@@ -9,7 +9,7 @@ import sys
 import numpy as np
 
 from accfm.base import shapes
-from accfm.evals.retrieval import unit_rows
+from accfm.evals.ranks import unit_rows
 
 MIN_RANK = 3.0
 MAX_CONSTANT = 0.9

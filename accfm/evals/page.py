@@ -9,6 +9,7 @@ from accfm.evals import (
   candidates,
   encoder_plots,
   markup,
+  projection,
   ranks,
   readings,
   sections,
@@ -16,6 +17,16 @@ from accfm.evals import (
 )
 
 MOST_CARDS = 4
+
+
+def check(config, table):
+  """Raises InputError, before work starts, for what cannot be drawn.
+
+  Args:
+    config: `map_label`, `map_method`.
+    table: columns of the split under evaluation.
+  """
+  projection.check(config, table)
 
 
 def write(path, data, metrics, meta, curves, predictions, examples):
