@@ -13,7 +13,7 @@ this split's windows. A tie counts as a miss.
 
 import numpy as np
 
-from accfm.evals import candidates, nearest, pools, probe, ranks, stats
+from accfm.evals import candidates, nearest, pools, ranks, ridge, stats
 
 ROWS = ("", "untrained")
 TOP = (1, 5)
@@ -117,7 +117,7 @@ def beaten(x, same, others):
   Returns:
     [N]; without meaning where `same` is empty.
   """
-  x = ranks.unit_rows(probe.standardise(x, slice(None)))
+  x = ranks.unit_rows(ridge.make_scaler(x, np.arange(len(x)))(x))
   _, answer = nearest.top_k(x, x, 1, same)
   return ranks.count(
       x, x, [others], answer=np.maximum(answer[:, 0], 0)
