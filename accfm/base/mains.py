@@ -18,32 +18,34 @@ from accfm.base import configlib, errors
 from accfm.base.errors import InputError
 
 
-def start(run, optional=(), config=None, **texts):
+def start(run, optional=(), config=None, switches=None, **texts):
   """Parses flags and calls `run(config, **flags)`.
 
   Args:
     run: the main's function.
     optional: names of the flags that may be left out; their value is "".
     config: default path of --config; None makes it required.
+    switches: flag -> help text of those that are on or, left out, off.
     **texts: flag = help text, all of them text flags.
   """
+  switches = switches or {}
   argv = list(sys.argv)
   if config and not _config_path(argv):
     argv.insert(1, f"--config={config}")
-  define(flags.FLAGS, argv, optional, **texts)
+  define(flags.FLAGS, argv, optional, switches, **texts)
 
   def main(_):
     logging.set_verbosity(logging.WARNING)  # libraries narrate at INFO
     run(
         flags.FLAGS["config"].value,
-        **{name: flags.FLAGS[name].value for name in texts},
+        **{name: flags.FLAGS[name].value for name in (*texts, *switches)},
     )
 
   errors.run_main(main, lambda _: parse(flags.FLAGS, argv))
 
 
-def define(values, argv, optional=(), **texts):
-  """Defines --config and text flags in the absl FlagValues `values`."""
+def define(values, argv, optional=(), switches=None, **texts):
+  """Defines --config and the flags of `start` in the FlagValues `values`."""
   config_flags.DEFINE_config_file(
       "config", None, "a file such as configs/ppg_mae.py",
       flag_values=values, sys_argv=argv,
@@ -51,6 +53,8 @@ def define(values, argv, optional=(), **texts):
   for name, text in texts.items():
     default = "" if name in optional else None
     flags.DEFINE_string(name, default, text, flag_values=values)
+  for name, text in (switches or {}).items():
+    flags.DEFINE_bool(name, False, text, flag_values=values)
   for name in ("config", *texts):
     if name not in optional:
       flags.mark_flag_as_required(name, flag_values=values)

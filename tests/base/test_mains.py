@@ -16,12 +16,12 @@ CONFIG = "--config=configs/acc_mae.py"
 WORKDIR = "--workdir=w"
 
 
-def parse(*args, monkeypatch, optional=()):
+def parse(*args, monkeypatch, optional=(), switches=None):
   """(values, rest) of a main with --config and --workdir."""
   monkeypatch.chdir(ROOT)
   argv = ["main", *args]
   values = flags.FlagValues()
-  mains.define(values, argv, optional, workdir="folder of the run")
+  mains.define(values, argv, optional, switches, workdir="folder of the run")
   return values, mains.parse(values, argv)
 
 
@@ -39,6 +39,25 @@ def test_a_good_command_line(monkeypatch):
 def test_an_optional_flag_may_be_left_out(monkeypatch):
   values, _ = parse(CONFIG, monkeypatch=monkeypatch, optional=("workdir",))
   assert values["workdir"].value == ""
+
+
+@pytest.mark.parametrize("args, want", [
+    ([], False), (["--watch"], True), (["--watch=true"], True),
+    (["--nowatch"], False), (["--watch=false"], False),
+])
+def test_a_switch_is_on_or_off(monkeypatch, args, want):
+  values, _ = parse(
+      CONFIG, WORKDIR, *args, monkeypatch=monkeypatch,
+      switches={"watch": "go on"},
+  )
+  assert values["watch"].value is want
+
+
+def test_a_switch_is_not_a_text(monkeypatch):
+  with pytest.raises(InputError, match="flag --watch=maybe: ") as error:
+    parse(CONFIG, WORKDIR, "--watch=maybe", monkeypatch=monkeypatch,
+          switches={"watch": "go on"})
+  assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("args, want", [
