@@ -34,7 +34,7 @@ class Embedded:
   signals: Mapping[str, Mapping[str, np.ndarray | None]]
 
 
-def forward(towers, batch):
+def _outputs(towers, batch):
   """All outputs of every tower; the shared trunk is compiled once."""
   out = {}
   for name, tower in towers.items():
@@ -48,11 +48,20 @@ def forward(towers, batch):
 
 
 @functools.lru_cache
-def _compiled(mesh):
-  """`forward` over a mesh, compiled once for all splits of equal rows."""
+def make_forward(mesh):
+  """The pass over a mesh: `forward(towers, batch) -> outputs`.
+
+  Towers are whole on each device, rows of the batch and of the outputs over
+  `data`. The same function for each caller, so that towers of one
+  architecture and batches of one shape are compiled once.
+
+  Returns:
+    `forward`; its outputs are {signal: {"embedding", "projection",
+    "prediction"}} as in `Embedded.signals`, on the devices.
+  """
   rows = PartitionSpec("data")
   return jax.jit(jax.shard_map(  # rows never meet: no collectives
-      forward, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows,
+      _outputs, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows,
       check_vma=False,
   ))
 
@@ -81,7 +90,7 @@ def run(towers, split, batch_size=256, mesh=None, rows=None):
     raise InputError("embedding pass: the split has 0 rows, want at least 1")
   batch_size = -(-batch_size // mesh.size) * mesh.size
   towers = meshlib.put_replicated(towers, mesh)
-  compiled = _compiled(mesh)
+  forward = make_forward(mesh)
   mine = meshlib.local_rows(batch_size)
 
   def read(at):
@@ -98,7 +107,7 @@ def run(towers, split, batch_size=256, mesh=None, rows=None):
       batch = ahead.result()
       if at + batch_size < len(rows):
         ahead = reader.submit(read, at + batch_size)
-      done = compiled(towers, meshlib.put_rows(batch, mesh))
+      done = forward(towers, meshlib.put_rows(batch, mesh))
       if pending is not None:  # fetched while the device is at work
         parts.append(fetch(pending))
       pending = done

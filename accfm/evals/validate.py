@@ -77,22 +77,22 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
   batch = meshlib.put_rows(batch, mesh)
   key = jax.random.key(seed)
 
-  def forward(params, carried, frozen, batch):
+  def loss(params, carried, frozen, batch):
     losses, metrics, _ = loss_fn(params, carried, frozen, batch, key)
-    metrics = {n: jax.lax.pmean(x, "data") for n, x in metrics.items()}
-    towers = towerlib.from_checkpoint(params, carried, frozen, meta)
-    return losses, embed.forward(towers, batch), metrics
+    return losses, {n: jax.lax.pmean(x, "data") for n, x in metrics.items()}
 
   whole, data = PartitionSpec(), PartitionSpec("data")
-  compiled = jax.jit(jax.shard_map(
-      forward, mesh=mesh, in_specs=(whole, whole, whole, data),
-      out_specs=(data, data, whole), check_vma=False,
+  forward = embed.make_forward(mesh)
+  loss = jax.jit(jax.shard_map(
+      loss, mesh=mesh, in_specs=(whole, whole, whole, data),
+      out_specs=(data, whole), check_vma=False,
   ))
 
   def validate(state, frozen):
-    losses, vectors, metrics = compiled(
-        state.params, state.carried, frozen, batch
-    )
+    parts = state.params, state.carried, frozen
+    losses, metrics = loss(*parts, batch)
+    towers = towerlib.from_checkpoint(*parts, meta)
+    vectors = forward(towers, batch)
     losses, vectors = jax.tree.map(
         lambda x: x[:count], embed.fetch((losses, vectors))
     )

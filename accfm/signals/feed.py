@@ -31,12 +31,20 @@ def zscore(x, resolution=1e-5):
   return x * jnp.where(varies, jax.lax.rsqrt(variance), 0.0)
 
 
+def unchanged(x):
+  """x as it is."""
+  return x
+
+
 def make_normalize(spec):
-  """The normalisation a contract names: `normalize(x [B, T, C]) -> x`."""
+  """The normalisation a contract names: `normalize(x [B, T, C]) -> x`.
+
+  The same one each time, so that what was compiled with it is found again.
+  """
   if spec.normalize == "zscore":
     return zscore
   if spec.normalize == "none":
-    return lambda x: x
+    return unchanged
   raise InputError(
       f"contract normalize: got {spec.normalize!r}, want 'zscore' or 'none'"
   )

@@ -120,3 +120,10 @@ def test_augmentation_is_in_the_signals_unit_and_before_the_zscore():
 def test_unknown_normalisation():
   with pytest.raises(InputError, match="normalize: got 'minmax', want 'zsc"):
     feed.make_normalize(SignalSpec(1, "au", "ppg", normalize="minmax"))
+
+
+@pytest.mark.parametrize("name", ["zscore", "none"])
+def test_a_normalisation_is_one_function(name):
+  """What is compiled with it is found again by its identity."""
+  spec = SignalSpec(1, "au", "ppg", normalize=name)
+  assert feed.make_normalize(spec) is feed.make_normalize(spec)
