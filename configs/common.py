@@ -59,6 +59,8 @@ def training(scale):
   c.data_dir = "data"
   c.dataset = "simulated_easy"
   c.prefetch = 2  # batches read ahead
+  # "" or a text: checkpoints then say whom they saw by salted pseudonyms.
+  c.pseudonym_salt = ""
   # Loop, in steps.
   c.batch_size = at["batch_size"]
   c.total_steps = at["total_steps"]

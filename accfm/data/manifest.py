@@ -59,7 +59,7 @@ def identity(config, recordings):
   """
   plain = json.loads(configlib.to_json(config))
   if config.salt:
-    plain["salt"] = splits_lib.pseudonym("salt/known", config.salt)
+    plain["salt"] = splits_lib.known_salt(config.salt)
   del plain["workers"]
   return {
       "name": config.name,

@@ -79,7 +79,8 @@ def split_recordings(summaries, config):
   out = {}
   for split, members in chosen.items():
     out[split] = [
-        (names[person], _session(person, s["session"], config.salt), s)
+        (names[person],
+         splits.session_pseudonym(person, s["session"], config.salt), s)
         for person in members
         for s in sorted(people[person], key=lambda s: s["session"])
     ]
@@ -90,12 +91,6 @@ def split_recordings(summaries, config):
           "change --config.split.seed or relax --config.quality"
       )
   return out
-
-
-def _session(person, session, salt):
-  """A session's name; it may hold the person's, so it is salted too."""
-  name = splits.pseudonym(f"{person}/{session}", salt)
-  return name.rpartition("/")[2]
 
 
 def describe(by_split, summaries, contract, hop_sec):

@@ -118,3 +118,13 @@ def pseudonym(name, salt):
   source, _, person = name.partition("/")
   digits = hmac.new(salt.encode(), person.encode(), "sha256").hexdigest()
   return f"{source}/{digits[:12]}"
+
+
+def session_pseudonym(person, session, salt):
+  """A session's name; it may hold the person's, so it is salted too."""
+  return pseudonym(f"{person}/{session}", salt).rpartition("/")[2]
+
+
+def known_salt(salt):
+  """A text that tells equal salts and not the salt."""
+  return pseudonym("salt/known", salt)

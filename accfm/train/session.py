@@ -13,7 +13,7 @@ from accfm.base import configlib
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import manifest as manifest_lib
-from accfm.data import pipeline
+from accfm.data import pipeline, splits
 from accfm.steps import micro
 from accfm.steps import state as statelib
 from accfm.train import checkpoints as checkpoints_lib
@@ -103,6 +103,8 @@ def parse_mixture(text):
 def make_meta(kind, config, session, teacher=None, **more):
   """What a checkpoint says of itself, plain JSON data.
 
+  With `config.pseudonym_salt` it holds nobody's id, see `hide_people`.
+
   Args:
     kind: "mae", "contrastive", "distill" or "supervised".
     config: the run's config.
@@ -110,7 +112,7 @@ def make_meta(kind, config, session, teacher=None, **more):
     teacher: the teacher checkpoint's meta, or None.
     **more: further plain data.
   """
-  return {
+  meta = {
       "kind": kind,
       "config": config.to_dict(),
       "contract": session.contract.to_dict(),
@@ -127,6 +129,29 @@ def make_meta(kind, config, session, teacher=None, **more):
       "code_version": __version__,
       **more,
   }
+  salt = config.pseudonym_salt
+  return hide_people(meta, salt) if salt else meta
+
+
+def hide_people(meta, salt):
+  """A checkpoint's meta, and its teacher's inside, without anybody's id.
+
+  The salt is kept beside the pseudonyms, so that the leak guard can tell who
+  was trained on. So nobody reads an id there, but a guess of one can be
+  tested. What a teacher's record hides already stays as it is.
+  """
+  if "cohorts" not in meta:  # a teacher that no run made
+    return meta
+  cohorts = [
+      cohort if "salt" in cohort else {
+          **cohort, "salt": salt, "splits": {
+              name: [splits.pseudonym(person, salt) for person in people]
+              for name, people in cohort["splits"].items()
+          },
+      } for cohort in meta["cohorts"]
+  ]
+  teacher = meta["teacher"] and hide_people(meta["teacher"], salt)
+  return {**meta, "cohorts": cohorts, "teacher": teacher}
 
 
 def resumed(workdir, kind, main):
