@@ -33,6 +33,7 @@ from accfm.train.stored import (
     find,
     load,
     newest_whole,
+    read_meta,
     verify,
 )
 
@@ -45,6 +46,7 @@ __all__ = [
     "find",
     "load",
     "newest_whole",
+    "read_meta",
     "verify",
 ]
 

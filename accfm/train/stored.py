@@ -87,24 +87,31 @@ def load(directory, step=None):
   )
 
 
+def steps(workdir):
+  """Steps of which a run's workdir holds a finished checkpoint, sorted.
+
+  What is half-written has another name than a number.
+  """
+  folder = pathlib.Path(workdir) / "checkpoints"
+  with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    return sorted(
+        int(p.name) for p in folder.iterdir() if p.name.isdecimal()
+    )
+  return []
+
+
 def exists(workdir):
   """Whether a run has saved a checkpoint in its workdir."""
-  folder = pathlib.Path(workdir) / "checkpoints"
-  return folder.is_dir() and any(
-      p.name.isdecimal() for p in folder.iterdir()
-  )
+  return bool(steps(workdir))
 
 
 def newest_whole(workdir):
   """The folder of the newest undamaged checkpoint of a run, or None."""
-  if not exists(workdir):
-    return None
   root = pathlib.Path(workdir).absolute() / "checkpoints"
-  names = [p.name for p in root.iterdir() if p.name.isdecimal()]
-  for name in sorted(names, key=int, reverse=True):
+  for step in reversed(steps(workdir)):
     with contextlib.suppress(DamagedError):
-      verify(root / name)
-      return root / name
+      verify(root / str(step))
+      return root / str(step)
   return None
 
 
