@@ -33,6 +33,8 @@ REQUIRED = [
     "scikit-learn>=1.5,<2",
     # One thread for small fits, where several spend their time waiting.
     "threadpoolctl>=3.1,<4",
+    # Predictions and embeddings as Parquet.
+    "pyarrow>=18,<27",
     # The plots in a report.
     "matplotlib>=3.9,<4",
     # Writes TensorBoard event files without TensorFlow.

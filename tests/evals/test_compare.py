@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accfm.base.errors import InputError
-from accfm.evals import compare, probe, report, stats
+from accfm.evals import compare, probe, stats, store
 
 DRAWS, SEED = 150, 3
 
@@ -35,8 +35,8 @@ def fold(seed, people, each=4):
 def written(folder, *folds):
   paths = []
   for number, one in enumerate(folds):
-    paths.append(folder / f"{number}.csv")
-    report.write_predictions(str(paths[-1]), [one])
+    paths.append(folder / f"{number}.parquet")
+    store.write_predictions(paths[-1], [one], {})
   return paths
 
 
@@ -84,8 +84,8 @@ def test_tasks_stay_apart_and_persons_need_no_window(tmp_path):
       "age", "years", {"participant": np.array(["x/1", "x/2"])},
       np.array([30.0, 40.0]), {"": np.array([33.0, 35.0])},
   )
-  report.write_predictions(str(tmp_path / "p.csv"), [fold(0, 3), age])
-  found = compare.load([tmp_path / "p.csv"])
+  store.write_predictions(tmp_path / "p.parquet", [fold(0, 3), age], {})
+  found = compare.load([tmp_path / "p.parquet"])
   assert set(found) == {("hr", "encoder"), ("hr", "mean"), ("age", "encoder")}
   got = found["age", "encoder"]
   assert got.errors.tolist() == [3.0, 5.0]
@@ -101,7 +101,7 @@ def test_the_same_window_in_two_folds_counts_twice(tmp_path):
 def test_mae_and_its_interval_over_people(tmp_path):
   one, two = fold(0, 3), fold(1, 4, each=7)
   got = compare.load(written(tmp_path, one, two))["hr", "encoder"]
-  value, low, high = compare.mae(got, DRAWS, SEED)
+  value, low, high = compare.score(got, DRAWS, SEED)
   mae = lambda rows: np.mean([  # noqa: E731
       abs(got.predicted[r] - got.true[r]) for r in rows])
   assert value == pytest.approx(mae(range(40)))
@@ -149,7 +149,7 @@ def test_half_the_error_is_half_in_every_draw():
 
 def test_one_person_has_no_interval():
   one = scored([1.0, 3.0], ["a", "a"])
-  assert compare.mae(one, DRAWS, SEED) == [2.0, None, None]
+  assert compare.score(one, DRAWS, SEED) == [2.0, None, None]
   assert compare.improvement(one, one, DRAWS, SEED) == [0.0, None, None]
 
 
@@ -158,30 +158,87 @@ def test_one_person_has_no_interval():
 ])
 def test_other_windows_are_not_compared(count, names):
   one, other = scored(range(4), list("aabc")), scored(range(count), names)
-  with pytest.raises(InputError, match=re.escape(
-      f"compare: got 4 and {count} predictions of different windows, want the "
-      "same; evaluate both on one data set"
-  )):
-    compare.improvement(one, other, DRAWS, SEED)
+  for way in (compare.improvement, compare.difference):
+    with pytest.raises(InputError, match=re.escape(
+        f"compare: got 4 and {count} predictions of different windows, want "
+        "the same; evaluate both on one data set"
+    )):
+      way(one, other, DRAWS, SEED)
 
 
-@pytest.mark.parametrize("text, want", [
-    (None, "FileNotFoundError"),
-    ("task,row,participant\nhr,encoder,x\n", "KeyError: 'session'"),
-    ("task,row,participant,session,start_s,true,predicted\n"
-     "hr,encoder,x,a,0,high,1\n", "ValueError: could not convert"),
-    ("task,row,participant,session,start_s,true,predicted\nhr,encoder,x\n",
-     "TypeError"),
+def test_files_that_no_evaluation_wrote(tmp_path):
+  good, path = *written(tmp_path, fold(0, 2)), tmp_path / "other.parquet"
+  for text, want in ((None, "FileNotFoundError"), ("hr,x\n", "ArrowInvalid")):
+    if text is not None:
+      path.write_text(text)
+    with pytest.raises(InputError, match=(
+        f"^{re.escape(str(path))}: cannot be read \\({want}.*, want the "
+        "predictions.parquet of an evaluation; evaluate again$"
+    )):
+      compare.load([good, path])
+  store.write(path, {"participant": store.TEXT}, [{"participant": ["a"]}], {})
+  with pytest.raises(InputError, match="KeyError: 'task'"):
+    compare.load([path])
+
+
+def test_a_difference_is_paired_over_windows_and_people():
+  rng = np.random.default_rng(0)
+  people = np.array(list("aabbbccdeeeef"))
+  mine, theirs = rng.uniform(1, 9, (2, 13))
+  value, low, high = compare.difference(
+      scored(mine, people, rng.permutation(13)),
+      scored(theirs, people, rng.permutation(13)), DRAWS, SEED,
+  )
+  less = lambda rows: np.mean([mine[r] - theirs[r] for r in rows])  # noqa: E731
+  assert value == pytest.approx(less(range(13)))
+  draws = drawn(people, less)
+  assert low == pytest.approx(np.percentile(draws, 2.5))
+  assert high == pytest.approx(np.percentile(draws, 97.5))
+
+
+def test_a_constant_difference_is_certain_where_each_error_is_not():
+  """What pairing is for: the intervals overlap, the difference is plain."""
+  people = np.array(list("aabbccdd"))
+  errors = np.array([1.0, 2, 8, 9, 3, 4, 6, 5])
+  one, two = scored(errors, people), scored(errors + 0.5, people)
+  _, low, high = compare.score(one, DRAWS, SEED)
+  assert low < 4 < 5 < high
+  assert compare.difference(one, two, DRAWS, SEED) == pytest.approx([-0.5] * 3)
+
+
+def area(y, odds, rows):
+  """AUC of drawn rows by a loop over pairs; NaN without one."""
+  wins, pairs = 0.0, 0
+  for i in rows:
+    for j in rows:
+      if y[i] == 1 and y[j] == 0:
+        pairs += 1
+        wins += (odds[i] > odds[j]) + 0.5 * (odds[i] == odds[j])
+  return wins / pairs if pairs else np.nan
+
+
+@pytest.mark.parametrize("unit, judge", [
+    ("log_odds", area),
+    ("class", lambda y, p, rows: np.mean([y[r] == p[r] for r in rows])),
 ])
-def test_files_that_no_evaluation_wrote(tmp_path, text, want):
-  good, path = *written(tmp_path, fold(0, 2)), tmp_path / "other.csv"
-  if text is not None:
-    path.write_text(text)
-  with pytest.raises(InputError, match=(
-      f"^{re.escape(str(path))}: cannot be read \\({want}.*, want the "
-      "predictions.csv of an evaluation; evaluate again$"
-  )):
-    compare.load([good, path])
+def test_classes_are_compared_by_their_own_measure(unit, judge):
+  rng = np.random.default_rng(1)
+  people = np.repeat(list("abcdef"), 3)
+  y = np.tile([0.0, 1.0, 1.0], 6)
+  one, two = np.round(rng.normal(size=(2, 18)) + y).clip(0, 1)
+  first, second = (
+      compare.Scored(people + np.char.mod("|%d", range(18)), people, y, p, unit)
+      for p in (one, two)
+  )
+  rows = range(18)
+  assert compare.score(first, DRAWS, SEED)[0] == pytest.approx(
+      judge(y, one, rows))
+  value, low, high = compare.difference(first, second, DRAWS, SEED)
+  less = lambda rows: judge(y, one, rows) - judge(y, two, rows)  # noqa: E731
+  assert value == pytest.approx(less(rows))
+  draws = drawn(people, less)
+  assert low == pytest.approx(np.nanpercentile(draws, 2.5))
+  assert high == pytest.approx(np.nanpercentile(draws, 97.5))
 
 
 def test_cells_and_tables():

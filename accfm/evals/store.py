@@ -1,0 +1,174 @@
+"""Tables as Parquet that say what they are of.
+
+The key `accfm` of a file's schema holds, as JSON, the checkpoint, people and
+code that the rows depend on. Rows are written and read a row group at a time.
+Each page carries a checksum: a flipped byte is an error, not another number.
+"""
+
+import contextlib
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from accfm.base import files
+from accfm.base.errors import InputError
+
+KEY = b"accfm"
+GROUP = 8192  # rows in a row group
+TEXT, NUMBER, COUNT = pa.string(), pa.float64(), pa.int64()
+# What a row is named by; `window` stands for the last two where people are
+# not to be recognised (`privacy`).
+ROW_KEYS = {
+    "participant": TEXT, "window": COUNT, "session": TEXT, "start_s": NUMBER,
+}
+PREDICTIONS = {
+    "task": TEXT, "unit": TEXT, "row": TEXT, "true": NUMBER,
+    "predicted": NUMBER,
+}
+QUERIES = {"direction": TEXT, "windows": COUNT, "rank": COUNT}
+
+
+def vector(width):
+  """The type of a column of vectors [width] float32."""
+  return pa.list_(pa.float32(), width)
+
+
+def write(path, types, parts, facts):
+  """Writes a table; a crash leaves the old file or the new one.
+
+  Args:
+    path: the file.
+    types: column -> type: TEXT, NUMBER, COUNT or `vector(D)`.
+    parts: iterable of {column: [n], or [n, D] of a vector}; a column that a
+      part lacks is null there. A part is written before the next is asked
+      for.
+    facts: plain data that the rows depend on.
+  """
+  schema = pa.schema(
+      list(types.items()),
+      {KEY: json.dumps(facts, allow_nan=False).encode()},
+  )
+  with files.atomic(path) as partial, pq.ParquetWriter(
+      partial, schema, write_page_checksum=True
+  ) as out:
+    for part in parts:
+      n = len(next(iter(part.values())))
+      for at in range(0, n, GROUP):
+        out.write_table(pa.table([
+            _array(part.get(name), kind, slice(at, min(at + GROUP, n)))
+            for name, kind in types.items()
+        ], schema=schema))
+
+
+def read_facts(path, wanted):
+  """The facts that a table was written with; errors as `read`."""
+  with _telling(path, wanted), pq.ParquetFile(path) as table:
+    return json.loads(table.schema_arrow.metadata[KEY])
+
+
+def read(path, columns, wanted):
+  """Reads a table a row group at a time.
+
+  Args:
+    path: the file.
+    columns: names of those wanted, or a function of the names that are there
+      which returns them.
+    wanted: what the file should be and what to do, for the message.
+
+  Yields:
+    {column: [n] text (null: ""), float64 (null: NaN) or int64 (null: 0), or
+    [n, D] float32}.
+
+  Raises:
+    InputError: not such a table: absent, cut short, changed or of another
+      program.
+  """
+  with _telling(path, wanted), pq.ParquetFile(
+      path, page_checksum_verification=True
+  ) as table:
+    there = table.schema_arrow.names
+    names = columns(there) if callable(columns) else list(columns)
+    missing = [name for name in names if name not in there]
+    if KEY not in (table.schema_arrow.metadata or {}) or missing:
+      raise KeyError(*missing[:1] or ["accfm"])
+    for number in range(table.num_row_groups):
+      part = table.read_row_group(number, columns=names)
+      yield {name: _values(part.column(name)) for name in names}
+
+
+@contextlib.contextmanager
+def _telling(path, wanted):
+  """Turns what pyarrow says of a file into one InputError."""
+  try:
+    yield
+  except (
+      pa.ArrowException, OSError, KeyError, TypeError, ValueError
+  ) as error:
+    text = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+    raise InputError(
+        f"{path}: cannot be read ({text}), want {wanted}"
+    ) from error
+
+
+def _array(values, kind, rows):
+  """Rows of a column as an Arrow array of a type; None is all null."""
+  if values is None:
+    return pa.nulls(rows.stop - rows.start, kind)
+  if pa.types.is_fixed_size_list(kind):
+    flat = np.ascontiguousarray(values[rows], np.float32).reshape(-1)
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), type=kind)
+  return pa.array(np.asarray(values)[rows].tolist(), kind)
+
+
+def _values(column):
+  """A column as NumPy."""
+  kind, n = column.type, len(column)
+  if pa.types.is_fixed_size_list(kind):
+    flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(n, kind.list_size)
+  if pa.types.is_string(kind):
+    return np.array([text or "" for text in column.to_pylist()], str)
+  if pa.types.is_floating(kind):
+    return column.to_numpy().astype(np.float64)
+  return column.fill_null(0).to_numpy().astype(np.int64)
+
+
+def write_predictions(path, predictions, facts):
+  """Writes one row per scored window (or person), task and encoder row.
+
+  Args:
+    path: the file.
+    predictions: list of `probe.Predictions`, named as they shall be read.
+    facts: plain data that they depend on.
+  """
+  write(path, {**_keys(p.rows for p in predictions), **PREDICTIONS}, (
+      {**p.rows, "true": p.true, "predicted": predicted,
+       "task": [p.task] * len(p.true), "unit": [p.unit] * len(p.true),
+       "row": [row or "encoder"] * len(p.true)}
+      for p in predictions for row, predicted in p.predicted.items()
+  ), facts)
+
+
+def write_queries(path, queries, rows, facts):
+  """Writes the rank of each query of the encoder under test.
+
+  Args:
+    path: the file.
+    queries: direction ("acc2ppg") -> (windows [M], rank [M]): how many
+      windows were searched, and which place the right one took, ties last.
+    rows: row keys [M].
+    facts: plain data that they depend on.
+  """
+  write(path, {**_keys([rows]), **QUERIES}, (
+      {**rows, "direction": [way] * len(rank), "windows": windows,
+       "rank": rank}
+      for way, (windows, rank) in queries.items()
+  ), facts)
+
+
+def _keys(rows):
+  """Types of the row keys that occur in any of several dicts."""
+  there = {name for keys in rows for name in keys} or {"participant"}
+  return {name: kind for name, kind in ROW_KEYS.items() if name in there}
