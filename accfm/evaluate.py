@@ -1,118 +1,115 @@
-"""Main: a checkpoint -> metrics.json, predictions.csv and report.html.
+"""Main: a checkpoint -> metrics.json, predictions.parquet and report.html.
 
   python -m accfm.evaluate --config=configs/evaluate.py \
-      --checkpoint=DIR --workdir=W [--config.split=test]
+      --checkpoint=DIR[,DIR...] --workdir=W [--config.split=test] \
+      [--watch] [--redact]
 
 Rebuilds the encoders from the checkpoint alone, embeds people they never
 saw, and scores retrieval and linear probes beside what needs no learning.
+Several checkpoints are compared with each other, pair by pair; with --watch
+each new checkpoint of a run is evaluated while it trains.
 """
 
+import json
 import os
+import pathlib
 import time
 
-from accfm.base import mains
-from accfm.evals import (
-  direct,
-  embed,
-  health,
-  inputs,
-  page,
-  probe,
-  reidentify,
-  report,
-  retrieval,
-  stats,
-)
-from accfm.steps import towers
-from accfm.train import checkpoints
-
-EVALS = {
-    "health": health.run, "retrieval": retrieval.run,
-    "reidentify": reidentify.run, "probe": probe.run, "direct": direct.run,
-}
+from accfm.base import configlib, mains
+from accfm.base.errors import InputError
+from accfm.evals import compared, inputs, privacy, probe, suite
+from accfm.evals import watch as watchlib
+from accfm.train import checkpoints, follow
+from accfm.train import workdir as workdir_lib
 
 
-def run(config, checkpoint, workdir):
-  """Evaluates one checkpoint on a data set, or on each that it learned from.
+def run(config, checkpoint, workdir, watch=False, redact=False,
+        wait=time.sleep):
+  """Evaluates on a data set, or on each that a checkpoint learned from.
 
   Args:
     config: as `configs/evaluate.py`.
-    checkpoint: a workdir, its checkpoints folder or one step's folder.
-    workdir: results go here (into a folder for each data set, where there
-      are several); files of an earlier evaluation are replaced.
+    checkpoint: a workdir, its checkpoints folder or one step's folder;
+      several with commas between.
+    workdir: results go here; files of an earlier evaluation are replaced.
+    watch: evaluate each new checkpoint of a run until that has ended.
+    redact: as `config.redact`.
+    wait: `wait(seconds)` of a watch.
 
   Returns:
     Flat metrics, as in `metrics.json`: key -> number, None where not
-    evaluable; {data set: metrics} where there are several.
+    evaluable; {data set: metrics} where there are several. Of several
+    checkpoints {run: those}, of a watch {step: those}.
   """
   probe.check(config)
+  if redact:
+    config = config.copy_and_resolve_references().unlock()
+    config.redact = True
+  shared, given = inputs.Shared(), [checkpoint]
+  if not os.path.isdir(checkpoint):  # a folder's name may hold a comma
+    given = [path for path in checkpoint.split(",") if path] or given
+  if watch:
+    return follow_run(config, given, pathlib.Path(workdir), shared, wait)
   step = int(config.step) if config.step.isdigit() else config.step
-  loaded = checkpoints.load(checkpoint, step)
-  inputs.trained_people(loaded.meta)  # a record that says so, first of all
-  cohorts = [cohort["dataset"] for cohort in loaded.meta["cohorts"]]
-  names = [config.dataset] if config.dataset else cohorts
-  if len(names) == 1:
-    return evaluate(config, loaded, names[0], workdir)
-  return {
-      name: evaluate(config, loaded, name, os.path.join(workdir, name))
-      for name in names
-  }
+  if len(given) > 1:
+    paths = [checkpoints.find(path, step) for path in given]
+    return compare_runs(config, paths, workdir, shared)
+  return evaluate(config, checkpoints.load(given[0], step), workdir, shared)
 
 
-def evaluate(config, loaded, dataset, workdir):
-  """Evaluates a loaded checkpoint on one data set; returns its metrics."""
-  start, meta = time.time(), loaded.meta
-  splits, seen = inputs.open_splits(config, meta, dataset)
-  tested = splits[config.split]
-  page.check(config, tested.table)
-  student, teacher, motion = inputs.signals(meta, tested.contract)
+def evaluate(config, loaded, workdir, shared, name=""):
+  """Evaluates one checkpoint into WORKDIR/DATASET/NAME, as far as needed."""
+  names = inputs.datasets(config, loaded.meta)
+  out = {}
+  for dataset in names:
+    folder = os.path.join(workdir, dataset if len(names) > 1 else "", name)
+    out[dataset] = suite.run(config, loaded, dataset, folder, shared)
+  return out if len(names) > 1 else out[names[0]]
 
-  def embed_all(encoders):
-    return {
-        name: embed.run(encoders, split, config.batch_size)
-        for name, split in splits.items()
-    }
 
-  def say(text):
-    print(f"[{time.time() - start:5.0f} s] {text}", flush=True)
+def compare_runs(config, paths, workdir, shared):
+  """Evaluates several checkpoints on the same people and compares them."""
+  runs = dict(zip(compared.name_runs(paths), paths, strict=True))
+  metas = {name: checkpoints.read_meta(path) for name, path in runs.items()}
+  datasets, out = compared.check_runs(config, metas, shared), {}
+  for name, path in runs.items():
+    print(f"\n== {name}: {path}", flush=True)
+    loaded = checkpoints.load(path)
+    out[name] = evaluate(config, loaded, workdir, shared, name)
+  for dataset in datasets:
+    folder = os.path.join(workdir, dataset if len(datasets) > 1 else "")
+    compared.write(config, {n: os.path.join(folder, n) for n in runs}, folder)
+  return out
 
-  say(f"embedding {sum(map(len, splits.values()))} windows of {dataset}")
-  trained = towers.from_checkpoint(
-      loaded.params, loaded.carried, loaded.frozen, meta
-  )
-  learned, fresh = embed_all(trained), {}
-  if config.untrained:
-    fresh = embed_all(towers.untrained(meta, config.seed))
-  made = {}
-  if config.handmade:
-    made = inputs.handmade(splits, config.split, (student, teacher), motion)
-  data = inputs.gather(
-      config.split, learned, fresh, made, student, teacher,
-      tested.contract.window_sec, meta.get("targets", ()),
-  )
-  metrics, found = stats.Metrics(), {}
-  for name in config.evals:
-    say(f"measuring {name}")
-    found[name] = EVALS[name](data, config, metrics)
-  facts = report.facts(config, loaded, splits, data, seen)
-  predictions = found.get("probe", []) + found.get("direct", [])
-  os.makedirs(workdir, exist_ok=True)
-  report.write_metrics(f"{workdir}/metrics.json", metrics, facts)
-  report.write_predictions(f"{workdir}/predictions.csv", predictions)
-  if config.report:
-    examples = page.draw_examples(data, tested, config.examples, config.seed)
-    page.write(
-        f"{workdir}/report.html", data, metrics, facts,
-        found.get("retrieval", {}), predictions, examples,
+
+def follow_run(config, given, work, shared, wait):
+  """Evaluates each checkpoint of a run as it comes, into WORK/STEP."""
+  if len(given) > 1:
+    raise InputError(
+        f"--watch: got {len(given)} checkpoints, want the workdir of one run"
     )
-  say(f"results are in {workdir}")
-  print("\n".join(report.console(metrics, facts)), flush=True)
-  return metrics.values
+  source, out = pathlib.Path(given[0]).absolute(), {}
+  source = source.parent if source.name == "checkpoints" else source
+  plain = privacy.public(json.loads(configlib.to_json(config)))
+  workdir_lib.claim(work, {"watched": str(source), **plain}, ["watch_seconds"])
+  watchlib.write_history(work)
+  for loaded in follow.follow(
+      source, lambda step: watchlib.is_done(work / str(step)),
+      config.watch_seconds, wait,
+  ):
+    folder = work / str(loaded.step)
+    out[loaded.step] = evaluate(config, loaded, folder, shared)
+    watchlib.write_history(work)
+  return out
 
 
 if __name__ == "__main__":
   mains.start(
       run, config="configs/evaluate.py",
-      checkpoint="a run's workdir or one step's folder",
+      switches={
+          "watch": "evaluate each new checkpoint while the run trains",
+          "redact": "name people by numbers in all files",
+      },
+      checkpoint="a run's workdir or one step's folder, or several",
       workdir="where the results go",
   )

@@ -3,7 +3,10 @@
 Command: python -m accfm.evaluate --config=configs/evaluate.py \
              --checkpoint=DIR --workdir=W
 Hardware: minutes on 2 CPU cores for 10,000 windows and a small encoder.
-Expected: metrics.json, predictions.csv and report.html in W.
+Expected: metrics.json, predictions.parquet, queries.parquet and report.html
+    in W; of several DIRs with commas between, the same in W/RUN and
+    comparison.json and .md in W; with --watch, which follows a run while it
+    trains, in W/STEP, and history.jsonl in W. docs/evaluation.md has more.
 """
 
 from ml_collections import ConfigDict
@@ -53,4 +56,9 @@ def get_config(arg=None):
   # "motion_g"; "" for heart rate, else the first label.
   c.map_label = ""
   c.map_method = "pca"  # or "tsne", which is slower: of 1,000 windows
+  c.save_embeddings = False  # W/embeddings/SPLIT.parquet, reused where same
+  c.pseudonym_salt = ""  # a text: files name people by salted pseudonyms
+  c.redact = False  # files name people by numbers alone (as --redact)
+  # With --watch: seconds without a new checkpoint until it ends; 0: never.
+  c.watch_seconds = 0.0
   return c.lock()

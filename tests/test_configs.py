@@ -12,6 +12,7 @@ import pytest
 from accfm import distill, evaluate, pretrain
 from accfm.base import configlib
 from accfm.base.errors import InputError
+from accfm.data import manifest
 from accfm.train import checkpoints, writer
 from configs import common
 from configs import evaluate as evaluate_config
@@ -147,6 +148,25 @@ def test_distillation_keeps_the_teacher_and_says_who_it_was(world):
   (row,) = [r for r in writer.load_rows(student) if "val/loss" in r]
   assert 0 <= row["val/acc2ppg/recall@1"] <= 1
   assert row["val/effective_rank"] >= 1
+
+
+def test_a_record_without_ids_guards_as_well(world, tmp_path):
+  data_dir, teacher, _ = world
+  distill.run(
+      tiny("acc_distill", data_dir, teacher=str(teacher),
+           pseudonym_salt="pepper"), str(tmp_path / "w"),
+  )
+  record = (tmp_path / "w/checkpoints/2/meta/metadata").read_text()
+  people = manifest.load(manifest.find(data_dir, "simulated_easy"))["splits"]
+  for person in sum(people.values(), []):
+    assert f'"{person}"' not in record
+  config = evaluate_config.get_config("tiny").unlock()
+  config.update(evals=("health",), untrained=False, handmade=False,
+                report=False)
+  evaluate.run(config, str(tmp_path / "w"), str(tmp_path / "out"))
+  config.split = "train"
+  with pytest.raises(InputError, match="encoder and its teacher trained on 8 "):
+    evaluate.run(config, str(tmp_path / "w"), str(tmp_path / "leak"))
 
 
 def same(a, b, path=""):

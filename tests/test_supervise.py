@@ -9,6 +9,7 @@ import pytest
 from accfm import evaluate, pretrain, supervise
 from accfm.base.errors import InputError
 from accfm.data import labelled, manifest, pipeline
+from accfm.evals import compare
 from accfm.train import checkpoints
 from configs import acc_contrastive, acc_supervised, finetune
 from configs import evaluate as evaluate_config
@@ -63,8 +64,8 @@ def test_from_nothing_to_predictions(simulated, tmp_path, capsys):
     assert got[f"test/{key}"] is not None
   # Untrained as it is, it says about the mean of its labels.
   assert 0 < got["test/direct_hr/mae_bpm"] < 30
-  text = (tmp_path / "out/predictions.csv").read_text()
-  assert "direct_hr,bpm,encoder," in text
+  found = compare.load([tmp_path / "out/predictions.parquet"])
+  assert found["direct_hr", "encoder"].unit == "bpm"
 
 
 @pytest.mark.parametrize("linear", [True, False])

@@ -5,13 +5,15 @@ Rows of a result are named: "" is the encoder under test, and beside it stand
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 
 import numpy as np
 
 from accfm.base.errors import InputError
 from accfm.data import manifest, pipeline
-from accfm.evals import envelope, features
+from accfm.data import splits as splits_lib
+from accfm.evals import envelope, features, privacy
 from accfm.signals import contract as contract_lib
 from accfm.signals import feed
 from accfm.signals import targets as targets_lib
@@ -53,27 +55,76 @@ class Inputs:
     return self.tables[self.split]
 
 
-def open_splits(config, meta, dataset):
+class Shared:
+  """What the evaluations of one command share, each made once.
+
+  Attributes:
+    key: the command's secret (`privacy`).
+  """
+
+  def __init__(self):
+    self.key = privacy.draw_key()
+    self._made = {}
+
+  def get(self, name, make):
+    """`make()`, or what it gave before under this name."""
+    if name not in self._made:
+      self._made[name] = make()
+    return self._made[name]
+
+
+def datasets(config, meta):
+  """Names of the data sets to evaluate on.
+
+  Args:
+    config: with `dataset`, "" for all that the checkpoint learned from.
+    meta: the checkpoint's meta.
+
+  Raises:
+    InputError: the checkpoint's record does not say.
+  """
+  trained = [cohort["dataset"] for cohort in _cohorts(meta)]
+  return [config.dataset] if config.dataset else trained
+
+
+def open_splits(config, meta, dataset, shared):
   """What an evaluation reads, after checking that it may.
 
   Args:
     config: as `configs/evaluate.py`.
     meta: the checkpoint's meta.
     dataset: name of the data set.
+    shared: Shared; a split is opened once.
 
   Returns:
     ({split: open split}, ids under evaluation that training saw).
+
+  Raises:
+    InputError: no such data set or split, a split without windows, another
+      input contract, or people that were trained on.
   """
   folder = manifest.find(config.data_dir or meta["config"]["data_dir"], dataset)
   names = [config.split]
   if "probe" in config.evals:  # fitted on train, penalised by val
     names = dict.fromkeys(["train", "val", config.split])
-  splits = {name: pipeline.open_split(folder, name) for name in names}
+  splits = {
+      name: shared.get(
+          ("split", folder, name),
+          functools.partial(pipeline.open_split, folder, name),
+      ) for name in names
+  }
   tested = splits[config.split]
   contract_lib.check_match(
       tested.contract, contract_lib.from_dict(meta["contract"]),
       meta["signals"], folder,
   )
+  for name, split in splits.items():
+    if not len(split):
+      raise InputError(
+          f"{folder}: split {name} has 0 windows, want at least 1; prepare it "
+          "with more people in that split, or evaluate what needs no such "
+          "split (--config.split, --config.evals)"
+      )
   people = tested.table["participant"]
   return splits, check_unseen(people, meta, config.allow_seen)
 
@@ -178,23 +229,32 @@ def handmade(splits, tested, pair, motion, batch_size=512):
   return out
 
 
-def trained_people(meta):
-  """Ids that a checkpoint was trained on, by its record.
+def _cohorts(meta):
+  """The data sets of a checkpoint's record.
 
   Raises:
     InputError: the record does not say; a guard that guesses guards nothing.
   """
-  if meta.get("kind") == "scratch":  # a teacher that no run made before
-    return set()
   if "cohorts" not in meta:
     raise InputError(
         "leak guard: the checkpoint's record does not say who was trained "
         "on; an older version wrote it: train again"
     )
-  return {
-      person for cohort in meta["cohorts"]
-      for person in cohort["splits"]["train"]
-  }
+  return meta["cohorts"]
+
+
+def _trained_on(people, meta):
+  """Those of a set of ids whom a checkpoint's record names.
+
+  A record that holds pseudonyms holds their salt, too.
+  """
+  if meta.get("kind") == "scratch":  # a teacher that no run made before
+    return set()
+  out = set()
+  for cohort in _cohorts(meta):
+    trained, salt = set(cohort["splits"]["train"]), cohort.get("salt", "")
+    out |= {p for p in people if splits_lib.pseudonym(p, salt) in trained}
+  return out
 
 
 def check_unseen(people, meta, allow_seen):
@@ -211,10 +271,10 @@ def check_unseen(people, meta, allow_seen):
   Raises:
     InputError: some were seen and `allow_seen` is False.
   """
-  seen, who = set(), []
+  people, seen, who = set(map(str, people)), set(), []
   name = "the encoder"
   while meta:
-    trained = set(people) & trained_people(meta)
+    trained = _trained_on(people, meta)
     if trained:
       seen |= trained
       who.append(name)
@@ -223,7 +283,7 @@ def check_unseen(people, meta, allow_seen):
     some = ", ".join(sorted(seen)[:5])
     raise InputError(
         f"leak guard: {' and '.join(who)} trained on {len(seen)} of the "
-        f"{len(set(people))} people to be scored ({some}), want none; choose "
+        f"{len(people)} people to be scored ({some}), want none; choose "
         "another --config.split or dataset, or mark the result as seen with "
         "--config.allow_seen=true"
     )

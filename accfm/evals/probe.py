@@ -28,7 +28,7 @@ from accfm.signals.targets import known_rows
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-  """One task's scored rows, for the report and `predictions.csv`.
+  """One task's scored rows, for the report and `predictions.parquet`.
 
   Attributes:
     task, unit: e.g. "hr", "bpm"; unit "log_odds" for two classes, "class"

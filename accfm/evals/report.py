@@ -5,12 +5,10 @@ evaluable) with everything about the run under `_meta`. `report.html` is one
 file without scripts or links; `page.py` assembles it.
 """
 
-import csv
 import json
-import os
 
 from accfm.base import configlib, files
-from accfm.evals import candidates, readings
+from accfm.evals import cache, candidates, privacy, readings
 from accfm.version import __version__
 
 
@@ -22,26 +20,7 @@ def write_metrics(path, metrics, meta):
   files.write_atomic(path, json.dumps(plain, indent=1, allow_nan=False) + "\n")
 
 
-def write_predictions(path, predictions):
-  """Writes one line per scored window (or person), task and row."""
-  fields = ("task", "unit", "row", "participant", "session", "start_s",
-            "true", "predicted")
-  with open(path + ".tmp", "w", newline="", encoding="utf-8") as f:
-    out = csv.writer(f)
-    out.writerow(fields)
-    for p in predictions:
-      n = len(p.true)
-      keys = [p.rows.get(c, [""] * n) for c in fields[3:6]]
-      for row, predicted in p.predicted.items():
-        for i in range(n):
-          out.writerow([
-              p.task, p.unit, row or "encoder", *(k[i] for k in keys),
-              f"{p.true[i]:.6g}", f"{predicted[i]:.6g}",
-          ])
-  os.replace(path + ".tmp", path)
-
-
-def facts(config, loaded, splits, data, seen):
+def facts(config, loaded, splits, data, seen, mask):
   """Everything about a run that its numbers depend on, as plain data.
 
   Args:
@@ -50,6 +29,7 @@ def facts(config, loaded, splits, data, seen):
     splits: name -> open split.
     data: `inputs.Inputs`.
     seen: scored people that training saw.
+    mask: `privacy.Mask`, for their names.
   """
   meta = loaded.meta
   manifest = splits[data.split].manifest
@@ -62,6 +42,8 @@ def facts(config, loaded, splits, data, seen):
       "dataset": manifest["name"],
       "split": data.split,
       "split_hash": manifest["split_hash"],
+      "rows_hash": cache.rows_hash(table),
+      "redaction": mask.token,
       "checkpoint": str(loaded.path),
       "step": int(loaded.step),
       "kind": meta["kind"],
@@ -71,7 +53,7 @@ def facts(config, loaded, splits, data, seen):
           {k: cohort[k] for k in ("dataset", "split_hash")}
           for cohort in meta["cohorts"]
       ],
-      "seen": list(seen),
+      "seen": [str(p) for p in mask({"participant": seen})[0]["participant"]],
       "windows": {name: len(split) for name, split in splits.items()},
       "people": {
           name: len(set(split.table["participant"]))
@@ -83,8 +65,8 @@ def facts(config, loaded, splits, data, seen):
       "code_version": __version__,
       "checkpoint_code_version": meta["code_version"],
       "shards_code_version": manifest["code_version"],
-      "config": json.loads(configlib.to_json(config)),
-      "trained_config": meta["config"],
+      "config": privacy.public(json.loads(configlib.to_json(config))),
+      "trained_config": privacy.public(meta["config"]),
   }
 
 

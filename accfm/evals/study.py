@@ -50,7 +50,7 @@ def tabulate(config, order, work):
   for name in order:
     spec = config.runs[name]
     folders = [work / d / name / "evaluation" for d in config.datasets]
-    found = compare.load([f / "predictions.csv" for f in folders])
+    found = compare.load([f / "predictions.parquet" for f in folders])
     metrics = [_metrics(f / "metrics.json") for f in folders]
     rows = {"encoder": spec.title}
     if name == config.subject:
@@ -60,7 +60,7 @@ def tabulate(config, order, work):
       cells = _cells(config, spec, found, row)
       scored.setdefault(title, {}).update(cells)
       errors.setdefault(title, {}).update({
-          key: compare.mae(s, config.bootstrap_draws, config.seed)
+          key: compare.score(s, config.bootstrap_draws, config.seed)
           for key, s in cells.items()
       })
       where = "" if row == "encoder" else f"{row}/"

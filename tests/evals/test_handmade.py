@@ -1,5 +1,7 @@
 """The envelope control, the motion features, health, the leak guard."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy import signal as sps
@@ -14,6 +16,7 @@ from accfm.evals import (
   retrieval,
   stats,
 )
+from accfm.train import session
 from tests.evals import toy
 
 RATE = 64
@@ -157,6 +160,32 @@ def test_leak_guard_looks_into_the_teacher_too():
     inputs.check_unseen(["toy/d"], meta, False)
   fresh = {**meta, "teacher": {"kind": "scratch", "config": {}}}
   assert inputs.check_unseen(["toy/b"], fresh, False) == []
+
+
+def test_leak_guard_reads_pseudonyms():
+  """A record without ids guards as well; each keeps the salt it was given."""
+  teacher = {
+      "cohorts": [{"splits": {"train": ["toy/b"], "val": ["toy/e"]}}],
+      "teacher": {"kind": "scratch", "config": {}},
+  }
+  meta = {
+      "cohorts": [{"splits": {"train": ["toy/a"], "val": []}, "windows": 3}],
+      "teacher": session.hide_people(teacher, "old"),
+  }
+  hidden = session.hide_people(meta, "new")
+  text = json.dumps(hidden)
+  assert not any(f"toy/{name}\"" in text for name in "abe")
+  assert [hidden["cohorts"][0]["salt"], hidden["teacher"]["cohorts"][0]["salt"]
+          ] == ["new", "old"]
+  assert hidden["cohorts"][0]["windows"] == 3
+  assert meta["cohorts"][0]["splits"]["train"] == ["toy/a"]  # not changed
+  everybody = [f"toy/{name}" for name in "abcde"]
+  assert inputs.check_unseen(everybody, hidden, True) == ["toy/a", "toy/b"]
+  with pytest.raises(InputError, match="the encoder and its teacher trained o"):
+    inputs.check_unseen(everybody, hidden, False)
+  with pytest.raises(InputError, match="its teacher trained on 1 of the 1"):
+    inputs.check_unseen(["toy/b"], hidden, False)
+  assert inputs.check_unseen(["toy/c", "toy/e"], hidden, False) == []
 
 
 def test_leak_guard_needs_a_record():
