@@ -1,0 +1,146 @@
+"""The embedding pass beside the bare forward pass of the same encoder.
+
+  XLA_FLAGS=--xla_force_host_platform_device_count=2 \\
+    python -m benchmarks.embed --out=results/benchmark_embed
+
+The pass of `accfm.evaluate` reads shards, parses records, undoes the storage
+scale, normalises, embeds, fetches and checks; "bare" is the encoder alone,
+again and again on one batch that lies on the devices, as many times as the
+pass has batches. What is left of its throughput is what the pass is worth:
+at least 90 % is wanted. Weights are random, rows are simulated and prepared
+by `accfm.prepare` (60 people, 24 minutes each).
+
+Expected: 10 minutes on 2 idle cores.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import PartitionSpec
+
+from accfm import prepare
+from accfm.base import files
+from accfm.base import mesh as meshlib
+from accfm.data import manifest, pipeline
+from accfm.evals import embed
+from accfm.models import build
+from accfm.steps import towers as towerlib
+from benchmarks import interleave
+from configs import prepare as prepare_config
+
+ROWS = {"vit_laptop": 1024, "vit_s": 512}  # of the train split
+BATCH = 128
+WAYS = ("bare", "pass")
+
+
+def make_data(folder):
+  """Prepares the simulated recordings."""
+  config = prepare_config.get_config("simulated,participants=60,minutes=24")
+  prepare.run(config, "", folder)
+
+
+def one(way, encoder, data_dir):
+  """One process: opens, compiles, then times a pass over all rows once."""
+  folder = manifest.find(data_dir, prepare_config.get_config("simulated").name)
+  split = pipeline.open_split(folder, "train")
+  rows = np.arange(ROWS[encoder])
+  towers = towerlib.untrained({
+      "kind": "mae", "signals": ["acc"],
+      "contract": split.contract.to_dict(),
+      "config": {"encoder": build.encoder_config(encoder).to_dict()},
+  }, 0)
+  mesh = meshlib.make_mesh()
+  split.table  # noqa: B018  as an evaluation has read it for the leak guard
+  if way == "pass":
+    def work(rows):
+      return embed.run(towers, split, BATCH, mesh, rows)
+    work(rows[:BATCH])
+  else:
+    work = make_bare(towers["acc"], split, mesh)
+    work(rows[:BATCH])
+  start = time.perf_counter()
+  work(rows)
+  seconds = time.perf_counter() - start
+  interleave.emit(
+      seconds, rows_per_s=round(len(rows) / seconds, 1), devices=mesh.size
+  )
+
+
+def make_bare(tower, split, mesh):
+  """`work(rows)`: the encoder on one resident batch, for as many rows."""
+  batch = split.read(np.arange(BATCH), ["acc"])
+  x = jnp.asarray(batch["acc"]) * jnp.asarray(batch["acc_scale"])[:, None]
+  x = meshlib.put_rows(np.asarray(tower.normalize(x)), mesh)
+  variables = meshlib.put_replicated(tower.variables, mesh)
+  data = PartitionSpec("data")
+  forward = jax.jit(jax.shard_map(
+      lambda v, x: tower.encoder.apply(v, x, train=False), mesh=mesh,
+      in_specs=(PartitionSpec(), data), out_specs=data, check_vma=False,
+  ))
+
+  def work(rows):
+    for _ in range(0, len(rows), BATCH):
+      out = forward(variables, x)
+    out.block_until_ready()
+
+  return work
+
+
+def shares(runs):
+  """encoder -> text of the pass's share of the bare throughput, by round."""
+  out = {}
+  for encoder in ROWS:
+    bare, full = (
+        [r["seconds"] for r in sorted(runs, key=lambda r: r["round"])
+         if r["name"] == f"{encoder}, {way}"] for way in WAYS
+    )
+    share = [a / b for a, b in zip(bare, full, strict=True)]
+    out[f"{encoder}: throughput of the pass by the bare one's"] = (
+        f"{statistics.median(share):.2f} [{min(share):.2f}, "
+        f"{max(share):.2f}] (wanted: 0.90)")
+  return out
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--out", help="path of the results without suffix")
+  parser.add_argument("--rounds", type=int, default=5)
+  parser.add_argument("--one", help="bare or pass: one process")
+  parser.add_argument("--encoder", help="of that process")
+  parser.add_argument("--data_dir", help="of that process")
+  args = parser.parse_args()
+  if args.one:
+    one(args.one, args.encoder, args.data_dir)
+    return
+  if not args.out:
+    parser.error("want --out=PATH")
+  flags = os.environ.get("XLA_FLAGS", "")
+  with tempfile.TemporaryDirectory() as folder:
+    make_data(folder)
+    result = interleave.run(
+        {
+            f"{encoder}, {way}": [
+                sys.executable, "-m", "benchmarks.embed", f"--one={way}",
+                f"--encoder={encoder}", f"--data_dir={folder}",
+            ] for encoder in ROWS for way in WAYS
+        }, args.rounds, args.out,
+        f"Embedding pass beside the bare forward pass, batches of {BATCH}",
+        f"XLA_FLAGS={flags} python -m benchmarks.embed --out={args.out}"
+        + (f" --rounds={args.rounds}" if args.rounds != 5 else ""),
+    )
+  result["checks"] = {
+      "rows": ", ".join(f"{n:,} for {e}" for e, n in ROWS.items()),
+      **shares(result["runs"]),
+  }
+  files.write_atomic(f"{args.out}.md", interleave.markdown(result))
+
+
+if __name__ == "__main__":
+  main()
