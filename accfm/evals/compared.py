@@ -133,7 +133,8 @@ def tabulate(folders, draws, seed):
     {"measure", "unit", "errors": {run: [value, low, high]},
     "differences": {"a minus b": [value, low, high]}}. Errors are what the
     measure says: of a classifier its AUC or accuracy, of retrieval its
-    recall. A run that has no such task is left out of it.
+    recall. A run that has no such task is left out of it. A run's facts
+    are some of its `_meta`; with labels it has its "label_fraction".
 
   Raises:
     InputError: evaluations of other people or windows, or a file of them
@@ -187,10 +188,12 @@ def _facts(folder):
         f"{path}: cannot be read ({type(error).__name__}: {error}), want the "
         "metrics.json of an evaluation; evaluate again"
     ) from error
-  return {key: about.get(key) for key in (
+  facts = {key: about.get(key) for key in (
       *SAME, "checkpoint", "step", "kind", "student", "teacher", "windows",
       "people", "seen", "pools",
   )}
+  share = (about.get("trained_config") or {}).get("label_fraction")
+  return facts if share is None else {**facts, "label_fraction": share}
 
 
 def _retrieval(folders, facts, draws, seed):

@@ -114,12 +114,15 @@ def test_recall_is_paired_over_queries(two):
 def test_what_one_run_lacks_is_left_out_of_it(two, tmp_path):
   folders, *_ = two
   folders["c"] = tmp_path / "c"
-  evaluation(folders["c"], 2, sex=False)
+  evaluation(folders["c"], 2, sex=False, facts={
+      "trained_config": {"label_fraction": 0.5}}.items())
   (folders["c"] / "queries.parquet").unlink()
   table = compared.tabulate(folders, DRAWS, SEED)
   assert list(table["tasks"]["hr"]["differences"]) == [
       "a minus b", "a minus c", "b minus c"]
   assert list(table["tasks"]["sex"]["errors"]) == ["a", "b"]
+  assert "label_fraction" not in table["facts"]["a"]
+  assert table["facts"]["c"]["label_fraction"] == 0.5
   (recall, _) = table["retrieval"].values()
   assert list(recall["differences"]) == ["a minus b"]
   text = compared.markdown(table)
