@@ -89,6 +89,17 @@ def test_a_group_alone_is_not_drawn(tmp_path, run, no_drawing):
   assert "By skin tone" in heads and "By sex" not in heads
 
 
+def test_of_many_tasks_some_subgroups_are_in_the_table_alone(
+    tmp_path, run, no_drawing
+):
+  values = pages.make_values()
+  for task in range(7):
+    for group in ("female", "male"):
+      values[f"test/by_sex_{group}/probe_x{task}/mae"] = 1.25
+  _, text = _write(tmp_path, run, values)
+  assert "The table has 2 tasks more." in text and "x6 group" in text
+
+
 @pytest.mark.parametrize("part, section", [
     ("recall@", "Retrieval"), ("/probe_", "Probes"), ("_at_", "Fewer labels"),
     ("/by_", "Subgroups"), ("/reidentify/", "Privacy"),
