@@ -201,7 +201,7 @@ def subgroups(values, meta):
         "people, the dashed line is everybody.")
     shown = drawn[:MOST_PANELS]
     if len(shown) < len(drawn):
-      text += f" The table has {len(drawn) - len(shown)} tasks more."
+      text += f" More tasks in the table: {len(drawn) - len(shown)}."
     parts.append(
         f"<h3>By {markup.escape(readings.task_title(name))}</h3>"
         + markup.figure(probe_plots.subgroups(shown, group_title), text)
