@@ -172,7 +172,7 @@ def subgroups(panels, title):
   """
   longest = max(
       len(title(g[0], g[2])) for one in panels for g in one.groups)
-  columns = min(3 if longest <= 12 else 2, len(panels))
+  columns = min(3 if longest <= 14 else 2, len(panels))
   rows = -(-len(panels) // columns)
   most = max(len(one.groups) for one in panels)
 

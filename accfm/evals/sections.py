@@ -19,6 +19,7 @@ from accfm.evals import (
     tables,
 )
 
+MOST_PANELS = 6  # of one attribute's subgroups; tables have all tasks
 
 def retrieval(values, meta, curves):
   """Recall@1 beside what needs no learning, its curves, all else folded."""
@@ -198,9 +199,12 @@ def subgroups(values, meta):
     text = (
         "Numbers of people in brackets; thin lines are 95 % intervals over "
         "people, the dashed line is everybody.")
+    shown = drawn[:MOST_PANELS]
+    if len(shown) < len(drawn):
+      text += f" More tasks in the table: {len(drawn) - len(shown)}."
     parts.append(
         f"<h3>By {markup.escape(readings.task_title(name))}</h3>"
-        + markup.figure(probe_plots.subgroups(drawn, group_title), text)
+        + markup.figure(probe_plots.subgroups(shown, group_title), text)
         + tables.subgroups(several, group_title))
   if not parts:
     return ""

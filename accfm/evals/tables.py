@@ -323,7 +323,13 @@ def reidentify(values, split):
       int(k) for name in values
       if (k := name.rpartition("/reidentify/recall@")[2]).isdigit()
   })
+  windows = {
+      tail: values.get(f"{split}/reidentify/windows{tail}") for tail in RULES
+  }
   for tail, title in RULES.items():
+    if not tail and windows[tail] in list(windows.values())[1:] and (
+        windows[tail] is not None):
+      continue  # one rule holds for all, and is shown
     by_k = {k: readings.rows_of(values, split, f"reidentify/recall@{k}{tail}")
             for k in ks}
     rows = readings.in_order(

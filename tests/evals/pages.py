@@ -137,8 +137,8 @@ def make_values():
   v["test/reidentify/chance"] = 0.125
   v["test/reidentify/chance@5"] = 0.625
   put(v, "test/reidentify/recall@1_same_session", 0.321)
-  for tail in ("", "_same_session"):
+  for tail, windows in (("", 63.0), ("_same_session", 60.0)):
     v[f"test/reidentify/people{tail}"] = 8.0
-    v[f"test/reidentify/windows{tail}"] = 63.0
+    v[f"test/reidentify/windows{tail}"] = windows
   v["test/reidentify/recall@1_other_sessions"] = None
   return v

@@ -73,7 +73,8 @@ def test_a_page_shows_everything(tmp_path, run):
       "Bias 1.0 bpm", "average precision", "5 draws of people",
       "worst gap 0.60", "0.440 0.340 to 0.540", "\u22120.25", "<no labels>",
       "coloured by HR (bpm)", "fingerprint", "chance 0.125 0.625", "0.654",
-      "At another time of the same session 63 windows of 8 people",
+      "All who can be found 63 windows of 8 people",
+      "At another time of the same session 60 windows of 8 people",
       "0.321 0.221 to 0.421",
   ):
     assert said in text, said
@@ -82,11 +83,30 @@ def test_a_page_shows_everything(tmp_path, run):
   assert "In another session" not in text  # it could not be evaluated
 
 
+def test_a_rule_that_holds_for_all_is_shown_once(tmp_path, run, no_drawing):
+  values = pages.make_values()
+  values["test/reidentify/windows_same_session"] = 63.0
+  _, text = _write(tmp_path, run, values)
+  assert "All who can be found" not in text
+  assert "At another time of the same session 63 windows" in text
+
+
 def test_a_group_alone_is_not_drawn(tmp_path, run, no_drawing):
   values = {k: v for k, v in pages.make_values().items()
             if "by_sex_male" not in k}
   heads, _ = _write(tmp_path, run, values)
   assert "By skin tone" in heads and "By sex" not in heads
+
+
+def test_of_many_tasks_some_subgroups_are_in_the_table_alone(
+    tmp_path, run, no_drawing
+):
+  values = pages.make_values()
+  for task in range(7):
+    for group in ("female", "male"):
+      values[f"test/by_sex_{group}/probe_x{task}/mae"] = 1.25
+  _, text = _write(tmp_path, run, values)
+  assert "More tasks in the table: 2." in text and "x6 group" in text
 
 
 @pytest.mark.parametrize("part, section", [
