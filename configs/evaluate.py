@@ -36,6 +36,8 @@ def get_config(arg=None):
   # Windows of a recording that start closer are adjacent.
   c.adjacent_sec = 20.0 if arg.tiny else 300.0
   c.probe_folds = 0  # K > 0: rotate probe test folds over unseen people
+  # A CSV file of labels beside the data set's: docs/evaluation.md.
+  c.labels_file = ""
   # Shares of the labelled people to fit label probes on; nested by hash.
   c.label_fractions = (1.0,)
   c.label_seed = 0

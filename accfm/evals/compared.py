@@ -100,7 +100,7 @@ def check_runs(config, metas, shared):
 
 
 def write(config, folders, workdir):
-  """Writes comparison.json and comparison.md, and prints the latter.
+  """Writes comparison.json, .md and .html, and prints the second.
 
   Args:
     config: with `bootstrap_draws` and `seed`.
@@ -116,7 +116,8 @@ def write(config, folders, workdir):
       f"{out}.json", json.dumps(table, indent=1, allow_nan=False) + "\n"
   )
   files.write_atomic(f"{out}.md", text)
-  print(f"\n{text}\n{out}.md and .json", flush=True)
+  compared_page.write(f"{out}.html", table)
+  print(f"\n{text}\n{out}.html, .md and .json", flush=True)
   return table
 
 

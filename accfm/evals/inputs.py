@@ -148,7 +148,7 @@ def signals(meta, contract):
 
 
 def gather(split, learned, untrained, handmade, student, teacher, window_sec,
-           targets=()):
+           targets=(), extra=None):
   """Names the vectors of the embedding passes.
 
   Args:
@@ -158,6 +158,7 @@ def gather(split, learned, untrained, handmade, student, teacher, window_sec,
     student, teacher: signal names.
     window_sec: length of a window.
     targets: of the checkpoint's meta, plain data.
+    extra: split -> further columns of its table (`own_labels.columns`).
 
   Returns:
     Inputs.
@@ -186,8 +187,10 @@ def gather(split, learned, untrained, handmade, student, teacher, window_sec,
       s: made["features"] for s, made in handmade.items()
       if made["features"] is not None
   }
+  extra = extra or {}
   return Inputs(
-      split, {s: e.table for s, e in learned.items()}, encoders, pairs,
+      split, {s: {**e.table, **extra.get(s, {})} for s, e in learned.items()},
+      encoders, pairs,
       by_split, student, teacher, window_sec,
       targets_lib.from_plain(targets),
       learned[split].signals[student].get("prediction"),

@@ -125,6 +125,23 @@ def _number(cell):
     return None
 
 
+def columns(path, tables):
+  """What file `path` adds to the tables of an evaluation, {} for no file.
+
+  Says how many of its rows no window has. Arguments and errors as `join`.
+  """
+  if not path:
+    return {}
+  own = load(path)
+  out, unused = join(own, tables)
+  if unused:
+    print(
+        f"labels {path}: {unused} of {len(own.lines)} rows belong to no "
+        f"window of {', '.join(tables)}", flush=True,
+    )
+  return out
+
+
 def join(own, tables):
   """Columns for the windows of every split.
 

@@ -15,6 +15,7 @@ from accfm.evals import (
   embed,
   health,
   inputs,
+  own_labels,
   page,
   privacy,
   probe,
@@ -52,7 +53,10 @@ def run(config, loaded, dataset, workdir, shared):
   workdir = pathlib.Path(workdir)
   splits, seen = inputs.open_splits(config, meta, dataset, shared)
   tested = splits[config.split]
-  page.check(config, tested.table)
+  extra = own_labels.columns(
+      config.labels_file, {name: split.table for name, split in splits.items()}
+  )
+  page.check(config, {**tested.table, **extra.get(config.split, {})})
   student, teacher, motion = inputs.signals(meta, tested.contract)
   mask = privacy.make_mask(
       config, shared.key, {name: split.table for name, split in splits.items()}
@@ -78,7 +82,7 @@ def run(config, loaded, dataset, workdir, shared):
     )
   data = inputs.gather(
       config.split, learned, fresh, made, student, teacher,
-      tested.contract.window_sec, meta.get("targets", ()),
+      tested.contract.window_sec, meta.get("targets", ()), extra,
   )
   metrics, found = stats.Metrics(), {}
   for name in config.evals:
