@@ -13,7 +13,16 @@ import numpy as np
 
 from accfm.base import files
 from accfm.base.errors import InputError
-from accfm.evals import cache, candidates, compare, inputs, pools, ranks, store
+from accfm.evals import (
+  cache,
+  candidates,
+  compare,
+  compared_page,
+  inputs,
+  pools,
+  ranks,
+  store,
+)
 
 SAME = ("dataset", "split", "split_hash", "rows_hash")
 
