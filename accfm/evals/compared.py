@@ -13,7 +13,16 @@ import numpy as np
 
 from accfm.base import files
 from accfm.base.errors import InputError
-from accfm.evals import cache, candidates, compare, inputs, pools, ranks, store
+from accfm.evals import (
+  cache,
+  candidates,
+  compare,
+  compared_page,
+  inputs,
+  pools,
+  ranks,
+  store,
+)
 
 SAME = ("dataset", "split", "split_hash", "rows_hash")
 
@@ -100,10 +109,10 @@ def check_runs(config, metas, shared):
 
 
 def write(config, folders, workdir):
-  """Writes comparison.json and comparison.md, and prints the latter.
+  """Writes comparison.json, .md, which is printed, and .html.
 
   Args:
-    config: with `bootstrap_draws` and `seed`.
+    config: with `bootstrap_draws`, `seed` and `report`: whether .html.
     folders: run -> folder of its evaluation.
     workdir: where to write.
 
@@ -116,6 +125,8 @@ def write(config, folders, workdir):
       f"{out}.json", json.dumps(table, indent=1, allow_nan=False) + "\n"
   )
   files.write_atomic(f"{out}.md", text)
+  if config.report:
+    compared_page.write(f"{out}.html", table)
   print(f"\n{text}\n{out}.md and .json", flush=True)
   return table
 
@@ -133,7 +144,8 @@ def tabulate(folders, draws, seed):
     {"measure", "unit", "errors": {run: [value, low, high]},
     "differences": {"a minus b": [value, low, high]}}. Errors are what the
     measure says: of a classifier its AUC or accuracy, of retrieval its
-    recall. A run that has no such task is left out of it. A run's facts
+    recall; of several draws of labels those of the first. A run that has no
+    such task is left out of it. A run's facts
     are some of its `_meta`; with labels it has its "label_fraction".
 
   Raises:
