@@ -4,9 +4,9 @@ Command: python -m accfm.evaluate --config=configs/evaluate.py \
              --checkpoint=DIR --workdir=W
 Hardware: minutes on 2 CPU cores for 10,000 windows and a small encoder.
 Expected: metrics.json, predictions.parquet, queries.parquet and report.html
-    in W; of several DIRs with commas between, the same in W/RUN and
-    comparison.json and .md in W; with --watch, which follows a run while it
-    trains, in W/STEP, and history.jsonl in W. docs/evaluation.md has more.
+    in W. Of several DIRs with commas between: the same in W/RUN, and
+    comparison.json, .md and .html. With --watch, which follows a run while it
+    trains: the same in W/STEP, and history.jsonl. docs/evaluation.md has more.
 """
 
 from ml_collections import ConfigDict

@@ -223,15 +223,17 @@ def _texts(folder):
 def test_no_file_names_anybody(world, tmp_path, fields):
   """Nor does what people are called change any score."""
   for split in world.splits.values():
-    split.table["session"] = np.array(
-        [f"of {p}" for p in split.table["participant"]])
+    names = np.char.replace(split.table["participant"], "/", "/patient-")
+    split.table["participant"] = names
+    split.table["session"] = np.array([f"of {p}" for p in names])
   people = {"train": sorted(_ids(world)), "val": [], "test": []}
   world.meta["cohorts"][0]["splits"] = people  # so `seen` names them
   world.meta["config"]["pseudonym_salt"] = "mint"
   plain = dict(allow_seen=True, save_embeddings=True)
   want = evaluate.run(_quick(**plain), "c", str(tmp_path / "plain"))
   got = evaluate.run(
-      _quick(**plain, **fields, report=True), "c", str(tmp_path / "out"))
+      _quick(**plain, **fields, report=True, map_label="participant"), "c",
+      str(tmp_path / "out"))
   assert got == want
   named, texts = (_texts(tmp_path / name) for name in ("plain", "out"))
   tables = ["predictions.parquet", "queries.parquet", "test.parquet",
@@ -320,7 +322,7 @@ def test_several_checkpoints_are_compared(runs, tmp_path, capsys, redact):
   opened = []
   find = inputs.pipeline.open_split
   inputs.pipeline.open_split = lambda *args: opened.append(args) or find(*args)
-  config = _quick()
+  config = _quick(report=redact)
   got = evaluate.run(config, "one,two,three", str(tmp_path), redact=redact)
   inputs.pipeline.open_split = find
   assert len(opened) == 3  # each split once for all
@@ -346,6 +348,7 @@ def test_several_checkpoints_are_compared(runs, tmp_path, capsys, redact):
   assert value == pytest.approx(
       got["two"][f"test/{key}"] - got["three"][f"test/{key}"])
   assert "one minus two" in (tmp_path / "comparison.md").read_text()
+  assert (tmp_path / "comparison.html").exists() == redact
   assert "== two: /runs/two/checkpoints/7" in capsys.readouterr().out
 
 
@@ -528,7 +531,7 @@ def test_labels_that_say_nothing_are_named(world, tmp_path):
   for row in ("", "ppg/", "mean/"):
     assert got[f"test/{row}probe_hr/mae_bpm"] is None
     assert reasons[f"test/{row}probe_hr/mae_bpm"] == (
-        "the label is constant (61.5)")
+        "the label is constant (61.5) to fit on")
     assert reasons[f"test/{row}probe_sdnn/mae_ms"].startswith(
         "0 labelled rows of 0 people to fit on")
     assert reasons[f"test/{row}probe_age/mae_years"].startswith("0 labelled")

@@ -109,10 +109,10 @@ def check_runs(config, metas, shared):
 
 
 def write(config, folders, workdir):
-  """Writes comparison.json, .md and .html, and prints the second.
+  """Writes comparison.json, .md, which is printed, and .html.
 
   Args:
-    config: with `bootstrap_draws` and `seed`.
+    config: with `bootstrap_draws`, `seed` and `report`: whether .html.
     folders: run -> folder of its evaluation.
     workdir: where to write.
 
@@ -125,8 +125,9 @@ def write(config, folders, workdir):
       f"{out}.json", json.dumps(table, indent=1, allow_nan=False) + "\n"
   )
   files.write_atomic(f"{out}.md", text)
-  compared_page.write(f"{out}.html", table)
-  print(f"\n{text}\n{out}.html, .md and .json", flush=True)
+  if config.report:
+    compared_page.write(f"{out}.html", table)
+  print(f"\n{text}\n{out}.md and .json", flush=True)
   return table
 
 
@@ -143,7 +144,8 @@ def tabulate(folders, draws, seed):
     {"measure", "unit", "errors": {run: [value, low, high]},
     "differences": {"a minus b": [value, low, high]}}. Errors are what the
     measure says: of a classifier its AUC or accuracy, of retrieval its
-    recall. A run that has no such task is left out of it. A run's facts
+    recall; of several draws of labels those of the first. A run that has no
+    such task is left out of it. A run's facts
     are some of its `_meta`; with labels it has its "label_fraction".
 
   Raises:

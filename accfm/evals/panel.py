@@ -28,7 +28,7 @@ class Panel:
 
   Attributes:
     people: [N] ids.
-    keys: column -> [N], what names a row in `predictions.csv`.
+    keys: column -> [N], what names a row in `predictions.parquet`.
     roles: list of [N], one a fold.
     columns: column -> [N] labels.
     rows: row name -> [N, D] what a probe of that row is given.

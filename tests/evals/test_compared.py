@@ -141,6 +141,11 @@ def test_written_as_json_and_text(two, tmp_path, capsys):
   assert json.loads((tmp_path / "comparison.json").read_text()) == table
   text = (tmp_path / "comparison.md").read_text()
   assert text == compared.markdown(table) and text in capsys.readouterr().out
+  assert "2 encoders compared" in (tmp_path / "comparison.html").read_text()
+  (tmp_path / "comparison.html").unlink()
+  config.report = False
+  compared.write(config, folders, tmp_path)
+  assert not (tmp_path / "comparison.html").exists()
 
 
 @pytest.mark.parametrize("facts, want", [
