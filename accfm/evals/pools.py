@@ -123,9 +123,9 @@ def chance_in(k, right, wrong):
 
 def total_rank(sums):
   """Sum of ranks, sum over r >= 0 of P(rank > r): [P, R + 1] -> [P, 2]."""
-  mass = sums[:, -1]
-  above = mass[:, None] - sums[:, :-1]  # r = 1..R
-  return np.stack([mass + np.maximum(above, 0).sum(axis=1), mass], axis=1)
+  mass, ranks = sums[:, -1], sums.shape[1] - 1
+  total = mass * (1 + ranks) - sums[:, :-1].sum(axis=1)
+  return np.stack([total, mass], axis=1)
 
 
 def median_rank(people, sums):

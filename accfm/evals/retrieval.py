@@ -51,7 +51,8 @@ def run(data, cfg, metrics):
       vectors [N, P]), `student`, `teacher`, `window_sec`.
     cfg: `pools` (sizes beside "all"), `within_pool`, `adjacent_sec`,
       `bootstrap_draws`, `seed`.
-    metrics: `stats.Metrics` to add to.
+    metrics: `stats.Metrics` to add to. Of a pool that is not evaluable it
+      gets recall@1 alone, as null with the reason.
 
   Returns:
     {row name: {variant/direction: recall@r, r = 1..R}} at the first pool
@@ -122,7 +123,7 @@ def _among(data, cfg, metrics, windows, masks, curves):
         name, way = _join(data.split, row, variant), f"{a}2{b}"
         for i, (pool, enough, people) in enumerate(settings[variant]):
           if people is None:
-            _skip_all(metrics, f"{name}/{way}", pool, (
+            metrics.skip(f"{name}/{way}/recall@1_pool{pool}", (
                 f"a pool of {pool} is larger than the {counts.n.max()} "
                 "windows that any query can have"
             ))
@@ -183,14 +184,9 @@ def _control_fails(metrics, name, pool, counts, people):
   mass = pools.control_fails(counts, pool)
   metrics.add(f"{name}/share_pool{pool}", float(mass.mean()))
   if mass.sum() < 1:
-    _skip_all(metrics, name, pool, "the control never fails")
+    metrics.skip(f"{name}/recall@1_pool{pool}", "the control never fails")
   else:
     score(metrics, name, pool, counts, people)
-
-
-def _skip_all(metrics, name, pool, reason):
-  for measure in (*(f"recall@{k}" for k in TOP), "mean_rank", "median_rank"):
-    metrics.skip(f"{name}/{measure}_pool{pool}", reason)
 
 
 def _join(*parts):

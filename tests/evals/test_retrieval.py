@@ -127,7 +127,7 @@ def test_run_reports_every_variant_and_says_what_it_cannot():
   retrieval.run(data, config, m)
   v = m.values
   assert v["test/acc2ppg/recall@1_pool100"] is None
-  assert v["test/within_person/acc2ppg/recall@5_pool9"] is None
+  assert v["test/within_person/acc2ppg/recall@1_pool9"] is None
   # The pool of all 64 is also one of 64, but nobody has 64 others elsewhere.
   assert v["test/acc2ppg/recall@1_pool64"] == pytest.approx(
       v["test/acc2ppg/recall@1_poolall"])
