@@ -4,9 +4,9 @@
       --topology=v5e:16x16 --batch=32768
 
 Compiles the step that training would run, ahead of time, on any CPU: no TPU,
-no data set and no checkpoint is needed. What it says of time is a roofline, a
-bound that no run has reached, and of validation and reading it says nothing.
-Needs the extra `tpu`.
+no data set and no checkpoint is needed. What it says of time is a roofline, not
+a measurement, and of validation and reading it says nothing. Needs the extra
+`tpu`.
 """
 
 import functools
@@ -54,11 +54,13 @@ def run(config, topology, batch="", segments="", json="", command=()):
 
   work = flops.count(traced.jaxpr)
   cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
-  found = hlo.collectives(compiled.as_text())
+  text = compiled.as_text()
+  found = hlo.collectives(text)
+  hbm = min(hlo.hbm_bytes(text), cost["bytes accessed"])
   received = sum(one.received for one in found)
   hosts = len({device.process_index for device in devices})
   times = roofline.times(
-      chip, work.bf16_flops, cost["bytes accessed"], received
+      chip, work.bf16_flops, cost["bytes accessed"], hbm, received
   )
   plan = {
       "config": mains.config_path(list(command)),
@@ -78,6 +80,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
       "unknown_loops": work.unknown_loops,
       "xla_flops": cost["flops"],
       "bytes_accessed": cost["bytes accessed"],
+      "hbm_bytes": hbm,
       "bytes_received": received,
       "collectives": hlo.by_kind(found),
       **times,

@@ -37,10 +37,11 @@ HEAD = """\
 # Plans
 
 What the compiler says of one training step on TPUs that are not there, and
-the roofline of it. **Nothing here was run**: times are bounds, and a real
-step takes longer. FLOPs are those of matrix products and convolutions, bytes
-are XLA's count of memory traffic, both per chip and step; hours are for all
-steps of the config at that batch. Written by
+the roofline of it. **Nothing here was run.** FLOPs are those of matrix
+products and convolutions. Traffic is XLA's count, which has what stays on the
+chip too, and in brackets what goes to and from HBM; times and hours follow
+the count, in brackets HBM. Memory, FLOPs, traffic and times are of one chip
+and one step; hours are for all steps of the config at that batch. Written by
 `python benchmarks/plans.py WORKDIR`; each row is one command of the list
 below, and `plan.json` holds it whole.
 
@@ -54,15 +55,22 @@ COLUMNS = (
         f"{p['memory_bytes'] / 2**30:.0f}"
     )),
     ("GFLOP", lambda p: f"{p['flops'] / 1e9:,.0f}"),
-    ("GB moved", lambda p: f"{p['bytes_accessed'] / 1e9:.1f}"),
-    ("compute / memory / links, ms", lambda p: " / ".join(
-        f"{1e3 * p[f'{part}_seconds']:.1f}"
-        for part in ("compute", "memory", "link")
+    ("GB of traffic (HBM)", lambda p: (
+        f"{p['bytes_accessed'] / 1e9:.1f} ({p['hbm_bytes'] / 1e9:.1f})"
+    )),
+    ("compute / memory (HBM) / links, ms", lambda p: (
+        "{:.1f} / {:.1f} ({:.1f}) / {:.1f}".format(*(
+            1e3 * p[f"{part}_seconds"]
+            for part in ("compute", "memory", "hbm", "link")
+        ))
     )),
     ("bound", lambda p: p["bound"]),
     ("segments/s", lambda p: f"{p['segments_per_second']:,.0f}"),
     ("million segments", lambda p: f"{p['segments'] / 1e6:,.0f}"),
-    ("hours", lambda p: f"{p['hours']:.1f}"),
+    ("hours (HBM)", lambda p: (
+        f"{p['hours']:.2f} "
+        f"({p['hours'] * p['least_seconds'] / p['roofline_seconds']:.2f})"
+    )),
     ("input, MB/s per host", lambda p: (
         f"{p['input_bytes_per_second_per_host'] / 1e6:,.0f}"
     )),

@@ -69,6 +69,8 @@ def test_a_plan(chips, tmp_path, capsys):
   assert made["memory_bytes"] == chip.hbm_bytes
   assert made["compute_seconds"] == made["flops"] / chip.peak_flops
   assert made["memory_seconds"] == made["bytes_accessed"] / chip.hbm_bandwidth
+  assert made["hbm_bytes"] > 4 * made["parameters"]
+  assert made["least_seconds"] <= made["roofline_seconds"]
   assert made["link_seconds"] == made["bytes_received"] / chip.ici_bandwidth
   reduced = made["collectives"]["all-reduce"]
   assert reduced["bytes"] >= 4 * made["parameters"]

@@ -1,4 +1,4 @@
-"""What XLA's texts say: collectives of a program, and memory that it lacks."""
+"""What XLA's texts say: collectives, traffic of the memory, lack of it."""
 
 import collections
 import dataclasses
@@ -12,7 +12,13 @@ KINDS = (
 _LINE = re.compile(
     rf"= (?P<type>.*?) (?P<kind>{'|'.join(KINDS)})(?P<start>-start)?\("
 )
-_SHAPE = re.compile(r"(\w+)\[([\d,]*)\]")
+_SHAPE = re.compile(r"(\w+)\[([\d,]*)\](?:\{([^}]*)\})?")
+_INSTRUCTION = re.compile(r"\s+(?:ROOT )?(%\S+) = (.*?) ([a-z][\w-]*)\((.*)")
+# What moves nothing itself: names, views, and calls, whose bodies do it.
+_FREE = {
+    "parameter", "constant", "tuple", "get-tuple-element", "bitcast",
+    "while", "conditional", "call", "after-all", "partition-id", "replica-id",
+}
 _MEMORY = (  # in the order needed, available
     re.compile(r"Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm"),
     re.compile(
@@ -75,9 +81,8 @@ def collectives(text):
       shapes = [s for s in shapes if not (s[0] == "u32" and not s[1])]
       shapes = shapes[len(shapes) // 2:]
     sizes = collections.Counter()
-    for kind, dims in shapes:
-      count = math.prod(int(d) for d in dims.split(",") if d)
-      sizes[kind] += math.ceil(_bits(kind) * count / 8)
+    for shape in shapes:
+      sizes[shape[0]] += _size(shape)
     out.append(Collective(found["kind"], dict(sizes), _group(line)))
   return out
 
@@ -97,6 +102,39 @@ def by_kind(found):
   return out
 
 
+def hbm_bytes(text):
+  """Bytes that a compiled TPU program reads from and writes to HBM.
+
+  Every operand and result of every instruction outside fusions, whole, whose
+  layout does not say that it lies on the chip (`S(1)`, VMEM). XLA's "bytes
+  accessed" has those too. Each body of a loop counts once, each branch once.
+  """
+  inside = set(re.findall(r"(?:calls|to_apply)=(%[\w.-]+)", text))
+  total, computation, buffers = 0, None, {}
+  for line in text.splitlines():
+    head = re.match(r"(?:ENTRY )?(%[\w.-]+) .*\{$", line)
+    if head:
+      computation, buffers = head[1], {}
+    found = _INSTRUCTION.match(line)
+    if head or not found or computation in inside:
+      continue
+    name, kind, op, rest = found.groups()
+    buffers[name] = mine = [
+        (_size(shape), "S(" not in shape[2]) for shape in _SHAPE.findall(kind)
+    ]
+    if op in _FREE or op.endswith("-done") or "ConcatBitcast" in rest:
+      continue
+    if op in ("copy-start", "slice-start"):
+      # From one place to another, as many bytes as the smaller one has.
+      size = min(mine[:2])[0]
+      total += size * sum(in_hbm for _, in_hbm in mine[:2])
+      continue
+    for given in re.findall(r"%[\w.-]+", rest.partition("), ")[0]):
+      mine = mine + buffers.get(given, [])
+    total += sum(size for size, in_hbm in mine if in_hbm)
+  return total
+
+
 def memory_needed(error):
   """(needed, available) bytes of an out-of-memory message, else None."""
   for pattern in _MEMORY:
@@ -110,10 +148,12 @@ def memory_needed(error):
   return None
 
 
-def _bits(kind):
-  """Of one element: bf16 has 16, f8e4m3fn 8, pred 8."""
-  found = re.search(r"\d+", kind)
-  return int(found[0]) if found else 8
+def _size(shape):
+  """Bytes of an array (type, dimensions, layout): bf16 has 16 bits, pred 8."""
+  kind, dims, _ = shape
+  bits = re.search(r"\d+", kind)
+  count = math.prod(int(d) for d in dims.split(",") if d)
+  return math.ceil((int(bits[0]) if bits else 8) * count / 8)
 
 
 def _channel(line):

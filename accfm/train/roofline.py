@@ -1,8 +1,11 @@
-"""The least time of a step on a chip, and what to do when it does not fit.
+"""The time of a step on a chip by its figures, and what to do when it does
+not fit.
 
-A roofline is a bound: products at the peak of the matrix unit, traffic at the
-full width of the memory, collectives over all links at once, each as if the
-others took no time. A real step takes longer.
+A roofline: products at the peak of the matrix unit, traffic at the full width
+of the memory, collectives over all links at once, each as if the others took
+no time. Of traffic there are two counts. XLA's has every operand of every
+instruction, also those that it keeps on the chip, so a step may beat it; the
+bytes whose buffers lie in HBM give a time that no step should beat.
 """
 
 import dataclasses
@@ -52,18 +55,19 @@ CHIPS = {chip.name: chip for chip in (
 )}
 
 
-def times(chip, bf16_flops, bytes_accessed, bytes_received):
-  """The bounds of a step on one chip, in seconds, and which one binds.
+def times(chip, bf16_flops, bytes_accessed, hbm_bytes, bytes_received):
+  """The times of a step on one chip, in seconds, and which one binds.
 
   Args:
     chip: a Chip.
     bf16_flops: as `flops.Work`.
-    bytes_accessed: memory traffic.
+    bytes_accessed: memory traffic as XLA counts it.
+    hbm_bytes: of it, to and from HBM; see `hlo.hbm_bytes`.
     bytes_received: over links.
 
   Returns:
     {"compute_seconds", "memory_seconds", "link_seconds", "roofline_seconds",
-    "bound"}.
+    "bound"} by XLA's traffic; "hbm_seconds", "least_seconds" by HBM's.
   """
   parts = {
       "compute": bf16_flops / chip.peak_flops,
@@ -71,10 +75,13 @@ def times(chip, bf16_flops, bytes_accessed, bytes_received):
       "link": bytes_received / chip.ici_bandwidth,
   }
   bound = max(parts, key=parts.get)
+  hbm = hbm_bytes / chip.hbm_bandwidth
   return {
       **{f"{name}_seconds": value for name, value in parts.items()},
       "roofline_seconds": parts[bound],
       "bound": bound,
+      "hbm_seconds": hbm,
+      "least_seconds": max(parts["compute"], hbm, parts["link"]),
   }
 
 
@@ -151,6 +158,7 @@ def report(plan):
       + ", ".join(sorted(entry["bytes_by_type"])) + ")"
       for kind, entry in sorted(plan["collectives"].items())
   ]
+  faster = plan["roofline_seconds"] / plan["least_seconds"]
   low = plan["input_bytes_per_second_per_host"]
   return "\n".join([
       f"{plan['kind']} of {'+'.join(plan['signals'])} on {plan['topology']}: "
@@ -162,15 +170,19 @@ def report(plan):
       f"{gigabytes(chip.hbm_bytes)} at the peak",
       line("compute", f"{plan['flops'] / 1e9:,.1f} GFLOP of products",
            plan["compute_seconds"]),
-      line("memory", f"{plan['bytes_accessed'] / 1e9:,.2f} GB moved",
+      line("memory", f"{plan['bytes_accessed'] / 1e9:,.2f} GB accessed",
            plan["memory_seconds"]),
+      line("hbm", f"{plan['hbm_bytes'] / 1e9:,.2f} GB of it not on the chip",
+           plan["hbm_seconds"]),
       line("link", f"{megabytes(plan['bytes_received'])} received",
            plan["link_seconds"]),
       f"  collectives: {'; '.join(found) or 'none'}",
-      f"at best {plan['segments_per_second']:,.0f} segments/s, "
-      f"{plan['hours']:,.2f} hours for {plan['segments']:,} segments",
+      f"by that {plan['segments_per_second']:,.0f} segments/s, "
+      f"{plan['hours']:,.2f} hours for {plan['segments']:,} segments; "
+      f"{plan['hours'] / faster:,.2f} if only HBM counts",
       f"which takes {low / 1e6:,.0f} MB/s of input on each host, "
-      f"{plan['input_bytes_per_second'] / 1e6:,.0f} MB/s in all",
+      f"{plan['input_bytes_per_second'] / 1e6:,.0f} MB/s in all; "
+      f"{faster:.1f} times that if only HBM counts",
       *(f"assumed: {text}" for text in plan["assumed"]),
   ])
 

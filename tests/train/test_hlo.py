@@ -99,6 +99,37 @@ def test_what_a_device_receives_of_a_part():
   assert hlo.Collective("collective-permute", {"f32": 160}, 1).received == 160
 
 
+# One chip: %x and %y lie in HBM, %a to %d on the chip. What is counted:
+# x read (400) as a; y's half read (200) into c; the fusion's x read (400) and
+# its second result (40) written; the copy of d to HBM (40).
+TRAFFIC = """
+%inside (p: f32[100]) -> f32[100] {
+  %p = f32[100]{0} parameter(0)
+  ROOT %neg = f32[100]{0} negate(%p)
+}
+
+ENTRY %main (x: f32[100], y: f32[2,50]) -> (f32[10]) {
+  %x = f32[100]{0:T(128)} parameter(0)
+  %y = f32[2,50]{1,0:T(8,128)} parameter(1)
+  %copy-start = (f32[100]{0:T(128)S(1)}, f32[100]{0:T(128)}, u32[]{:S(2)}) \
+copy-start(%x)
+  %a = f32[100]{0:T(128)S(1)} copy-done(%copy-start)
+  %slice-start = ((f32[2,50]{1,0}), f32[1,50]{1,0:S(1)}, s32[]{:S(2)}) \
+slice-start(%y), slice={[0:1], [0:50]}
+  %c = f32[1,50]{1,0:T(8,128)S(1)} slice-done(%slice-start)
+  %f = (f32[10]{0:T(128)S(1)}, f32[10]{0:T(128)}) fusion(%a, %x, %c), \
+kind=kLoop, calls=%inside
+  %d = f32[10]{0:T(128)S(1)} get-tuple-element(%f), index=0
+  %e = f32[10]{0:T(128)} copy(%d)
+  ROOT %t = (f32[10]{0:T(128)}) tuple(%e)
+}
+""".replace("\\\n", "")
+
+
+def test_traffic_of_hbm():
+  assert hlo.hbm_bytes(TRAFFIC) == 400 + 200 + (400 + 40) + 40
+
+
 @pytest.mark.parametrize("text, want", [
     ("RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 21.14G "
      "of 15.75G hbm. Exceeded hbm capacity by 5.39G.", (21.14, 15.75)),

@@ -9,17 +9,20 @@ from configs import acc_distill, finetune
 CHIP = roofline.Chip("x", 100.0, 1000, 10.0, 5.0)
 
 
-@pytest.mark.parametrize("flops, moved, received, seconds, bound", [
-    (1000.0, 50.0, 20.0, 10.0, "compute"),
-    (1000.0, 110.0, 20.0, 11.0, "memory"),
-    (1000.0, 110.0, 60.0, 12.0, "link"),
+@pytest.mark.parametrize("flops, moved, hbm, received, seconds, bound, least", [
+    (1000.0, 50.0, 40.0, 20.0, 10.0, "compute", 10.0),
+    (1000.0, 130.0, 40.0, 20.0, 13.0, "memory", 10.0),
+    (1000.0, 130.0, 110.0, 20.0, 13.0, "memory", 11.0),
+    (1000.0, 110.0, 40.0, 60.0, 12.0, "link", 12.0),
 ])
-def test_the_slowest_part_binds(flops, moved, received, seconds, bound):
-  times = roofline.times(CHIP, flops, moved, received)
+def test_the_slowest_part_binds(
+    flops, moved, hbm, received, seconds, bound, least
+):
+  times = roofline.times(CHIP, flops, moved, hbm, received)
   assert times == {
       "compute_seconds": flops / 100, "memory_seconds": moved / 10,
       "link_seconds": received / 5, "roofline_seconds": seconds,
-      "bound": bound,
+      "bound": bound, "hbm_seconds": hbm / 10, "least_seconds": least,
   }
 
 
@@ -79,13 +82,14 @@ def test_report():
       "kind": "distill", "signals": ["acc", "ppg"], "chip": "v5e",
       "topology": "v5e:4x4", "chips": 16, "hosts": 4, "batch": 4096,
       "parameters": 7_000_000, "peak_memory_bytes": 4 * roofline.GIB,
-      "flops": 2.5e12, "bytes_accessed": 8.0e10, "bytes_received": 5e7,
+      "flops": 2.5e12, "bytes_accessed": 8.0e10, "hbm_bytes": 4.0e10,
+      "bytes_received": 5e7,
       "collectives": {
           "all-reduce": dict(
               count=2, bytes=30_000_000, bytes_by_type={"f32": 30_000_000}
           ),
       },
-      **roofline.times(roofline.CHIPS["v5e"], 2.5e12, 8.0e10, 5e7),
+      **roofline.times(roofline.CHIPS["v5e"], 2.5e12, 8.0e10, 4.0e10, 5e7),
       **roofline.rates(8.0e10 / 819e9, 4096, 20_000_000, 50_000, 4),
       "assumed": ["a teacher"],
   }
@@ -93,12 +97,12 @@ def test_report():
   assert "16 chips, 4 host(s), batch 4,096 (256 a chip)" in lines[0]
   bound = [line for line in lines if line.endswith("<- the bound")]
   (memory,) = bound
-  assert "80.00 GB moved" in memory and "97.680 ms" in memory
+  assert "80.00 GB accessed" in memory and "97.680 ms" in memory
   text = "\n".join(lines)
   assert "4.00 GiB of 16.00 GiB" in text
   assert "2 all-reduce of 30.00 MB (f32)" in text
   # 4,096 / 97.68 ms; 20 M / that / 3,600; that x 50 kB, over four hosts.
-  assert "41,933 segments/s, 0.13 hours for 20,000,000 segments" in text
-  assert "524 MB/s of input on each host, 2,097 MB/s in all" in text
+  assert "41,933 segments/s, 0.13 hours for 20,000,000 segments; 0.07" in text
+  assert "524 MB/s of input on each host, 2,097 MB/s in all; 2.0" in text
   assert lines[-1] == "assumed: a teacher"
   assert isinstance(ml_collections.ConfigDict(plan).to_json(), str)
