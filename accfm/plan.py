@@ -16,7 +16,8 @@ import sys
 from accfm.base import files, mains
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
-from accfm.train import aot, flops, hlo, loop, roofline
+from accfm.train import aot, loop, roofline
+from accfm.train import session as sessions
 
 
 def run(config, topology, batch="", segments="", json="", command=()):
@@ -47,21 +48,14 @@ def run(config, topology, batch="", segments="", json="", command=()):
   total = count("segments", segments) if segments else total
   chip, devices = aot.open_topology(topology)
   mesh = meshlib.make_mesh(devices)
-  meshlib.check_batch(config.batch_size, mesh)
+  sessions.check_batch(config, mesh)
   task = aot.make_task(config)
   traced = aot.trace(config, task, mesh)
   compiled = aot.compile_step(config, traced, mesh)
 
-  work = flops.count(traced.jaxpr)
-  cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
-  text = compiled.as_text()
-  found = hlo.collectives(text)
-  hbm = min(hlo.hbm_bytes(text), cost["bytes accessed"])
-  received = sum(one.received for one in found)
+  counts = aot.counts(traced, compiled)
   hosts = len({device.process_index for device in devices})
-  times = roofline.times(
-      chip, work.bf16_flops, cost["bytes accessed"], hbm, received
-  )
+  times = roofline.times(chip, counts)
   plan = {
       "config": mains.config_path(list(command)),
       "command": " ".join(["python -m accfm.plan", *command]),
@@ -73,16 +67,8 @@ def run(config, topology, batch="", segments="", json="", command=()):
       "hosts": hosts,
       "batch": config.batch_size,
       "parameters": task.parameters,
-      "peak_memory_bytes": memory.peak_memory_in_bytes,
       "memory_bytes": chip.hbm_bytes,
-      "flops": work.flops,
-      "bf16_flops": work.bf16_flops,
-      "unknown_loops": work.unknown_loops,
-      "xla_flops": cost["flops"],
-      "bytes_accessed": cost["bytes accessed"],
-      "hbm_bytes": hbm,
-      "bytes_received": received,
-      "collectives": hlo.by_kind(found),
+      **counts,
       **times,
       **roofline.rates(
           times["roofline_seconds"], config.batch_size, total,

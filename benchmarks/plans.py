@@ -1,6 +1,6 @@
 """Plans every config at its paper scale: results/plan.json, results/plan.md.
 
-  python benchmarks/plans.py WORKDIR
+  python -m benchmarks.plans WORKDIR
 
 Needs the extra `tpu`. Each plan compiles for one to three minutes on two
 idle cores; run again, it goes on with those that WORKDIR lacks.
@@ -42,7 +42,7 @@ products and convolutions. Traffic is XLA's count, which has what stays on the
 chip too, and in brackets what goes to and from HBM; times and hours follow
 the count, in brackets HBM. Memory, FLOPs, traffic and times are of one chip
 and one step; hours are for all steps of the config at that batch. Written by
-`python benchmarks/plans.py WORKDIR`; each row is one command of the list
+`python -m benchmarks.plans WORKDIR`; each row is one command of the list
 below, and `plan.json` holds it whole.
 
 """

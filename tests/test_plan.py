@@ -11,7 +11,7 @@ import pytest
 from accfm import plan
 from accfm.base.errors import InputError
 from accfm.train import aot, roofline
-from configs import acc_mae, study
+from configs import acc_distill, acc_mae, study
 
 
 @pytest.fixture
@@ -92,6 +92,14 @@ def test_a_plan(chips, tmp_path, capsys):
 def test_wrong_flags(chips, tmp_path, flags, want):
   with pytest.raises(InputError, match=want):
     plan.run(config(tmp_path), "v5e:2x4", **flags)
+
+
+def test_rows_that_are_no_whole_micro_batches(chips, tmp_path):
+  from_teacher = acc_distill.get_config("tiny")
+  with from_teacher.unlocked():
+    from_teacher.update(micro_batches=3, data_dir=str(tmp_path))
+  with pytest.raises(InputError, match="micro_batches: got 3 for 2 rows"):
+    plan.run(from_teacher, "v5e:2x4", batch="16")
 
 
 def test_a_config_of_another_main(chips):

@@ -4,24 +4,24 @@ import importlib
 import json
 import pathlib
 import re
-import runpy
 
 import pytest
 
+from benchmarks import plans
+
 ROOT = pathlib.Path(__file__).parents[1]
-SCRIPT = runpy.run_path(str(ROOT / "benchmarks" / "plans.py"))
 PLANS = json.loads((ROOT / "results" / "plan.json").read_text())
 
 
 def test_the_table_is_of_the_plans():
-  assert (ROOT / "results" / "plan.md").read_text() == SCRIPT["table"](PLANS)
+  assert (ROOT / "results" / "plan.md").read_text() == plans.table(PLANS)
 
 
 def test_the_plans_are_those_of_the_script():
   asked = [plan["command"].split()[3:] for plan in PLANS]
   want = [
       [f"--config=configs/{config}.py", f"--topology={topology}", *flags]
-      for config, topology, *flags in SCRIPT["PLANS"]
+      for config, topology, *flags in plans.PLANS
   ]
   assert asked == want
 

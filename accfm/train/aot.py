@@ -22,7 +22,7 @@ from accfm.signals import targets
 from accfm.signals.contract import Contract, SignalSpec, from_dict
 from accfm.steps import nets, objectives
 from accfm.steps import state as statelib
-from accfm.train import hlo, roofline, stored
+from accfm.train import flops, hlo, roofline, stored
 from accfm.train import session as sessions
 
 # The paper's minute, as `configs/prepare.py:simulated` prepares it.
@@ -197,6 +197,30 @@ def compile_step(config, traced, mesh):
         f"{roofline.gigabytes(available)} a chip; "
         + roofline.remedies(config, mesh.size, needed, available)
     ) from error
+
+
+def counts(traced, compiled):
+  """What a step does on one chip, plain values.
+
+  Returns:
+    {"peak_memory_bytes"; "flops", "bf16_flops", "unknown_loops" as
+    `flops.Work`, "xla_flops"; "bytes_accessed", XLA's count with loops as
+    often as they run, "xla_bytes_accessed" without, "hbm_bytes" as
+    `hlo.Traffic`; "bytes_received", "collectives"}.
+  """
+  cost, text = compiled.cost_analysis(), compiled.as_text()
+  moved, found = hlo.traffic(text), hlo.collectives(text)
+  accessed = cost["bytes accessed"] * moved.all / moved.once
+  return {
+      "peak_memory_bytes": compiled.memory_analysis().peak_memory_in_bytes,
+      **dataclasses.asdict(flops.count(traced.jaxpr)),
+      "xla_flops": cost["flops"],
+      "bytes_accessed": accessed,
+      "xla_bytes_accessed": cost["bytes accessed"],
+      "hbm_bytes": min(moved.hbm, accessed),
+      "bytes_received": sum(one.times * one.received for one in found),
+      "collectives": hlo.by_kind(found),
+  }
 
 
 def _data(config):

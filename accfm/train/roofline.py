@@ -55,27 +55,25 @@ CHIPS = {chip.name: chip for chip in (
 )}
 
 
-def times(chip, bf16_flops, bytes_accessed, hbm_bytes, bytes_received):
+def times(chip, counts):
   """The times of a step on one chip, in seconds, and which one binds.
 
   Args:
     chip: a Chip.
-    bf16_flops: as `flops.Work`.
-    bytes_accessed: memory traffic as XLA counts it.
-    hbm_bytes: of it, to and from HBM; see `hlo.hbm_bytes`.
-    bytes_received: over links.
+    counts: with bf16_flops, bytes_accessed, hbm_bytes, bytes_received, as
+      `aot.counts`.
 
   Returns:
     {"compute_seconds", "memory_seconds", "link_seconds", "roofline_seconds",
     "bound"} by XLA's traffic; "hbm_seconds", "least_seconds" by HBM's.
   """
   parts = {
-      "compute": bf16_flops / chip.peak_flops,
-      "memory": bytes_accessed / chip.hbm_bandwidth,
-      "link": bytes_received / chip.ici_bandwidth,
+      "compute": counts["bf16_flops"] / chip.peak_flops,
+      "memory": counts["bytes_accessed"] / chip.hbm_bandwidth,
+      "link": counts["bytes_received"] / chip.ici_bandwidth,
   }
   bound = max(parts, key=parts.get)
-  hbm = hbm_bytes / chip.hbm_bandwidth
+  hbm = counts["hbm_bytes"] / chip.hbm_bandwidth
   return {
       **{f"{name}_seconds": value for name, value in parts.items()},
       "roofline_seconds": parts[bound],
@@ -133,6 +131,13 @@ def remedies(config, devices, needed, available):
     out.append(
         "recompute blocks with --config.encoder.remat=True (about a quarter "
         "of the memory, a sixth more FLOPs)"
+    )
+  enough = [k for k in range(2, rows + 1) if not rows % k and k > 1.1 * over]
+  batch_norm = encoder.get("family") == "efficientnet1d"
+  if config.get("micro_batches") == 1 and enough and not batch_norm:
+    out.append(
+        f"the same batch in pieces with --config.micro_batches={enough[0]} (a "
+        "third more FLOPs)"
     )
   if fewer:
     out.append(f"a smaller batch, about --batch={fewer * devices}")

@@ -64,13 +64,18 @@ def open_session(config, signals):
   train = pipeline.open_joined(folders, "train")
   mesh = meshlib.make_mesh()
   check_signals(signals, train.contract, folders[0])
-  meshlib.check_batch(config.batch_size, mesh)
-  if "micro_batches" in config:
-    micro.check(config, config.batch_size // mesh.size)
+  check_batch(config, mesh)
   return Session(
       train, pipeline.open_joined(folders, "val"), tuple(mixture.values()),
       mesh, tuple(signals),
   )
+
+
+def check_batch(config, mesh):
+  """Raises InputError for a batch that a mesh cannot be given."""
+  meshlib.check_batch(config.batch_size, mesh)
+  if "micro_batches" in config:
+    micro.check(config, config.batch_size // mesh.size)
 
 
 def check_signals(signals, contract, where):

@@ -126,8 +126,68 @@ kind=kLoop, calls=%inside
 """.replace("\\\n", "")
 
 
-def test_traffic_of_hbm():
-  assert hlo.hbm_bytes(TRAFFIC) == 400 + 200 + (400 + 40) + 40
+def test_traffic():
+  found = hlo.traffic(TRAFFIC)
+  assert found.hbm == 400 + 200 + (400 + 40) + 40
+  # The two copies' other ends; the fusion's a, c and first result; d.
+  on_chip = 400 + 200 + (400 + 200 + 40) + 40
+  assert found.all == found.once == found.hbm + on_chip
+
+
+# A loop of five with a sum over devices and a choice of two; a gather's loop.
+LOOPS = """
+%limit (s: (s32[], f32[10])) -> pred[] {
+  %n = s32[]{:T(128)} constant(5)
+  %i = s32[]{:T(128)} get-tuple-element(%s), index=0
+  ROOT %lt = pred[]{:T(512)} compare(%i, %n), direction=LT
+}
+
+%rows (s: (s32[], f32[10])) -> pred[] {
+  %n = s32[]{:T(128)} constant(7)
+  ROOT %lt = pred[]{:T(512)} compare(%i, %n), direction=LT
+}
+
+%one (z: f32[10]) -> f32[10] {
+  %z = f32[10]{0} parameter(0)
+  ROOT %neg = f32[10]{0} negate(%z)
+}
+
+%other (z: f32[10]) -> f32[10] {
+  ROOT %z = f32[10]{0} parameter(0)
+}
+
+%gathered (s: (s32[], f32[10])) -> (s32[], f32[10]) {
+  %g = f32[2]{0} broadcast(%k), dimensions={}
+}
+
+%body (s: (s32[], f32[10])) -> (s32[], f32[10]) {
+  %x = f32[10]{0} get-tuple-element(%s), index=1
+  %sum = f32[10]{0} all-reduce(%x), channel_id=1, replica_groups={{0,1}}
+  %c = f32[10]{0} conditional(%p, %sum, %sum), branch_computations={%one, \
+%other}
+}
+
+ENTRY %main (x: f32[10]) -> f32[10] {
+  %w = (s32[], f32[10]{0}) while(%t), condition=%limit, body=%body, \
+metadata={op_name="jit(f)/while"}
+  %v = (s32[], f32[10]{0}) while(%w), condition=%rows, body=%gathered, \
+metadata={op_name="jit(f)/while/body/gather"}
+}
+""".replace("\\\n", "")
+
+
+def test_loops_count_as_often_as_they_run():
+  assert hlo.collectives(LOOPS) == [
+      hlo.Collective("all-reduce", {"f32": 40}, 2, times=5)
+  ]
+  assert hlo.by_kind(hlo.collectives(LOOPS))["all-reduce"] == {
+      "count": 5, "bytes": 200, "bytes_by_type": {"f32": 200},
+  }
+  # Each time: the sum reads and writes 40, and half the times so does %neg.
+  # Once: what the gather's body writes.
+  found = hlo.traffic(LOOPS)
+  assert found.all == found.hbm == 5 * (80 + 0.5 * 80) + 8
+  assert found.once == 80 + 0.5 * 80 + 8
 
 
 @pytest.mark.parametrize("text, want", [

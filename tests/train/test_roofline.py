@@ -1,5 +1,7 @@
 """Bounds and rates by hand; remedies that fit what was asked."""
 
+import re
+
 import ml_collections
 import pytest
 
@@ -18,7 +20,10 @@ CHIP = roofline.Chip("x", 100.0, 1000, 10.0, 5.0)
 def test_the_slowest_part_binds(
     flops, moved, hbm, received, seconds, bound, least
 ):
-  times = roofline.times(CHIP, flops, moved, hbm, received)
+  times = roofline.times(CHIP, dict(
+      bf16_flops=flops, bytes_accessed=moved, hbm_bytes=hbm,
+      bytes_received=received,
+  ))
   assert times == {
       "compute_seconds": flops / 100, "memory_seconds": moved / 10,
       "link_seconds": received / 5, "roofline_seconds": seconds,
@@ -62,12 +67,17 @@ def test_remedies_are_told_with_numbers():
   text = roofline.remedies(config(), 4, 2000, 1000)
   assert "--config.encoder.dtype=bfloat16" in text
   assert "--config.encoder.remat=True" in text
+  # The least divisor of 2,048 from 2.2 on.
+  assert "--config.micro_batches=4 (" in text
   assert "--batch=3720" in text and "16 for this batch" in text
 
 
 def test_remedies_leave_out_what_is_done():
-  text = roofline.remedies(config(dtype="bfloat16", remat=True), 4, 2000, 1000)
-  assert "dtype" not in text and "remat" not in text and "--batch" in text
+  done = config(dtype="bfloat16", remat=True)
+  with done.unlocked():
+    done.micro_batches = 2
+  text = roofline.remedies(done, 4, 2000, 1000)
+  assert not re.search("dtype|remat|micro", text) and "--batch" in text
   # A checkpoint's encoder is not the config's to change; one row a chip is
   # the least.
   plain = finetune.get_config()
@@ -89,7 +99,10 @@ def test_report():
               count=2, bytes=30_000_000, bytes_by_type={"f32": 30_000_000}
           ),
       },
-      **roofline.times(roofline.CHIPS["v5e"], 2.5e12, 8.0e10, 4.0e10, 5e7),
+      **roofline.times(roofline.CHIPS["v5e"], dict(
+          bf16_flops=2.5e12, bytes_accessed=8.0e10, hbm_bytes=4.0e10,
+          bytes_received=5e7,
+      )),
       **roofline.rates(8.0e10 / 819e9, 4096, 20_000_000, 50_000, 4),
       "assumed": ["a teacher"],
   }
