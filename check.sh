@@ -2,7 +2,8 @@
 # Checks everything: ruff, then the tests. Makes .venv when there is none.
 #
 #   bash check.sh           at most 8 minutes on 2 cores
-#   bash check.sh --full    the slow tests too; writes results/check_full.txt
+#   bash check.sh --full    the slow tests too; writes results/check_full.txt.
+#                           Adds libtpu to .venv, to compile for TPUs on a CPU
 #
 # ACCFM_REAL_DATA=DIR runs the tests on real recordings, from DIR's folders
 # stress_predict/ and ieee_spc_2015/. Skipped tests are listed at the end.
@@ -14,6 +15,9 @@ cd "$(dirname "$0")"
 if [ "${1:-}" = "--full" ]; then
   shift
   set -- --full --summary=results/check_full.txt "$@"
+  if [ -z "${ACCFM_PYTHON:-}" ]; then
+    _pip install -qq "jax[tpu]" || echo "No libtpu here: its tests are skipped"
+  fi
 fi
 
 "$PYTHON" -m ruff check .

@@ -6,7 +6,6 @@ Running the same command again resumes.
 """
 
 from accfm.base import mains
-from accfm.base.errors import InputError
 from accfm.data import samplers
 from accfm.evals import validate
 from accfm.steps import objectives
@@ -16,12 +15,7 @@ from accfm.train import session as sessions
 def run(config, workdir):
   """Trains to the end of the config; returns the last TrainState."""
   session = sessions.open_session(config, (config.signal,))
-  positives = config.get("positives", "segment")
-  if positives not in ("segment", "participant"):
-    raise InputError(
-        f"positives: got {positives!r}, want 'segment' or 'participant'"
-    )
-  by_people = positives == "participant"
+  by_people = sessions.by_people(config)
   sampler = samplers.make(
       session.train, config.batch_size, config.seed, session.weights,
       by_people, session.mesh.size,

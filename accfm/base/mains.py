@@ -30,7 +30,7 @@ def start(run, optional=(), config=None, switches=None, **texts):
   """
   switches = switches or {}
   argv = list(sys.argv)
-  if config and not _config_path(argv):
+  if config and not config_path(argv):
     argv.insert(1, f"--config={config}")
   define(flags.FLAGS, argv, optional, switches, **texts)
 
@@ -96,7 +96,7 @@ def _explain(error, values, argv):
     cause = cause.__cause__ or cause.__context__
   if deepest is not None:
     return str(deepest)
-  path = _config_path(argv)
+  path = config_path(argv)
   file = path.partition(":")[0]
   unread = file or isinstance(error, OSError)
   if unread and not os.path.isfile(file):
@@ -147,7 +147,7 @@ def _of_field(error, values, path, argv):
   return text if isinstance(error, flags.Error) else None
 
 
-def _config_path(argv):
+def config_path(argv):
   """What follows --config in a command line; "" where it is not there."""
   for i, arg in enumerate(argv):
     found = re.match(r"--?config(?:=(.*))?$", arg)

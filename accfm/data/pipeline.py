@@ -83,12 +83,7 @@ class Split:
     Raises:
       InputError: a record that cannot be read, by row number.
     """
-    out = {}
-    for name in signals:
-      channels = self.contract.signals[name].channels
-      shape = (len(indices), self.contract.samples, channels)
-      out[name] = np.empty(shape, np.int16)
-      out[f"{name}_scale"] = np.empty((len(indices), channels), np.float32)
+    out = empty_rows(self.contract, len(indices), signals)
     for place, feature in enumerate(self._features(indices)):
       for name in signals:
         try:
@@ -167,6 +162,16 @@ class Split:
         f"read ({_one_line(error)}); the shard is damaged: prepare the data "
         "set again"
     )
+
+
+def empty_rows(contract, count, signals):
+  """Unfilled arrays for `count` rows, as `Split.read` returns them."""
+  out = {}
+  for name in signals:
+    channels = contract.signals[name].channels
+    out[name] = np.empty((count, contract.samples, channels), np.int16)
+    out[f"{name}_scale"] = np.empty((count, channels), np.float32)
+  return out
 
 
 def _one_line(error):

@@ -63,19 +63,39 @@ def open_session(config, signals):
   folders = [manifest_lib.find(config.data_dir, name) for name in mixture]
   train = pipeline.open_joined(folders, "train")
   mesh = meshlib.make_mesh()
-  for name in signals:
-    if name not in train.contract.signals:
-      raise InputError(
-          f"signal: got {name!r}, want one of "
-          f"{sorted(train.contract.signals)} of {folders[0]}"
-      )
-  meshlib.check_batch(config.batch_size, mesh)
-  if "micro_batches" in config:
-    micro.check(config, config.batch_size // mesh.size)
+  check_signals(signals, train.contract, folders[0])
+  check_batch(config, mesh)
   return Session(
       train, pipeline.open_joined(folders, "val"), tuple(mixture.values()),
       mesh, tuple(signals),
   )
+
+
+def check_batch(config, mesh):
+  """Raises InputError for a batch that a mesh cannot be given."""
+  meshlib.check_batch(config.batch_size, mesh)
+  if "micro_batches" in config:
+    micro.check(config, config.batch_size // mesh.size)
+
+
+def check_signals(signals, contract, where):
+  """Raises InputError unless the data of a contract have the signals."""
+  for name in signals:
+    if name not in contract.signals:
+      raise InputError(
+          f"signal: got {name!r}, want one of {sorted(contract.signals)} of "
+          f"{where}"
+      )
+
+
+def by_people(config):
+  """Whether a self-supervised config pairs two segments of a person."""
+  positives = config.get("positives", "segment")
+  if positives not in ("segment", "participant"):
+    raise InputError(
+        f"positives: got {positives!r}, want 'segment' or 'participant'"
+    )
+  return positives == "participant"
 
 
 def parse_mixture(text):
@@ -203,6 +223,24 @@ def _fixed(part):
   return {k: v for k, v in part.items() if k not in ("splits", "code_version")}
 
 
+def make_step(config, objective, cohorts, mesh):
+  """The update of a run, compiled when first called.
+
+  Args:
+    config: see `optim.make_optimizer`.
+    objective: a `state.Objective`; its weights are not used.
+    cohorts: names of the data sets.
+    mesh: the data mesh.
+
+  Returns:
+    (step, tx, schedule): as `parallel.make_parallel`, the optax
+    transformation that its TrainState is made with, the learning rate.
+  """
+  tx, schedule = optim.make_optimizer(config)
+  update = statelib.make_update(objective, tx, cohorts)
+  return parallel.make_parallel(update, mesh), tx, schedule
+
+
 def fit(config, workdir, session, objective, meta, validate, best, sampler,
         extra=None):
   """Trains from the start or from the workdir's newest checkpoint.
@@ -222,15 +260,14 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
     The last TrainState.
   """
   mesh = session.mesh
-  tx, schedule = optim.make_optimizer(config)
+  step_fn, tx, schedule = make_step(
+      config, objective, session.train.cohorts, mesh
+  )
   check_same_data(workdir, meta)
   workdir = workdir_lib.claim(workdir, config)
   count = sum(x.size for x in jax.tree.leaves(objective.params))
   state = meshlib.put_replicated(statelib.create(objective, tx), mesh)
   frozen = meshlib.put_replicated(objective.frozen, mesh)
-  step_fn = parallel.make_parallel(
-      statelib.make_update(objective, tx, session.train.cohorts), mesh
-  )
 
   def batches(start):
     rows = pipeline.train_batches(

@@ -1,0 +1,106 @@
+"""Main: a config and a TPU topology -> memory, time and input of a step.
+
+  python -m accfm.plan --config=configs/acc_distill.py \\
+      --topology=v5e:16x16 --batch=32768
+
+Compiles the step that training would run, ahead of time, on any CPU: no TPU,
+no data set and no checkpoint is needed. What it says of time is a roofline, not
+a measurement, and of validation and reading it says nothing. Needs the extra
+`tpu`.
+"""
+
+import functools
+import json as jsonlib
+import sys
+
+from accfm.base import files, mains
+from accfm.base import mesh as meshlib
+from accfm.base.errors import InputError
+from accfm.train import aot, loop, roofline
+from accfm.train import session as sessions
+
+
+def run(config, topology, batch="", segments="", json="", command=()):
+  """Plans one step, prints and returns the plan.
+
+  Args:
+    config: of accfm.pretrain, accfm.distill or accfm.supervise.
+    topology: chip and shape, "v5e:4x4".
+    batch: replaces config.batch_size.
+    segments: of the run whose hours are told; by default total_steps x
+      batch.
+    json: file for the plan.
+    command: the arguments that led here, for the record.
+
+  Returns:
+    Plain values; what is counted is per chip, times are in seconds.
+
+  Raises:
+    InputError: a topology or config that cannot be planned, or a step that
+      needs more memory than a chip has.
+  """
+  aot.check_trains(config)
+  config = config.copy_and_resolve_references()
+  if batch:
+    config.batch_size = count("batch", batch)
+  loop.check_config(config)
+  total = config.total_steps * config.batch_size
+  total = count("segments", segments) if segments else total
+  chip, devices = aot.open_topology(topology)
+  mesh = meshlib.make_mesh(devices)
+  sessions.check_batch(config, mesh)
+  task = aot.make_task(config)
+  traced = aot.trace(config, task, mesh)
+  compiled = aot.compile_step(config, traced, mesh)
+
+  counts = aot.counts(traced, compiled)
+  hosts = len({device.process_index for device in devices})
+  times = roofline.times(chip, counts)
+  plan = {
+      "config": mains.config_path(list(command)),
+      "command": " ".join(["python -m accfm.plan", *command]),
+      "kind": task.kind,
+      "signals": list(task.signals),
+      "chip": chip.name,
+      "topology": topology,
+      "chips": len(devices),
+      "hosts": hosts,
+      "batch": config.batch_size,
+      "parameters": task.parameters,
+      "memory_bytes": chip.hbm_bytes,
+      **counts,
+      **times,
+      **roofline.rates(
+          times["roofline_seconds"], config.batch_size, total,
+          task.row_bytes, hosts,
+      ),
+      "assumed": list(task.assumed),
+  }
+  if json:
+    files.write_atomic(json, jsonlib.dumps(plan, indent=1) + "\n")
+  print(roofline.report(plan), flush=True)
+  return plan
+
+
+def count(name, text):
+  """A whole number above 0 of a flag; 20_000_000 and 2e7 are the same."""
+  try:
+    value = float(text)
+  except ValueError:
+    value = 0.0
+  if not (0 < value < float("inf") and value == int(value)):
+    raise InputError(
+        f"--{name}: got {text!r}, want a whole number above 0"
+    )
+  return int(value)
+
+
+if __name__ == "__main__":
+  mains.start(
+      functools.partial(run, command=tuple(sys.argv[1:])),
+      optional=("batch", "segments", "json"),
+      topology="chip and shape, such as v5e:4x4 or v4:2x2x1",
+      batch="segments of a step, in place of the config's",
+      segments="of the whole run; by default total_steps times batch",
+      json="file that the plan is written to",
+  )

@@ -1,0 +1,122 @@
+"""Plans every config at its paper scale: results/plan.json, results/plan.md.
+
+  python -m benchmarks.plans WORKDIR
+
+Needs the extra `tpu`. Each plan compiles for one to three minutes on two
+idle cores; run again, it goes on with those that WORKDIR lacks.
+"""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+RESULTS = pathlib.Path(__file__).parents[1] / "results"
+
+# Config (with its argument), topology, further flags.
+BFLOAT16 = (
+    "--config.encoder.dtype=bfloat16", "--config.teacher_encoder.dtype=bfloat16"
+)
+LARGE = "--batch=32768"
+PLANS = [
+    ("acc_distill", "v5e:16x16", LARGE),
+    ("acc_distill", "v5e:16x16", LARGE, *BFLOAT16),
+    ("acc_distill", "v4:4x4x4", LARGE, *BFLOAT16),
+    ("acc_distill", "v5p:4x4x4", LARGE, *BFLOAT16),
+    ("acc_distill", "v6e:8x8", LARGE, *BFLOAT16),
+    ("acc_distill", "v5e:4x4"),
+    ("ppg_mae", "v5e:4x4"),
+    ("acc_mae", "v5e:4x4"),
+    ("ppg_contrastive", "v5e:4x4"),
+    ("acc_contrastive", "v5e:4x4"),
+    ("acc_supervised", "v5e:4x4"),
+    ("finetune", "v5e:4x4"),
+]
+
+HEAD = """\
+# Plans
+
+What the compiler says of one training step on TPUs that are not there, and
+the roofline of it. **Nothing here was run.** FLOPs are those of matrix
+products and convolutions. Traffic is XLA's count, which has what stays on the
+chip too, and in brackets what goes to and from HBM; times and hours follow
+the count, in brackets HBM. Memory, FLOPs, traffic and times are of one chip
+and one step; hours are for all steps of the config at that batch. Written by
+`python -m benchmarks.plans WORKDIR`; each row is one command of the list
+below, and `plan.json` holds it whole.
+
+"""
+COLUMNS = (
+    ("config", lambda p: name_of(p)),
+    ("topology", lambda p: p["topology"]),
+    ("batch", lambda p: f"{p['batch']:,}"),
+    ("peak memory, GiB", lambda p: (
+        f"{p['peak_memory_bytes'] / 2**30:.2f} of "
+        f"{p['memory_bytes'] / 2**30:.0f}"
+    )),
+    ("GFLOP", lambda p: f"{p['flops'] / 1e9:,.0f}"),
+    ("GB of traffic (HBM)", lambda p: (
+        f"{p['bytes_accessed'] / 1e9:.1f} ({p['hbm_bytes'] / 1e9:.1f})"
+    )),
+    ("compute / memory (HBM) / links, ms", lambda p: (
+        "{:.1f} / {:.1f} ({:.1f}) / {:.1f}".format(*(
+            1e3 * p[f"{part}_seconds"]
+            for part in ("compute", "memory", "hbm", "link")
+        ))
+    )),
+    ("bound", lambda p: p["bound"]),
+    ("segments/s", lambda p: f"{p['segments_per_second']:,.0f}"),
+    ("million segments", lambda p: f"{p['segments'] / 1e6:,.0f}"),
+    ("hours (HBM)", lambda p: (
+        f"{p['hours']:.2f} "
+        f"({p['hours'] * p['least_seconds'] / p['roofline_seconds']:.2f})"
+    )),
+    ("input, MB/s per host", lambda p: (
+        f"{p['input_bytes_per_second_per_host'] / 1e6:,.0f}"
+    )),
+)
+
+
+def name_of(plan):
+  """A plan's config, and whether its encoders compute in bfloat16."""
+  name = pathlib.Path(plan["config"]).stem
+  return name + (", bfloat16" if "bfloat16" in plan["command"] else "")
+
+
+def table(plans):
+  """Plans as Markdown: what they say, then their commands."""
+  rows = [[title for title, _ in COLUMNS], ["---"] * len(COLUMNS)]
+  rows += [[cell(plan) for _, cell in COLUMNS] for plan in plans]
+  lines = [f"| {' | '.join(row)} |" for row in rows]
+  return "\n".join([
+      HEAD + "\n".join(lines), "", "```",
+      *(plan["command"] for plan in plans), "```", "",
+      "Assumed: " + "; ".join(
+          sorted({text for plan in plans for text in plan["assumed"]})
+      ) + ".", "",
+  ])
+
+
+def main(workdir):
+  """Plans what is missing, then writes the table."""
+  workdir = pathlib.Path(workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  plans = []
+  for config, topology, *flags in PLANS:
+    flags = [f"--config=configs/{config}.py", f"--topology={topology}", *flags]
+    command = " ".join(["python -m accfm.plan", *flags])
+    path = workdir / f"{len(plans):02}.json"
+    known = path.exists() and json.loads(path.read_text())["command"]
+    if not known or known.partition(" --json")[0] != command:
+      print(command, flush=True)
+      subprocess.run(
+          [sys.executable, "-m", "accfm.plan", *flags, f"--json={path}"],
+          check=True,
+      )
+    plans.append({**json.loads(path.read_text()), "command": command})
+  (RESULTS / "plan.json").write_text(json.dumps(plans, indent=1) + "\n")
+  (RESULTS / "plan.md").write_text(table(plans))
+
+
+if __name__ == "__main__":
+  main(*sys.argv[1:])
