@@ -2,8 +2,9 @@
 
 Command: python -m accfm.distill --config=configs/acc_distill.py \
              --config.teacher=DIR --workdir=W
-Hardware: `laptop` on 2 CPU cores, 380 segments/s, so 6 minutes; the `paper`
-scale was not run.
+Hardware: `laptop` on 2 CPU cores, 380 segments/s, so 6 minutes. The `paper`
+scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline is 1.80
+hours for all steps (results/plan.md).
 Expected: recall@1 0.9 among 256 unseen minutes after 200 steps on the easy
 simulated cohort (results/simulated.md).
 """
