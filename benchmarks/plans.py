@@ -1,4 +1,4 @@
-"""Plans every config at its paper scale: results/plan.json, results/plan.md.
+"""Plans the distillation on four kinds of TPU: results/plan.{json,md}.
 
   python -m benchmarks.plans WORKDIR
 
@@ -24,13 +24,6 @@ PLANS = [
     ("acc_distill", "v4:4x4x4", LARGE, *BFLOAT16),
     ("acc_distill", "v5p:4x4x4", LARGE, *BFLOAT16),
     ("acc_distill", "v6e:8x8", LARGE, *BFLOAT16),
-    ("acc_distill", "v5e:4x4"),
-    ("ppg_mae", "v5e:4x4"),
-    ("acc_mae", "v5e:4x4"),
-    ("ppg_contrastive", "v5e:4x4"),
-    ("acc_contrastive", "v5e:4x4"),
-    ("acc_supervised", "v5e:4x4"),
-    ("finetune", "v5e:4x4"),
 ]
 
 HEAD = """\
