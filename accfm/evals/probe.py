@@ -168,8 +168,7 @@ class _Probes:
     """Adds the scores of every row of a regression."""
     some = task.known[self.tested]
     at = self.tested[some]
-    y, people = task.y[at], self.panel.people[at]
-    crowd = self._crowd(people)
+    y, crowd = task.y[at], self._crowd(self.panel.people[at])
     sums, predicted = {}, {}
     tail = f"_{task.unit}" if task.unit else ""
     for row, draws in found.items():
@@ -197,13 +196,11 @@ class _Probes:
         )
     p = predicted[""]
 
-    def first(rows):
-      own = self._crowd(people[rows])
-      return own.estimate(
-          own.sums(scores.moments(y[rows], p[rows])), scores.mae
-      )
+    def first(rows, own, places):
+      sums = own.sums(scores.moments(y[rows], p[rows]), places)
+      return scores.of_sums(scores.mae, sums)
 
-    self._groups(task, at, first)
+    self._groups(task, at, crowd, first)
     return self._predictions(task, task.unit, at, predicted)
 
   def _add_class(self, task, found):
@@ -241,7 +238,7 @@ class _Probes:
       )
     odds = found[""][0].odds[some]
 
-    def first(rows):
+    def first(rows, own, places):
       counts = roles.class_people(
           people[rows], y[rows], size, np.ones(len(rows), bool)
       )
@@ -250,23 +247,22 @@ class _Probes:
             f"{counts.min()} people of the rarer class in the group, want at "
             f"least {self.cfg.min_class}"
         )
-      own = self._crowd(people[rows])
-      return own.weighted(_make_auc(own.index, y[rows], odds[rows]))
+      return _make_auc(own.index[places], y[rows], odds[rows])
 
-    self._groups(task, at, first)
+    self._groups(task, at, crowd, first)
     unit = "log_odds" if size == 2 else "class"
     return self._predictions(task, unit, at, predicted)
 
   def _crowd(self, people):
     return stats.People(people, self.cfg.bootstrap_draws, self.cfg.seed)
 
-  def _groups(self, task, at, first):
+  def _groups(self, task, at, crowd, first):
     """Adds the first score by subgroup, where all labels are fitted on."""
     if self.cfg.subgroups and not self.share.tail:
       subgroups.score(
           self.metrics, self.split, task,
-          {name: v[at] for name, v in self.panel.groups.items()},
-          self.panel.people[at], first, self.cfg.min_people, self.windows,
+          {name: v[at] for name, v in self.panel.groups.items()}, crowd,
+          first, self.cfg.min_people, self.windows, self._crowd,
       )
 
   def _predictions(self, task, unit, at, predicted):

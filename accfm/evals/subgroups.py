@@ -6,7 +6,6 @@ enough people is scored alone, and the worst is set beside the best.
 
 import numpy as np
 
-from accfm.evals import stats
 from accfm.evals.tasks import slug, task_and_unit
 
 BANDS = {
@@ -66,23 +65,30 @@ def _text(values, name):
   return np.array(texts)[place]
 
 
-def score(metrics, split, task, groups, people, first, least, windows):
+def score(metrics, split, task, groups, crowd, first, least, windows, draw):
   """Adds the first score of the encoder's probe for each group.
 
   Keys: `<split>/by_<name>_<group>/probe_<task>/<measure>` with `people` (and
   `windows`), and `<split>/by_<name>/probe_<task>/worst_gap_<unit>`, the
-  largest minus the smallest score of the groups with enough people.
+  largest minus the smallest score of the groups with enough people. In the
+  gap's interval all people are drawn together and the gap is taken anew in
+  each draw; it is a range, so it lies above zero even for equal groups, the
+  more so the fewer people they have.
 
   Args:
     metrics: `stats.Metrics`.
     split: under evaluation.
     task: `tasks.Task`.
     groups: name -> [M] text of the scored rows.
-    people: [M] ids.
-    first: rows [m] -> the score's `stats.Estimate`, or why there is none.
+    crowd: `stats.People` of the scored rows.
+    first: (rows [m], crowd, places) -> the score as a function of weights
+      over the people of a crowd, whose rows `places` the `rows` are; or text,
+      why there is none.
     least: people that a group needs.
     windows: whether rows are windows, else people.
+    draw: ids [m] -> their `stats.People`.
   """
+  people = crowd.names[crowd.index]
   for name, values in groups.items():
     if task.classes is not None and name in task.name.split("_"):
       continue  # each group has one class
@@ -96,17 +102,24 @@ def score(metrics, split, task, groups, people, first, least, windows):
       metrics.add(f"{prefix}/people", count)
       got = f"{count} people in the group, want at least {least}"
       if count >= least:
-        got = first(rows)
-      if isinstance(got, stats.Estimate):
-        metrics.add(f"{prefix}/{task.measure}", got)
-        if np.isfinite(got.value):
-          found.append(got.value)
-      else:
+        own = draw(people[rows])
+        got = first(rows, own, slice(None))
+      if isinstance(got, str):
         metrics.skip(f"{prefix}/{task.measure}", got)
+        continue
+      got = own.weighted(got)
+      metrics.add(f"{prefix}/{task.measure}", got)
+      if np.isfinite(got.value):
+        found.append(first(rows, crowd, rows))
     tail = task.measure.removeprefix("mae").strip("_")
     key = "_".join(filter(None, ("worst_gap", tail)))
     key = f"{split}/by_{name}/probe_{task.name}/{key}"
     if len(found) < 2:
       metrics.skip(key, f"{len(found)} groups with a score, want two")
     else:
-      metrics.add(key, max(found) - min(found))
+      metrics.add(key, crowd.weighted(_range_of(found)))
+
+
+def _range_of(statistics):
+  """Largest minus smallest of functions of weights, NaN where one is."""
+  return lambda weights: np.ptp([score(weights) for score in statistics], 0)

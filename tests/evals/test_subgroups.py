@@ -76,11 +76,27 @@ def test_every_group_is_scored_on_its_own_people(run):
     drawn = [np.repeat(error, c[crowd.index]).mean() for c in crowd.weights]
     assert v[f"{prefix}/mae_bpm_ci95_low"] == pytest.approx(
         np.percentile(drawn, 2.5))
-    gaps.setdefault(name.split("_")[0], []).append(error.mean())
+    gaps.setdefault(name.split("_")[0], []).append(mask)
   assert set(gaps) == {"sex", "age", "motion"}
-  for name, errors in gaps.items():
-    assert v[f"test/by_{name}/probe_hr/worst_gap_bpm"] == pytest.approx(
-        max(errors) - min(errors))
+  crowd, error = stats.People(table["participant"], 200, 0), np.abs(p - y)
+  for name, masks in gaps.items():
+    drawn = []
+    for counts in [np.ones(len(crowd), int), *crowd.weights]:
+      w = counts[crowd.index]
+      each = [(error * w)[m].sum() / w[m].sum() if w[m].any() else np.nan
+              for m in masks]
+      drawn.append(max(each) - min(each) if np.isfinite(each).all()
+                   else np.nan)
+    key = f"test/by_{name}/probe_hr/worst_gap_bpm"
+    assert v[key] == pytest.approx(drawn[0])
+    known = np.array(drawn[1:])[np.isfinite(drawn[1:])]
+    if len(known) < 0.95 * len(crowd.weights):
+      assert f"{key}_ci95_low" not in v
+    else:
+      low, high = np.percentile(known, [2.5, 97.5])
+      assert v[f"{key}_ci95_low"] == pytest.approx(low)
+      assert v[f"{key}_ci95_high"] == pytest.approx(high)
+  assert "test/by_motion/probe_hr/worst_gap_bpm_ci95_low" in v
 
 
 def test_traits_by_groups_of_people(run):
