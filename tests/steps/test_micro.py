@@ -20,7 +20,9 @@ def make(kind, **fields):
   return objectives.make_pretrain(config, wired.CONTRACT)
 
 
-@pytest.mark.parametrize("kind", ["distill", "momentum"])
+@pytest.mark.parametrize(
+    "kind", ["distill", pytest.param("momentum", marks=pytest.mark.full)]
+)
 def test_the_step_of_the_whole_batch(kind):
   """Augmented, with teacher or momentum target and KoLeo."""
   whole = make(kind)

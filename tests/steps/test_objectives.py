@@ -23,8 +23,9 @@ TOLERANCE = 2e-5
 NORM_TOLERANCE = 1e-4
 
 
-# What shares every collective with another kind waits for --full.
-LONG = ("contrastive", "cosine", "efficient_distill")
+# What shares every collective with another kind waits for --full; batch norm
+# over eight devices is in tests/models/test_efficientnet1d.py too.
+LONG = ("contrastive", "cosine", "efficientnet", "efficient_distill")
 
 
 @pytest.mark.parametrize("kind", [
