@@ -9,7 +9,7 @@ gone: every checkpoint holds the teacher.
 
 import os
 
-from accfm.base import mains
+from accfm.base import mains, mesh
 from accfm.base.errors import InputError
 from accfm.data import samplers
 from accfm.evals import validate
@@ -37,7 +37,7 @@ def run(config, workdir):
     )
   sampler = samplers.make(
       session.train, config.batch_size, config.seed, session.weights,
-      multiple=session.mesh.size,
+      multiple=mesh.row_shards(session.mesh),
   )
   meta = sessions.make_meta("distill", config, session, teacher_meta)
   objective = objectives.make_distill(

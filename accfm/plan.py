@@ -47,7 +47,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   total = config.total_steps * config.batch_size
   total = count("segments", segments) if segments else total
   chip, devices = aot.open_topology(topology)
-  mesh = meshlib.make_mesh(devices)
+  mesh = meshlib.make_mesh(devices, config.fsdp, config.model)
   sessions.check_batch(config, mesh)
   task = aot.make_task(config)
   traced = aot.trace(config, task, mesh)

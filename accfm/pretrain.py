@@ -5,7 +5,7 @@
 Running the same command again resumes.
 """
 
-from accfm.base import mains
+from accfm.base import mains, mesh
 from accfm.data import samplers
 from accfm.evals import validate
 from accfm.steps import objectives
@@ -18,7 +18,7 @@ def run(config, workdir):
   by_people = sessions.by_people(config)
   sampler = samplers.make(
       session.train, config.batch_size, config.seed, session.weights,
-      by_people, session.mesh.size,
+      by_people, mesh.row_shards(session.mesh),
   )
   objective = objectives.make_pretrain(config, session.contract)
   meta = sessions.make_meta(config.objective, config, session)

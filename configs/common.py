@@ -61,6 +61,10 @@ def training(scale):
   c.prefetch = 2  # batches read ahead
   # "" or a text: checkpoints then say whom they saw by salted pseudonyms.
   c.pseudonym_salt = ""
+  # Neighbouring devices that split parameters and optimiser state: among
+  # devices that split the batch too, and within the products of a block.
+  c.fsdp = 1
+  c.model = 1
   # Loop, in steps.
   c.batch_size = at["batch_size"]
   c.total_steps = at["total_steps"]

@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 
+import jax
 import ml_collections
 import numpy as np
 import pytest
@@ -105,9 +106,13 @@ def tiny(name, data_dir, **changes):
 
 @pytest.mark.parametrize("name", PRETRAIN)
 def test_pretraining_runs(name, simulated, tmp_path, capsys):
-  config = tiny(name, simulated)
+  # One of them with its parameters split over four of the devices.
+  fsdp = 4 if name == "acc_mae" else 1
+  config = tiny(name, simulated, fsdp=fsdp)
   state = pretrain.run(config, str(tmp_path))
   assert int(state.step) == config.total_steps == 2
+  split = {x.sharding.is_fully_replicated for x in jax.tree.leaves(state)}
+  assert split == ({True} if fsdp == 1 else {True, False})
   rows = writer.load_rows(tmp_path)
   assert any("train/loss" in row for row in rows)
   assert any("val/loss" in row for row in rows)

@@ -1,9 +1,11 @@
 """The device mesh and the two shardings everything uses.
 
-One path for one device, eight simulated ones or a pod: a mesh with a `data`
-axis, batches split over it by rows, everything else replicated. Axes are
-`Auto`: `jax.make_mesh` defaults to explicit axes, with which ordinary model
-code fails on reshape.
+One path for one device, eight simulated ones or a pod. A mesh has three axes,
+most of them of one device. Rows of a batch are split over `data` and `fsdp`;
+parameters are whole on each device, but for what `train.sharding` splits over
+`fsdp` and `model` where a config asks for it. Axes are `Auto`:
+`jax.make_mesh` defaults to explicit axes, with which ordinary model code
+fails on reshape.
 """
 
 import jax
@@ -12,16 +14,43 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from accfm.base.errors import InputError
 
+ROWS = ("data", "fsdp")  # the axes that rows are split over, in this order
 
-def make_mesh(devices=None):
-  """A one-axis (`data`) mesh over `devices`, by default all of the job's."""
-  devices = jax.devices() if devices is None else devices
-  return Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
+
+def make_mesh(devices=None, fsdp=1, model=1):
+  """A mesh (data, fsdp, model) over `devices`, by default all of the job's.
+
+  Neighbours in `devices` share `model`, then `fsdp`: on a pod they are the
+  nearest chips.
+
+  Raises:
+    InputError: fsdp * model does not divide the devices, or a process's own.
+  """
+  devices = np.asarray(jax.devices() if devices is None else devices)
+  for name, shares, count, what in (
+      ("fsdp * model", fsdp * model, devices.size, "devices"),
+      ("model", model, devices.size // jax.process_count(),
+       "devices of a process"),
+  ):
+    if min(fsdp, model) < 1 or count % shares:
+      raise InputError(
+          f"{name}: got {shares} (--config.fsdp={fsdp} --config.model={model})"
+          f" for {count} {what}, want a divisor of {count}"
+      )
+  return Mesh(
+      devices.reshape(-1, fsdp, model), (*ROWS, "model"),
+      axis_types=(AxisType.Auto,) * 3,
+  )
+
+
+def row_shards(mesh):
+  """Into how many parts a mesh splits the rows of a batch."""
+  return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
 def rows(mesh):
-  """The sharding of a batch: rows over `data`."""
-  return NamedSharding(mesh, PartitionSpec("data"))
+  """The sharding of a batch: its rows over `ROWS`."""
+  return NamedSharding(mesh, PartitionSpec(ROWS))
 
 
 def replicated(mesh):
@@ -31,7 +60,7 @@ def replicated(mesh):
 
 def check_batch(batch_size, mesh):
   """Raises InputError unless the batch divides over devices and processes."""
-  devices = mesh.size
+  devices = row_shards(mesh)
   if batch_size % devices:
     near = max(devices, batch_size // devices * devices)
     raise InputError(

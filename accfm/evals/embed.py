@@ -52,14 +52,14 @@ def make_forward(mesh):
   """The pass over a mesh: `forward(towers, batch) -> outputs`.
 
   Towers are whole on each device, rows of the batch and of the outputs over
-  `data`. The same function for each caller, so that towers of one
+  `mesh.ROWS`. The same function for each caller, so that towers of one
   architecture and batches of one shape are compiled once.
 
   Returns:
     `forward`; its outputs are {signal: {"embedding", "projection",
     "prediction"}} as in `Embedded.signals`, on the devices.
   """
-  rows = PartitionSpec("data")
+  rows = PartitionSpec(meshlib.ROWS)
   return jax.jit(jax.shard_map(  # rows never meet: no collectives
       _outputs, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows,
       check_vma=False,
@@ -88,7 +88,8 @@ def run(towers, split, batch_size=256, mesh=None, rows=None):
   rows = np.arange(len(split)) if rows is None else np.asarray(rows)
   if not len(rows):
     raise InputError("embedding pass: the split has 0 rows, want at least 1")
-  batch_size = -(-batch_size // mesh.size) * mesh.size
+  shards = meshlib.row_shards(mesh)
+  batch_size = -(-batch_size // shards) * shards
   towers = meshlib.put_replicated(towers, mesh)
   forward = make_forward(mesh)
   mine = meshlib.local_rows(batch_size)

@@ -179,7 +179,7 @@ def _part(tree, first, rows):
 
 @functools.lru_cache
 def _compiled(function, mesh):
-  rows, whole = PartitionSpec("data"), PartitionSpec()
+  rows, whole = PartitionSpec(meshlib.ROWS), PartitionSpec()
   return jax.jit(jax.shard_map(  # rows never meet: no collectives
       function, mesh=mesh, in_specs=(rows, whole), out_specs=rows,
       check_vma=False,

@@ -69,7 +69,7 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
     `validate(state, frozen) -> {"val/loss": ..., ...}`.
   """
   split, mesh, signals = session.val, session.mesh, session.signals
-  chosen, count = draw(split, rows, mesh.size, by_people)
+  chosen, count = draw(split, rows, meshlib.row_shards(mesh), by_people)
   batch = pipeline.make_batch(
       split, signals, chosen, meshlib.local_rows(len(chosen.rows)), extra
   )
@@ -79,9 +79,11 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
 
   def loss(params, carried, frozen, batch):
     losses, metrics, _ = loss_fn(params, carried, frozen, batch, key)
-    return losses, {n: jax.lax.pmean(x, "data") for n, x in metrics.items()}
+    return losses, jax.tree.map(
+        lambda x: jax.lax.pmean(x, meshlib.ROWS), metrics
+    )
 
-  whole, data = PartitionSpec(), PartitionSpec("data")
+  whole, data = PartitionSpec(), PartitionSpec(meshlib.ROWS)
   forward = embed.make_forward(mesh)
   loss = jax.jit(jax.shard_map(
       loss, mesh=mesh, in_specs=(whole, whole, whole, data),

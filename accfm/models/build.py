@@ -137,7 +137,7 @@ def build_encoder(cfg, axis_name=None):
     cfg: ConfigDict (or dict) with the fields of a preset, or its name; what
       a family gives a default may be left out.
     axis_name: the mesh axis over which batch norm averages its statistics
-      in training, "data" inside the training `shard_map`; None for one
+      in training, `mesh.ROWS` inside the training `shard_map`; None for one
       device. Families without batch norm do not use it.
 
   Raises:

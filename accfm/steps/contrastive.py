@@ -2,6 +2,7 @@
 
 import jax
 
+from accfm.base.mesh import ROWS
 from accfm.losses import infonce, koleo
 
 
@@ -62,15 +63,15 @@ def paired_loss(query, keys, temperature, query_weight, block=0):
   Returns:
     (losses [b], {"recall@1": in the batch, query -> keys}).
   """
-  first = jax.lax.axis_index("data") * query.shape[0]
-  all_keys = jax.lax.all_gather(keys, "data", tiled=True)  # [B, P]
+  first = jax.lax.axis_index(ROWS) * query.shape[0]
+  all_keys = jax.lax.all_gather(keys, ROWS, tiled=True)  # [B, P]
   losses = 0.0
   if query_weight > 0.0:
     losses += query_weight * infonce.infonce(
         query, all_keys, temperature, first, block
     )
   if query_weight < 1.0:
-    all_query = jax.lax.all_gather(query, "data", tiled=True)
+    all_query = jax.lax.all_gather(query, ROWS, tiled=True)
     losses += (1.0 - query_weight) * infonce.infonce(
         keys, all_query, temperature, first, block
     )
@@ -84,6 +85,6 @@ def recall(query, all_keys, first, block=0):
 
 
 def _koleo(z, block):
-  first = jax.lax.axis_index("data") * z.shape[0]
-  others = jax.lax.all_gather(z, "data", tiled=True)
+  first = jax.lax.axis_index(ROWS) * z.shape[0]
+  others = jax.lax.all_gather(z, ROWS, tiled=True)
   return koleo.nearest(z, others, first, block)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from accfm.base.errors import InputError
+from accfm.base.mesh import ROWS
 from accfm.losses import regression
 from accfm.models import heads
 from accfm.steps import contrastive
@@ -43,8 +44,8 @@ def make_loss(kind, embed, teach, temperature, student_weight, block=0):
     teacher, carried = teach(params, carried, frozen, key, batch)
     if kind in REGRESSIONS:
       losses = REGRESSIONS[kind](student, teacher)
-      first = jax.lax.axis_index("data") * student.shape[0]
-      keys = jax.lax.all_gather(heads.unit(teacher), "data", tiled=True)
+      first = jax.lax.axis_index(ROWS) * student.shape[0]
+      keys = jax.lax.all_gather(heads.unit(teacher), ROWS, tiled=True)
       found = contrastive.recall(heads.unit(student), keys, first, block)
       return losses, {"recall@1": found}, carried
     tau = temperature

@@ -9,14 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from accfm.base import keys as keylib
+from accfm.base.mesh import ROWS
 from accfm.models import build
-
-AXIS = "data"  # batch norm averages over the global batch
 
 
 def encoder(cfg):
   """The encoder of a config, for training inside the mesh."""
-  return build.build_encoder(cfg, axis_name=AXIS)
+  return build.build_encoder(cfg, axis_name=ROWS)  # for batch norm
 
 
 def init(module, seed, name, *inputs):

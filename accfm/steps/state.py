@@ -1,12 +1,12 @@
 """What training changes, and the one update that every step shares.
 
 An objective says what is trained and how a batch is scored; `make_update`
-turns it into a step. The step runs inside a `shard_map` over the mesh axis
-`data`: each device holds its own rows and a full copy of the parameters, and
-the collectives are written out. Parameters are cast to "varying" before they
-are differentiated, so that each device first gets its own float32 gradient
-and the mean over devices is an explicit float32 all-reduce whatever the
-compute type of the layers.
+turns it into a step. The step runs inside a `shard_map` over the mesh axes
+`mesh.ROWS`: each device holds its own rows and a full copy of the parameters
+(gathered for the step where they are `split`), and the collectives are
+written out. Parameters are cast to "varying" before they are differentiated,
+so that each device first gets its own float32 gradient and the mean over
+devices is an explicit float32 sum whatever the compute type of the layers.
 """
 
 import dataclasses
@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import optax
 
 from accfm.base import keys
+from accfm.base.mesh import ROWS
+from accfm.steps import split
 
 
 @flax.struct.dataclass
@@ -72,7 +74,16 @@ def create(objective, tx):
   )
 
 
-def make_update(objective, tx, cohorts=(), axis="data"):
+def shapes(objective, tx):
+  """As `create`, of shapes: nothing is computed."""
+  return jax.eval_shape(
+      lambda params, carried: create(
+          dataclasses.replace(objective, params=params, carried=carried), tx
+      ), objective.params, objective.carried,
+  )
+
+
+def make_update(objective, tx, cohorts=(), dims=None):
   """Turns an objective into a step for `train.parallel.make_parallel`.
 
   A loss may depend on other devices' rows (negatives by `lax.all_gather`):
@@ -81,22 +92,26 @@ def make_update(objective, tx, cohorts=(), axis="data"):
 
   Args:
     objective: an Objective; of it only `loss` and `advance` are used.
-    tx: an optax transformation.
+    tx: an optax transformation, elementwise but for what it takes from the
+      argument `grad_norm` of its update.
     cohorts: names of the mixed data sets, in the order of `batch["cohort"]`;
       with more than one, the mean loss of each is a metric too.
-    axis: the mesh axis of the rows.
+    dims: how the parameters are `split`; None for not at all.
 
   Returns:
     `update(state, frozen, batch, key) -> (state, metrics)`; metrics are
     float32 scalars, equal on all devices: those of the loss, "loss", and
     "grad_norm", the global norm of the mean gradient before any clipping.
   """
+  tx = optax.with_extra_args_support(tx)
 
   def update(state, frozen, batch, key):
     key = keys.stream(key, "step", state.step)
     carried = state.carried
+    over = split.whole(state.params) if dims is None else dims
+    params = split.gather(state.params, over)
     if objective.advance is not None:
-      carried = objective.advance(state.params, carried)
+      carried = objective.advance(params, carried)
 
     def mean_loss(params):
       losses, metrics, after = objective.loss(
@@ -105,35 +120,36 @@ def make_update(objective, tx, cohorts=(), axis="data"):
       losses = losses.astype(jnp.float32)
       return losses.mean(), (losses, metrics, after)
 
-    varying = jax.lax.pcast(state.params, (axis,), to="varying")
+    varying = jax.lax.pcast(params, ROWS, to="varying")
     grad_fn = jax.value_and_grad(mean_loss, has_aux=True)
     (loss, (losses, metrics, carried)), grads = grad_fn(varying)
-    grads = jax.lax.pmean(grads, axis)
+    grads = split.mean_gradients(grads, over)
     metrics = jax.tree.map(
-        lambda x: jax.lax.pmean(jnp.asarray(x, jnp.float32), axis),
+        lambda x: jax.lax.pmean(jnp.asarray(x, jnp.float32), ROWS),
         {**metrics, "loss": loss},
     )
     if len(cohorts) > 1:
-      metrics |= cohort_losses(losses, batch["cohort"], cohorts, axis)
-    metrics["grad_norm"] = optax.tree.norm(grads)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+      metrics |= cohort_losses(losses, batch["cohort"], cohorts)
+    metrics["grad_norm"] = split.norm(grads, over)
+    updates, opt_state = tx.update(
+        grads, state.opt_state, state.params, grad_norm=metrics["grad_norm"]
+    )
     params = optax.apply_updates(state.params, updates)
     return TrainState(state.step + 1, params, carried, opt_state), metrics
 
   return update
 
 
-def cohort_losses(losses, cohort, names, axis):
+def cohort_losses(losses, cohort, names):
   """{"loss/NAME": the mean loss of the rows of each cohort, all devices}.
 
   Args:
     losses: [b] of this device's rows.
     cohort: [b], each row's place in `names`.
     names: of the cohorts.
-    axis: the mesh axis of the rows.
   """
   mine = (cohort[:, None] == jnp.arange(len(names))[None]).astype(jnp.float32)
-  sums, counts = jax.lax.psum((losses @ mine, mine.sum(0)), axis)
+  sums, counts = jax.lax.psum((losses @ mine, mine.sum(0)), ROWS)
   return {
       f"loss/{name}": sums[i] / counts[i] for i, name in enumerate(names)
   }

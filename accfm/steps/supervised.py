@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from accfm.base.mesh import ROWS
 from accfm.losses import labelled
 
 
@@ -35,10 +36,10 @@ def make_loss(predict, targets):
       else:
         errors = labelled.squared_error(part[:, 0], label)
       known = jnp.isfinite(label).sum().astype(jnp.float32)
-      rows = jax.lax.psum(jnp.float32(label.shape[0]), "data")
+      rows = jax.lax.psum(jnp.float32(label.shape[0]), ROWS)
       # Rows without a label add 0: those with one weigh more instead, so
       # that the mean over the batch is the mean over its labelled rows.
-      count = jnp.maximum(jax.lax.psum(known, "data"), 1.0)
+      count = jnp.maximum(jax.lax.psum(known, ROWS), 1.0)
       errors = errors * (rows / count)
       losses += errors / len(targets)
       metrics[f"loss/{target.task}"] = jax.lax.stop_gradient(errors).mean()

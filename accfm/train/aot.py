@@ -22,7 +22,7 @@ from accfm.signals import targets
 from accfm.signals.contract import Contract, SignalSpec, from_dict
 from accfm.steps import nets, objectives
 from accfm.steps import state as statelib
-from accfm.train import flops, hlo, roofline, stored
+from accfm.train import flops, hlo, roofline, sharding, stored
 from accfm.train import session as sessions
 
 # The paper's minute, as `configs/prepare.py:simulated` prepares it.
@@ -156,14 +156,7 @@ def trace(config, task, mesh):
 
 def arguments(config, task, mesh, tx):
   """(state, frozen, batch, key) of the step, as shapes with shardings."""
-  state = jax.eval_shape(
-      lambda params, carried: statelib.create(
-          dataclasses.replace(
-              task.objective, params=params, carried=carried
-          ), tx,
-      ),
-      task.objective.params, task.objective.carried,
-  )
+  state = statelib.shapes(task.objective, tx)
   batch = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(
           (config.batch_size, *x.shape[1:]), x.dtype
@@ -172,7 +165,8 @@ def arguments(config, task, mesh, tx):
   key = jax.eval_shape(lambda: jax.random.key(config.seed))
   whole, rows = meshlib.replicated(mesh), meshlib.rows(mesh)
   return (
-      _placed(state, whole), _placed(task.objective.frozen, whole),
+      jax.tree.map(_with_sharding, state, sharding.shardings(state, mesh)),
+      _placed(task.objective.frozen, whole),
       _placed(batch, rows), _placed(key, whole),
   )
 
@@ -190,9 +184,10 @@ def compile_step(config, traced, mesh):
     if memory is None:
       raise
     needed, available = memory
+    rows = config.batch_size // meshlib.row_shards(mesh)
     raise InputError(
         f"the step of batch {config.batch_size:,} on {mesh.size} chips "
-        f"({config.batch_size // mesh.size:,} rows a chip) does not fit: got "
+        f"({rows:,} rows a chip) does not fit: got "
         f"{roofline.gigabytes(needed)}, want at most "
         f"{roofline.gigabytes(available)} a chip; "
         + roofline.remedies(config, mesh.size, needed, available)
@@ -267,11 +262,12 @@ def _as_shapes(wire):
   )
 
 
-def _placed(tree, sharding):
-  return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-      tree,
-  )
+def _placed(tree, where):
+  return jax.tree.map(lambda x: _with_sharding(x, where), tree)
+
+
+def _with_sharding(x, where):
+  return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
 
 
 # What follows says of each main's config: (kind, signals, wire, draw, extra,

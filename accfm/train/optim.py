@@ -24,8 +24,8 @@ def make_optimizer(cfg):
       while the rest learns, default 0).
 
   Returns:
-    (tx, schedule): an optax transformation, and the learning rate of the
-    update that follows `count` others.
+    (tx, schedule): an optax transformation whose update wants `grad_norm`,
+    and the learning rate of the update that follows `count` others.
 
   Raises:
     InputError: a value out of its range.
@@ -52,8 +52,25 @@ def make_optimizer(cfg):
         },
     )
   if cfg.clip_norm:
-    adamw = optax.chain(optax.clip_by_global_norm(cfg.clip_norm), adamw)
+    adamw = optax.chain(clip(cfg.clip_norm), adamw)
   return adamw, schedule
+
+
+def clip(most):
+  """Scales gradients of a global norm above `most` down to it.
+
+  The norm comes as the argument `grad_norm`: a device may hold but a part of
+  the gradients.
+  """
+
+  def update(grads, state, params=None, *, grad_norm, **unused):
+    del params, unused
+    scale = jnp.minimum(1.0, most / jnp.maximum(grad_norm, 1e-30))
+    return jax.tree.map(lambda g: g * scale, grads), state
+
+  return optax.GradientTransformationExtraArgs(
+      lambda params: optax.EmptyState(), update
+  )
 
 
 def held(tx, steps):

@@ -1,35 +1,39 @@
-"""The one parallel path: a jitted `shard_map` over the mesh axis `data`.
+"""The one parallel path: a jitted `shard_map` over the rows of a batch.
 
-One device, eight simulated ones or a pod run the same program. Any further
-axis of the mesh stays automatic, so parameters may be sharded over it
-without a word here.
+One device, eight simulated ones or a pod run the same program. The mesh axis
+`model` stays automatic: what is sharded over it the compiler partitions.
 """
 
 import jax
 from jax.sharding import PartitionSpec
 
-ROWS = PartitionSpec("data")
+from accfm.base import mesh as meshlib
+
+ROWS = PartitionSpec(meshlib.ROWS)
 WHOLE = PartitionSpec()
 
 
-def make_parallel(step, mesh):
+def make_parallel(step, mesh, state_specs=WHOLE):
   """Compiles a step for a mesh.
 
   Args:
     step: `step(state, frozen, batch, key) -> (state, metrics)` that works on
-      one device's rows and averages over the axis `data` itself.
-    mesh: a mesh with an axis `data`.
+      one device's rows and averages over the axes `mesh.ROWS` itself.
+    mesh: as `mesh.make_mesh`.
+    state_specs: PartitionSpecs of the state over `mesh.ROWS`, by default
+      whole on each device; as `sharding.State.specs`.
 
   Returns:
-    The same function of global arrays: batch leaves split over `data` by
-    rows, everything else whole on each device. The state is donated: the
-    caller's old one, and any array that shares its memory, is gone.
+    The same function of global arrays: batch leaves split by rows, the state
+    as `state_specs` says, everything else whole on each device. The state is
+    donated: the caller's old one, and any array that shares its memory, is
+    gone.
   """
   sharded = jax.shard_map(
       step,
       mesh=mesh,
-      in_specs=(WHOLE, WHOLE, ROWS, WHOLE),
-      out_specs=(WHOLE, WHOLE),
-      axis_names={"data"},
+      in_specs=(state_specs, WHOLE, ROWS, WHOLE),
+      out_specs=(state_specs, WHOLE),
+      axis_names=set(meshlib.ROWS),
   )
   return jax.jit(sharded, donate_argnums=0)

@@ -17,7 +17,7 @@ from accfm.data import pipeline, splits
 from accfm.steps import micro
 from accfm.steps import state as statelib
 from accfm.train import checkpoints as checkpoints_lib
-from accfm.train import loop, optim, parallel, stored
+from accfm.train import loop, optim, parallel, sharding, stored
 from accfm.train import workdir as workdir_lib
 from accfm.train import writer as writer_lib
 from accfm.version import __version__
@@ -62,7 +62,7 @@ def open_session(config, signals):
   mixture = parse_mixture(config.dataset)
   folders = [manifest_lib.find(config.data_dir, name) for name in mixture]
   train = pipeline.open_joined(folders, "train")
-  mesh = meshlib.make_mesh()
+  mesh = meshlib.make_mesh(fsdp=config.fsdp, model=config.model)
   check_signals(signals, train.contract, folders[0])
   check_batch(config, mesh)
   return Session(
@@ -75,7 +75,7 @@ def check_batch(config, mesh):
   """Raises InputError for a batch that a mesh cannot be given."""
   meshlib.check_batch(config.batch_size, mesh)
   if "micro_batches" in config:
-    micro.check(config, config.batch_size // mesh.size)
+    micro.check(config, config.batch_size // meshlib.row_shards(mesh))
 
 
 def check_signals(signals, contract, where):
@@ -237,8 +237,12 @@ def make_step(config, objective, cohorts, mesh):
     transformation that its TrainState is made with, the learning rate.
   """
   tx, schedule = optim.make_optimizer(config)
-  update = statelib.make_update(objective, tx, cohorts)
-  return parallel.make_parallel(update, mesh), tx, schedule
+  specs = sharding.state_specs(statelib.shapes(objective, tx), mesh)
+  update = statelib.make_update(
+      objective, tx, cohorts, sharding.split_dims(specs.params)
+  )
+  step = parallel.make_parallel(update, mesh, sharding.row_specs(specs))
+  return step, tx, schedule
 
 
 def fit(config, workdir, session, objective, meta, validate, best, sampler,
@@ -266,7 +270,7 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
   check_same_data(workdir, meta)
   workdir = workdir_lib.claim(workdir, config)
   count = sum(x.size for x in jax.tree.leaves(objective.params))
-  state = meshlib.put_replicated(statelib.create(objective, tx), mesh)
+  state = sharding.place(statelib.create(objective, tx), mesh)
   frozen = meshlib.put_replicated(objective.frozen, mesh)
 
   def batches(start):

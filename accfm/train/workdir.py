@@ -23,6 +23,8 @@ VOLATILE = (
     "keep_best",
     "workers",
     "prefetch",
+    "fsdp",
+    "model",
 )
 
 

@@ -17,8 +17,27 @@ def some_mesh(request):
 
 def test_the_default_mesh_holds_all_devices():
   m = mesh.make_mesh()
-  assert m.shape == {"data": 8}
-  assert m.axis_types == (AxisType.Auto,)
+  assert dict(m.shape) == {"data": 8, "fsdp": 1, "model": 1}
+  assert m.axis_types == (AxisType.Auto,) * 3
+
+
+def test_axes_that_a_config_asks_for():
+  m = mesh.make_mesh(fsdp=2, model=2)
+  assert dict(m.shape) == {"data": 2, "fsdp": 2, "model": 2}
+  assert mesh.row_shards(m) == 4
+  x = mesh.put_rows(np.arange(8.0), m)
+  for place, device in np.ndenumerate(m.devices):
+    mine = next(s for s in x.addressable_shards if s.device == device)
+    first = 4 * place[0] + 2 * place[1]  # whatever its place in `model`
+    np.testing.assert_array_equal(mine.data, [first, first + 1])
+  mesh.check_batch(12, m)
+
+
+@pytest.mark.parametrize("axes", [dict(fsdp=3), dict(model=16), dict(fsdp=0),
+                                  dict(fsdp=4, model=4)])
+def test_axes_that_do_not_divide_the_devices(axes):
+  with pytest.raises(InputError, match="for 8 devices.*want a divisor of 8"):
+    mesh.make_mesh(**axes)
 
 
 def test_rows_are_split_in_order(some_mesh):

@@ -49,15 +49,15 @@ def oracle(params, batch):
 
 def infonce(params, carried, frozen, batch, key):
   q, k = batch["x"] @ params["u"], batch["y"] @ params["v"]
-  keys = jax.lax.all_gather(k, "data", tiled=True)  # [B, D]
-  own = jax.lax.axis_index("data") * q.shape[0] + jnp.arange(q.shape[0])
+  keys = jax.lax.all_gather(k, meshes.ROWS, tiled=True)  # [B, D]
+  own = jax.lax.axis_index(meshes.ROWS) * q.shape[0] + jnp.arange(q.shape[0])
   logp = jax.nn.log_softmax(q @ keys.T, axis=-1)
   return -jnp.take_along_axis(logp, own[:, None], axis=1)[:, 0], {}, carried
 
 
-def start(loss_fn, params, tx, devices, **parts):
+def start(loss_fn, params, tx, devices, fsdp=1, **parts):
   """(mesh, compiled step, first state) of an objective on so many devices."""
-  mesh = meshes.make_mesh(jax.devices()[:devices])
+  mesh = meshes.make_mesh(jax.devices()[:devices], fsdp)
   objective = states.Objective(params, loss_fn, **parts)
   step = parallel.make_parallel(states.make_update(objective, tx), mesh)
   return mesh, step, meshes.put_replicated(
@@ -74,12 +74,14 @@ def one_step(loss_fn, params, batch, devices, frozen=(), tx=None, **parts):
   return step(state, frozen, batch, jax.random.key(3))
 
 
-@pytest.mark.parametrize("devices", [1, 2, 8])
-def test_gathered_negatives_give_the_gradient_of_the_global_loss(devices):
+@pytest.mark.parametrize("devices, fsdp", [(1, 1), (2, 1), (8, 1), (8, 4)])
+def test_gathered_negatives_give_the_gradient_of_the_global_loss(
+    devices, fsdp
+):
   batch, params = batch_and_params(0)
   want_loss, want = oracle(params, batch)
   with jax.default_matmul_precision("highest"):
-    state, metrics = one_step(infonce, params, batch, devices)
+    state, metrics = one_step(infonce, params, batch, devices, fsdp=fsdp)
   np.testing.assert_allclose(metrics["loss"], want_loss, rtol=1e-5)
   norm = np.sqrt(sum((g**2).sum() for g in want.values()))
   np.testing.assert_allclose(metrics["grad_norm"], norm, rtol=1e-5)
@@ -97,7 +99,7 @@ def test_metrics_are_means_over_devices():
     return losses, {
         "first": batch["x"][:, 0].mean(),
         "frozen": frozen["c"],
-        "index": jax.lax.axis_index("data"),
+        "index": jax.lax.axis_index(meshes.ROWS),
     }, carried
 
   _, metrics = one_step(
@@ -162,7 +164,7 @@ def test_what_is_carried_moves_without_a_gradient():
   batch, params = batch_and_params(6)
 
   def loss_fn(params, carried, frozen, batch, key):
-    mean = jax.lax.pmean(batch["x"].mean(0), "data")
+    mean = jax.lax.pmean(batch["x"].mean(0), meshes.ROWS)
     losses = jnp.square(batch["x"] @ params["u"]).sum(1)
     losses += jnp.square(batch["x"] @ carried["target"]["u"]).sum(1)
     return losses, {}, {**carried, "mean": 0.5 * carried["mean"] + 0.5 * mean}

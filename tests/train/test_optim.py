@@ -61,6 +61,7 @@ def test_updates_match_adamw_by_hand():
         jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), grads),
         state,
         params,
+        grad_norm=np.sqrt(sum((g**2).sum() for g in grads.values())),
     )
     params = jax.tree.map(jnp.add, params, updates)
 
@@ -83,7 +84,7 @@ def test_zero_by_config_is_no_clipping(clip_norm, share):
   tx, _ = optim.make_optimizer(config(clip_norm=clip_norm))
   params = {"w": jnp.ones((2, 2))}
   grads = {"w": jnp.ones((2, 2))}  # norm 2
-  _, state = tx.update(grads, tx.init(params), params)
+  _, state = tx.update(grads, tx.init(params), params, grad_norm=2.0)
   mean = optax.tree.get(state, "mu")["w"]
   np.testing.assert_allclose(mean, share * (1 - 0.8) * grads["w"], rtol=1e-6)
 
@@ -106,7 +107,8 @@ def trained(steps, **overrides):
   state, update = tx.init(params), jax.jit(tx.update)
   for step in range(steps):
     grads = network(1 + step)
-    updates, state = update(grads, state, params)
+    norm = optax.tree.norm(grads)
+    updates, state = update(grads, state, params, grad_norm=norm)
     out.append((params, grads, updates))
     params = optax.apply_updates(params, updates)
   return out

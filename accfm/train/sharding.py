@@ -1,0 +1,102 @@
+"""Which device holds which part of the training state.
+
+By default every device holds all of it: the paper's encoder and its AdamW
+moments are 76 MB. A config with `fsdp` above 1 splits what is large over that
+many neighbouring devices, which also split the batch; with `model` above 1
+the matrices of the Transformer blocks are split as well, and the compiler
+partitions their products (Shoeybi et al. 2019, arXiv 1909.08053).
+
+The rule looks at a leaf's name and shape alone, so parameters and their
+moments are split alike. What is carried (batch statistics, momentum targets)
+and what is frozen stays whole.
+"""
+
+import jax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from accfm.base.mesh import ROWS
+from accfm.steps.split import AXIS
+
+LEAST = 1024  # numbers in a leaf that is worth splitting
+# Layers of a block whose outputs, and whose inputs, `model` splits.
+OUTPUTS, INPUTS = ("qkv", "mlp_in"), ("out", "mlp_out")
+
+
+def spec(path, shape, mesh):
+  """The PartitionSpec of a leaf.
+
+  Args:
+    path: names from the root, e.g. ("encoder", "blocks_0", "mlp_in",
+      "kernel").
+    shape: of the leaf.
+    mesh: as `mesh.make_mesh`.
+  """
+  axes = [None] * len(shape)
+  model, fsdp = mesh.shape["model"], mesh.shape[AXIS]
+  layer = path[-2] if len(path) > 1 else ""
+  place = {True: -1, False: -2}[layer in OUTPUTS]
+  if (model > 1 and layer in OUTPUTS + INPUTS and len(shape) >= -place
+      and shape[place] % model == 0):
+    axes[place] = "model"
+  size = 1
+  for side in shape:
+    size *= side
+  free = [
+      (side, dim) for dim, side in enumerate(shape)
+      if axes[dim] is None and side % fsdp == 0
+  ]
+  if fsdp > 1 and size >= LEAST and free:
+    axes[max(free)[1]] = AXIS
+  while axes and axes[-1] is None:
+    axes.pop()
+  return PartitionSpec(*axes)
+
+
+def state_specs(state, mesh):
+  """The specs of a TrainState of arrays or shapes, as a TrainState."""
+  def of(tree):
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: spec(_names(path), x.shape, mesh), tree
+    )
+
+  whole = PartitionSpec()
+  return state.replace(
+      step=whole, params=of(state.params),
+      carried=jax.tree.map(lambda _: whole, state.carried),
+      opt_state=of(state.opt_state),
+  )
+
+
+def row_specs(specs):
+  """Specs without `model`: what `parallel.make_parallel` is told."""
+  return _map(
+      lambda s: PartitionSpec(*(a if a in ROWS else None for a in s)), specs
+  )
+
+
+def split_dims(specs):
+  """The `dims` of `steps.split`."""
+  return _map(lambda s: list(s).index(AXIS) if AXIS in s else -1, specs)
+
+
+def place(state, mesh):
+  """Puts a TrainState that every process has whole onto the devices."""
+  return jax.device_put(state, shardings(state, mesh))
+
+
+def shardings(state, mesh):
+  """A TrainState's NamedShardings."""
+  return _map(lambda s: NamedSharding(mesh, s), state_specs(state, mesh))
+
+
+def _map(function, specs):
+  return jax.tree.map(
+      function, specs, is_leaf=lambda x: isinstance(x, PartitionSpec)
+  )
+
+
+def _names(path):
+  return tuple(
+      str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k))))
+      for k in path
+  )
