@@ -53,7 +53,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   traced = aot.trace(config, task, mesh)
   compiled = aot.compile_step(config, traced, mesh)
 
-  counts = aot.counts(traced, compiled)
+  counts = aot.counts(traced, compiled, config.model)
   hosts = len({device.process_index for device in devices})
   times = roofline.times(chip, counts)
   plan = {

@@ -194,8 +194,13 @@ def compile_step(config, traced, mesh):
     ) from error
 
 
-def counts(traced, compiled):
+def counts(traced, compiled, model=1):
   """What a step does on one chip, plain values.
+
+  Args:
+    traced, compiled: of `trace` and `compile_step`.
+    model: chips that share each product of a block; its FLOPs are counted
+      as shared evenly.
 
   Returns:
     {"peak_memory_bytes"; "flops", "bf16_flops", "unknown_loops" as
@@ -204,11 +209,14 @@ def counts(traced, compiled):
     `hlo.Traffic`; "bytes_received", "collectives"}.
   """
   cost, text = compiled.cost_analysis(), compiled.as_text()
+  work = flops.count(traced.jaxpr)
   moved, found = hlo.traffic(text), hlo.collectives(text)
   accessed = cost["bytes accessed"] * moved.all / moved.once
   return {
       "peak_memory_bytes": compiled.memory_analysis().peak_memory_in_bytes,
-      **dataclasses.asdict(flops.count(traced.jaxpr)),
+      **dataclasses.asdict(work),
+      "flops": work.flops / model,
+      "bf16_flops": work.bf16_flops / model,
       "xla_flops": cost["flops"],
       "bytes_accessed": accessed,
       "xla_bytes_accessed": cost["bytes accessed"],
