@@ -37,7 +37,7 @@ def run(config, workdir):
     )
   sampler = samplers.make(
       session.train, config.batch_size, config.seed, session.weights,
-      multiple=mesh.row_shards(session.mesh),
+      multiple=mesh.row_shards(session.mesh), near=sessions.near(config),
   )
   meta = sessions.make_meta("distill", config, session, teacher_meta)
   objective = objectives.make_distill(

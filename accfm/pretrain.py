@@ -18,7 +18,7 @@ def run(config, workdir):
   by_people = sessions.by_people(config)
   sampler = samplers.make(
       session.train, config.batch_size, config.seed, session.weights,
-      by_people, mesh.row_shards(session.mesh),
+      by_people, mesh.row_shards(session.mesh), sessions.near(config),
   )
   objective = objectives.make_pretrain(config, session.contract)
   meta = sessions.make_meta(config.objective, config, session)

@@ -59,6 +59,11 @@ def training(scale):
   c.data_dir = "data"
   c.dataset = "simulated_easy"
   c.prefetch = 2  # batches read ahead
+  c.cache_mb = 0  # memory of each process for records that were read
+  # How far the order of rows jumps, of self-supervised runs and distillation:
+  # so many parts of a batch draw from their own parts of the rows; blocks of
+  # so many rows (0: single rows), of which a window is shuffled together.
+  c.order = ConfigDict(dict(lanes=1, block=0, window=16))
   # "" or a text: checkpoints then say whom they saw by salted pseudonyms.
   c.pseudonym_salt = ""
   # Neighbouring devices that split parameters and optimiser state: among

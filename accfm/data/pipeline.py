@@ -16,6 +16,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from accfm.base.errors import InputError
 from accfm.data import manifest as manifest_lib
+from accfm.data import record_cache
 from accfm.signals import contract as contract_lib
 
 RAW = tfds.decode.DeserializeMethod.RAW_BYTES
@@ -69,6 +70,10 @@ class Split:
 
   def __len__(self):
     return len(self._source)
+
+  def keep_records(self, max_bytes):
+    """Holds records in memory once they are read, so many bytes of them."""
+    self._source = record_cache.RecordCache(self._source, max_bytes)
 
   def read(self, indices, signals):
     """Reads rows by number.

@@ -6,10 +6,10 @@ held, so the order of 20 million minutes costs no memory worth counting.
 
 import dataclasses
 
-import grain
 import numpy as np
 
 from accfm.base.errors import InputError
+from accfm.data import orders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,40 +25,20 @@ class Draw:
   pairs: np.ndarray | None = None
 
 
-def permuted(rows, count, seed, k, start=0):
-  """Row numbers [count] of batch k of `rows` rows from `start` on.
-
-  Each epoch is a permutation of all rows cut into whole batches, so no row
-  occurs twice in a batch; the `rows % count` rows at the end of the
-  permutation wait for another epoch's order.
-  """
-  epoch, place = divmod(k, rows // count)
-  order = _order(rows, seed, epoch)
-  first = place * count
-  return start + np.array([order[first + i] for i in range(count)])
-
-
-def _order(rows, seed, epoch):
-  """The permutation of an epoch, read by place."""
-  return grain.MapDataset.range(rows).shuffle(
-      seed=(seed * 1_000_003 + epoch) % 2**32
-  )
-
-
 class Rows:
   """Every row of a range once an epoch."""
 
   left_out = 0
 
-  def __init__(self, start, stop, batch_size, seed):
+  def __init__(self, start, stop, batch_size, seed, near=orders.EVERYWHERE):
     """Rows start, ..., stop - 1 in batches of at most that many."""
     self._start, self._rows = start, stop - start
-    self._count, self._seed = batch_size, seed
+    self._count, self._seed, self._near = batch_size, seed, near
 
   def __call__(self, k):
-    return Draw(
-        permuted(self._rows, self._count, self._seed, k, self._start)
-    )
+    return Draw(orders.permuted(
+        self._rows, self._count, self._seed, k, self._start, self._near
+    ))
 
 
 class People:
@@ -71,20 +51,23 @@ class People:
     left_out: people with one segment, who cannot be paired.
   """
 
-  def __init__(self, people, batch_size, seed):
+  def __init__(self, people, batch_size, seed, near=orders.EVERYWHERE):
     """Args:
       people: (first row [P], number of rows [P]) of each person.
       batch_size: B, at most the people that have two segments.
       seed: of the order and of the segments.
+      near: as of rows, but counted in people.
     """
     first, count = map(np.asarray, people)
     paired = count >= 2
     self.left_out = int((~paired).sum())
     self._first, self._count = first[paired], count[paired]
-    self._size, self._seed = batch_size, seed
+    self._size, self._seed, self._near = batch_size, seed, near
 
   def __call__(self, k):
-    chosen = permuted(len(self._first), self._size, self._seed, k)
+    chosen = orders.permuted(
+        len(self._first), self._size, self._seed, k, near=self._near
+    )
     first, count = self._first[chosen], self._count[chosen]
     rng = np.random.default_rng([self._seed, k])
     one = rng.integers(count)
@@ -109,29 +92,42 @@ class Chosen:
   def __call__(self, k):
     n = len(self._rows)
     places = np.arange(k * self._size, (k + 1) * self._size)
-    orders = {
-        epoch: _order(n, self._seed, epoch)
-        for epoch in range(places[0] // n, places[-1] // n + 1)
-    }
-    return Draw(self._rows[[orders[p // n][p % n] for p in places]])
+    chosen = np.empty_like(places)
+    for epoch in np.unique(places // n):
+      mine = places // n == epoch
+      chosen[mine] = orders.shuffled(
+          places[mine] % n, n, self._seed, int(epoch)
+      )
+    return Draw(self._rows[chosen])
 
 
 class Mixture:
   """Cohorts at fixed shares of each batch, in a seeded order of places."""
 
-  def __init__(self, samplers, seed):
-    """`samplers`: one a cohort; their batch sizes add up to the batch."""
-    self._samplers, self._seed = samplers, seed
+  def __init__(self, samplers, seed, lanes=1):
+    """Args:
+      samplers: one a cohort; their batch sizes add up to the batch.
+      seed: of the order of places.
+      lanes: of each sampler; a lane's rows stay in it.
+    """
+    self._samplers, self._seed, self._lanes = samplers, seed, lanes
     self.left_out = sum(sampler.left_out for sampler in samplers)
 
   def __call__(self, k):
     draws = [sampler(k) for sampler in self._samplers]
-    rows = np.concatenate([d.rows for d in draws])
-    order = np.random.default_rng([self._seed, k]).permutation(len(rows))
+    rng = np.random.default_rng([self._seed, k])
+
+    def mixed(parts):  # each [B_i] -> [B]
+      by_lane = [part.reshape(self._lanes, -1) for part in parts]
+      return np.take_along_axis(
+          np.concatenate(by_lane, axis=1), order, axis=1
+      ).ravel()
+
+    count = sum(len(d.rows) for d in draws) // self._lanes
+    order = np.stack([rng.permutation(count) for _ in range(self._lanes)])
     if draws[0].pairs is None:
-      return Draw(rows[order])
-    pairs = np.concatenate([d.pairs for d in draws])
-    return Draw(rows[order], pairs[order])
+      return Draw(mixed([d.rows for d in draws]))
+    return Draw(mixed([d.rows for d in draws]), mixed([d.pairs for d in draws]))
 
 
 def shares(weights, batch_size):
@@ -153,7 +149,8 @@ def shares(weights, batch_size):
   return [int(n) for n in counts]
 
 
-def make(split, batch_size, seed, weights, by_people=False, multiple=1):
+def make(split, batch_size, seed, weights, by_people=False, multiple=1,
+         near=orders.EVERYWHERE):
   """The sampler of self-supervised training.
 
   Args:
@@ -163,9 +160,11 @@ def make(split, batch_size, seed, weights, by_people=False, multiple=1):
     weights: one a cohort.
     by_people: pair two segments of a person, instead of taking rows.
     multiple: what a batch size has to divide by, for the message.
+    near: `orders.Nearness`; with `by_people` counted in people.
 
   Raises:
-    InputError: a batch takes more rows, or people, than a data set has.
+    InputError: a batch takes more rows, or people, than a data set has, or
+      the share of one is not whole lanes.
   """
   parts = []
   counts = shares(weights, batch_size)
@@ -185,11 +184,12 @@ def make(split, batch_size, seed, weights, by_people=False, multiple=1):
           f"split {part.name} in {part.dataset_dir}; {fix}prepare more "
           "recordings"
       )
+    near.check(count)
     # One cohort alone is drawn as ever; others by seeds of their own.
     own = seed + 7919 * place
     if by_people:
       first, rows = part.people
-      parts.append(People((start + first, rows), count, own))
+      parts.append(People((start + first, rows), count, own, near))
     else:
-      parts.append(Rows(start, stop, count, own))
-  return parts[0] if len(parts) == 1 else Mixture(parts, seed)
+      parts.append(Rows(start, stop, count, own, near))
+  return parts[0] if len(parts) == 1 else Mixture(parts, seed, near.lanes)

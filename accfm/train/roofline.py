@@ -95,7 +95,9 @@ def rates(seconds, batch, segments, row_bytes, hosts):
 
   Returns:
     {"segments_per_second", "segments", "hours", "input_bytes_per_second",
-    "input_bytes_per_second_per_host"}.
+    "input_bytes_per_second_per_host", "reads_per_second_per_host": single
+    records, "share_bytes_per_million": of a host, where hosts divide a
+    million segments among them}.
   """
   pace = batch / seconds
   return {
@@ -104,6 +106,8 @@ def rates(seconds, batch, segments, row_bytes, hosts):
       "hours": segments / pace / 3600,
       "input_bytes_per_second": pace * row_bytes,
       "input_bytes_per_second_per_host": pace * row_bytes / hosts,
+      "reads_per_second_per_host": pace / hosts,
+      "share_bytes_per_million": 1e6 * row_bytes / hosts,
   }
 
 
@@ -188,6 +192,11 @@ def report(plan):
       f"which takes {low / 1e6:,.0f} MB/s of input on each host, "
       f"{plan['input_bytes_per_second'] / 1e6:,.0f} MB/s in all; "
       f"{faster:.1f} times that if only HBM counts",
+      f"in an order without nearness {plan['reads_per_second_per_host']:,.0f} "
+      "single reads/s on each host; with --config.order.block=256 of "
+      f"neighbours; with --config.order.lanes={plan['hosts']} of its own "
+      f"{plan['share_bytes_per_million'] / 1e9:,.2f} GB of each million "
+      "segments, which --config.cache_mb keeps in memory",
       *(f"assumed: {text}" for text in plan["assumed"]),
   ])
 

@@ -13,7 +13,7 @@ from accfm.base import configlib
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import manifest as manifest_lib
-from accfm.data import pipeline, splits
+from accfm.data import orders, pipeline, splits
 from accfm.steps import micro
 from accfm.steps import state as statelib
 from accfm.train import checkpoints as checkpoints_lib
@@ -62,6 +62,8 @@ def open_session(config, signals):
   mixture = parse_mixture(config.dataset)
   folders = [manifest_lib.find(config.data_dir, name) for name in mixture]
   train = pipeline.open_joined(folders, "train")
+  for part in train.parts:
+    part.keep_records(config.cache_mb * 2**20 // len(train.parts))
   mesh = meshlib.make_mesh(fsdp=config.fsdp, model=config.model)
   check_signals(signals, train.contract, folders[0])
   check_batch(config, mesh)
@@ -86,6 +88,11 @@ def check_signals(signals, contract, where):
           f"signal: got {name!r}, want one of {sorted(contract.signals)} of "
           f"{where}"
       )
+
+
+def near(config):
+  """The `orders.Nearness` of a config."""
+  return orders.Nearness(**config.order)
 
 
 def by_people(config):

@@ -23,6 +23,7 @@ VOLATILE = (
     "keep_best",
     "workers",
     "prefetch",
+    "cache_mb",
     "fsdp",
     "model",
 )

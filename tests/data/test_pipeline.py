@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from accfm import prepare
 from accfm.base import mesh
 from accfm.base.errors import InputError
-from accfm.data import pipeline, samplers
+from accfm.data import orders, pipeline, samplers
 from tests.data import fake_source
 
 
@@ -116,7 +116,7 @@ def test_an_epoch_is_a_permutation_cut_into_batches(rows, batch):
   for epoch in range(2):
     numbers = range(epoch * per_epoch, (epoch + 1) * per_epoch)
     seen = np.concatenate(
-        [samplers.permuted(rows, batch, 0, k) for k in numbers]
+        [orders.permuted(rows, batch, 0, k) for k in numbers]
     )
     assert len(seen) == len(set(seen)) == per_epoch * batch
     assert seen.min() >= 0 and seen.max() < rows
@@ -125,13 +125,13 @@ def test_an_epoch_is_a_permutation_cut_into_batches(rows, batch):
 
 
 def test_rows_left_over_by_one_epoch_come_in_another():
-  seen = {row for k in range(40) for row in samplers.permuted(11, 8, 0, k)}
+  seen = {row for k in range(40) for row in orders.permuted(11, 8, 0, k)}
   assert seen == set(range(11))
 
 
 def test_a_batch_depends_on_seed_and_number_alone():
   def batches(seed, numbers):
-    return {k: samplers.permuted(50, 8, seed, k).tolist() for k in numbers}
+    return {k: orders.permuted(50, 8, seed, k).tolist() for k in numbers}
 
   forward = batches(3, range(20))
   assert batches(3, reversed(range(20))) == forward
@@ -141,7 +141,7 @@ def test_a_batch_depends_on_seed_and_number_alone():
 
 def test_every_row_meets_every_place():
   """Over epochs, a row is as often early as late."""
-  first = [samplers.permuted(16, 8, 0, 2 * e) for e in range(100)]
+  first = [orders.permuted(16, 8, 0, 2 * e) for e in range(100)]
   counts = np.bincount(np.concatenate(first), minlength=16)
   assert abs(counts - 50).max() < 5 * 5  # 5 SD of a fair coin
 
@@ -168,7 +168,7 @@ def same(a, b):
 def test_batches_hold_the_rows_of_their_number(written):
   split = pipeline.open_split(written, "train")
   for k, batch in enumerate(take(split, 0, 5)):
-    rows = samplers.permuted(len(split), 8, 5, k)
+    rows = orders.permuted(len(split), 8, 5, k)
     same(batch, {
         **split.read(rows, ("acc", "ppg")), "row": np.arange(8, dtype=np.int32)
     })

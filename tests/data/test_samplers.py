@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accfm.base.errors import InputError
-from accfm.data import samplers
+from accfm.data import orders, samplers
 
 # Persons 0 to 7: their first rows and numbers of rows.
 ROWS = np.array([3, 1, 2, 5, 1, 4, 2, 9])
@@ -37,7 +37,7 @@ def test_rows_are_permuted_within_their_range():
     draw = sampler(k)
     assert draw.pairs is None
     np.testing.assert_array_equal(
-        draw.rows, 20 + samplers.permuted(11, 4, 3, k)
+        draw.rows, 20 + orders.permuted(11, 4, 3, k)
     )
     assert draw.rows.min() >= 20 and draw.rows.max() < 31
 
@@ -143,8 +143,8 @@ def test_a_mixture_holds_each_cohort_at_its_share():
   for k in range(60):
     draw = sampler(k)
     assert draw.pairs is None
-    small = np.sort(samplers.permuted(10, 3, 1, k))
-    large = np.sort(samplers.permuted(30, 5, 2, k, 10))
+    small = np.sort(orders.permuted(10, 3, 1, k))
+    large = np.sort(orders.permuted(30, 5, 2, k, 10))
     np.testing.assert_array_equal(
         np.sort(draw.rows), np.concatenate([small, large])
     )
@@ -242,7 +242,7 @@ def test_one_data_set_is_drawn_as_it_is():
   sampler = samplers.make(split, 5, 3, (2.0,))
   for k in range(5):
     rows, pairs = plain(sampler(k))
-    assert rows == samplers.permuted(13, 5, 3, k).tolist() and pairs is None
+    assert rows == orders.permuted(13, 5, 3, k).tolist() and pairs is None
   pairs = samplers.make(split, 2, 3, (2.0,), by_people=True)
   want = samplers.People(([0, 9], [9, 4]), 2, 3)
   assert [plain(pairs(k)) for k in range(5)] == [

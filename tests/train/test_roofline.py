@@ -38,6 +38,7 @@ def test_rates():
       "segments_per_second": 20.0, "segments": 1000,
       "hours": 50.0 / 3600, "input_bytes_per_second": 400.0,
       "input_bytes_per_second_per_host": 200.0,
+      "reads_per_second_per_host": 10.0, "share_bytes_per_million": 1e7,
   }
 
 
