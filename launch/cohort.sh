@@ -29,6 +29,7 @@ fields=(--config.data_dir="$work/data" --config.dataset="$name"
 "$PYTHON" -m accfm.pretrain "--config=configs/ppg_contrastive.py:$recipe,jitter" \
   "${fields[@]}" --config.total_steps="${TEACHER_STEPS:-200}" \
   --workdir="$at/teacher"
+# shellcheck disable=SC2086  # several flags in one variable
 "$PYTHON" -m accfm.distill "--config=configs/acc_distill.py:$recipe" \
   "${fields[@]}" --config.total_steps="${STUDENT_STEPS:-400}" \
   --config.teacher="$at/teacher" ${STUDENT_FLAGS:-} --workdir="$at/student"

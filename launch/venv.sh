@@ -64,6 +64,7 @@ _pip() {
   fi
 }
 
+# shellcheck disable=SC2034  # for the script that sources this
 if [ -n "${ACCFM_PYTHON:-}" ]; then
   PYTHON=$ACCFM_PYTHON
 else
