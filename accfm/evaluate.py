@@ -17,7 +17,7 @@ import time
 
 from accfm.base import configlib, mains
 from accfm.base.errors import InputError
-from accfm.evals import compared, inputs, privacy, probe, suite
+from accfm.evals import compared, inputs, privacy, suite
 from accfm.evals import watch as watchlib
 from accfm.train import checkpoints, follow
 from accfm.train import workdir as workdir_lib
@@ -41,7 +41,7 @@ def run(config, checkpoint, workdir, watch=False, redact=False,
     evaluable; {data set: metrics} where there are several. Of several
     checkpoints {run: those}, of a watch {step: those}.
   """
-  probe.check(config)
+  suite.check(config)
   if redact:
     config = config.copy_and_resolve_references().unlock()
     config.redact = True

@@ -479,6 +479,16 @@ def test_refuses_shards_of_another_contract(
   assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("change, match", [
+    (dict(evals=("probes",)), "evals: got 'probes', want some of .*'probe'.*"),
+    (dict(batch_size=0), "batch_size: got 0, want 1 or more"),
+    (dict(bootstrap_draws=0), "bootstrap_draws: got 0, want 1 or more"),
+])
+def test_refuses_what_cannot_be_evaluated(tmp_path, change, match):
+  with pytest.raises(InputError, match=match):
+    evaluate.run(_config(**change), "nowhere", str(tmp_path))
+
+
 def test_refuses_a_checkpoint_of_another_modality(world, tmp_path):
   """An encoder of PPG has nothing to read in shards of acceleration alone."""
   signals = world.splits["test"].contract.signals

@@ -8,6 +8,8 @@ import time
 
 import numpy as np
 
+from accfm.base import configlib
+from accfm.base.errors import InputError
 from accfm.evals import (
   cache,
   compared,
@@ -33,6 +35,22 @@ EVALS = {
 }
 FILES = ("metrics.json", "predictions.parquet", "queries.parquet",
          "report.html")
+
+
+def check(config):
+  """Raises InputError for a config that no evaluation can follow."""
+  for name in config.evals:
+    if name not in EVALS:
+      raise InputError(
+          f"evals: got {name!r}, want some of {sorted(EVALS)}"
+          f"{configlib.nearest(name, EVALS)}"
+      )
+  for name in ("batch_size", "bootstrap_draws"):
+    if config[name] < 1:
+      raise InputError(
+          f"{name}: got {config[name]}, want 1 or more; set --config.{name}"
+      )
+  probe.check(config)
 
 
 def run(config, loaded, dataset, workdir, shared):
