@@ -75,7 +75,6 @@ class Guard:
     self._path = pathlib.Path(workdir) / FILE
     self._records = _load(self._path)
     self._losses = collections.deque(maxlen=WINDOW)
-    self._first = None
 
   @property
   def skipped(self):
@@ -91,16 +90,6 @@ class Guard:
   def sampler(self, sampler):
     """A sampler without the batches that are left out."""
     return lambda k: sampler(self.number(k))
-
-  def keep(self, state):
-    """Keeps a first state on the host, if a rollback may need it."""
-    if self._cfg.on_bad_step == "skip":
-      places = jax.tree.map(lambda x: x.sharding, state)
-      self._first = jax.device_get(state), places
-
-  def first(self):
-    """The state that was kept, on its devices again."""
-    return jax.device_put(*self._first)
 
   def resume(self, meta):
     """Goes on from a checkpoint's record, {} for the start."""

@@ -48,6 +48,7 @@ def run(
     meta,
     guard,
     trace,
+    fresh=None,
     validate=None,
     schedule=None,
     counts=dict,
@@ -70,6 +71,7 @@ def run(
     meta: dict saved in each checkpoint.
     guard: `guard.Guard`; `batches` follows its numbers.
     trace: `trace.Trace`.
+    fresh: `fresh() -> state` as it was given, for a rollback to the start.
     validate: `validate(state, frozen) -> {name: number}`; runs every
       `validate_every` steps and at the end. Checkpoints written at the same
       step carry its metrics and compete for the best.
@@ -91,8 +93,6 @@ def run(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
       state,
   )
-  if checkpoints.latest() is None:
-    guard.keep(state)
   with _Notice() as notice, contextlib.closing(trace):
     while True:
       try:
@@ -104,7 +104,7 @@ def run(
         checkpoints.wait()
         saved = checkpoints.latest() or 0
         guard.skip(error, saved, writer.say)  # raises if it may not
-        state = like if saved else guard.first()
+        state = like if saved else fresh()
 
 
 def _attempt(

@@ -281,7 +281,10 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
   check_same_data(workdir, meta)
   workdir = workdir_lib.claim(workdir, config)
   count = sum(x.size for x in jax.tree.leaves(objective.params))
-  state = sharding.place(statelib.create(objective, tx), mesh)
+  start = statelib.create(objective, tx)
+  state = sharding.place(start, mesh)
+  # A rollback to the start needs it again; the steps take the devices' copy.
+  start = jax.device_get(start) if config.on_bad_step == "skip" else None
   frozen = meshlib.put_replicated(objective.frozen, mesh)
 
   def who(k):
@@ -321,6 +324,7 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
         guard=guard, trace=trace_lib.Trace(workdir, trace_lib.parse(
             config.profile_steps, config.total_steps
         )),
+        fresh=lambda: sharding.place(start, mesh),
         validate=validate, schedule=schedule,
         counts=session.train.ledger.counts,
     )

@@ -8,14 +8,13 @@ import shutil
 
 import numpy as np
 import pytest
-from array_record.python import array_record_module
-from tensorflow_datasets.proto import tf_example_pb2
 
 from accfm import prepare
 from accfm.base import mesh
 from accfm.base.errors import InputError
 from accfm.data import damage, pipeline, samplers
 from tests.data import fake_source
+from tests.data.shards import put_scale, rewrite, shard_of
 
 SIGNALS = ("acc", "ppg")
 
@@ -32,11 +31,6 @@ def written(tmp_path_factory):
 @pytest.fixture
 def copy(written, tmp_path):
   return shutil.copytree(written, tmp_path / "1.0.0")
-
-
-def shard_of(folder, split="train"):
-  (name,) = [f for f in os.listdir(folder) if f"-{split}.array_record" in f]
-  return os.path.join(folder, name)
 
 
 def read_all(folder):
@@ -64,21 +58,6 @@ def hurt(folder, *rows):
     content[places[row] + 20] ^= 1
   with open(shard_of(folder), "wb") as f:
     f.write(content)
-
-
-def rewrite(folder, row, change):
-  """Writes the shard again with `change(feature map)` made in a row."""
-  path = shard_of(folder)
-  reader = array_record_module.ArrayRecordReader(path)
-  records = reader.read(range(reader.num_records()))
-  reader.close()
-  example = tf_example_pb2.Example.FromString(records[row])
-  change(example.features.feature)
-  records[row] = example.SerializeToString()
-  writer = array_record_module.ArrayRecordWriter(path, "group_size:1")
-  for record in records:
-    writer.write(record)
-  writer.close()
 
 
 # --- found and named ---------------------------------------------------------
@@ -143,16 +122,9 @@ def test_the_row_that_is_hurt_is_the_row_that_is_named(copy):
   assert len(split.read([2, 12, 14], SIGNALS)["acc"]) == 3
 
 
-def put_scale(value):
-  def change(feature):
-    scale = np.array([1, value, 1], np.float32).tobytes()
-    feature["acc/scale"].bytes_list.value[0] = scale
-  return change
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -1.0])
 def test_a_scale_that_cannot_be(copy, value):
-  rewrite(copy, 4, put_scale(value))
+  rewrite(copy, 4, put_scale([1, value, 1]))
   split = pipeline.open_split(copy, "train")
   with pytest.raises(damage.DamagedError, match=re.escape(
       f"row 4 of split train acc/scale is [1.0, {value}, 1.0], want finite"

@@ -133,12 +133,13 @@ def run(path, config, devices=1, loss_fn=loss_fn):
   path = workdir.claim(path, config, volatile=workdir.VOLATILE + FAULTS)
   parts = {name: config[name] for name in OPTIM}
   mesh, tx, schedule, step = compiled(json.dumps(parts), devices, loss_fn)
-  state = meshes.put_replicated(
-      states.create(states.Objective(
-          init_params(config.seed, config.width), loss_fn,
-          carried={"seen": np.float32(0)},  # rows so far
-      ), tx), mesh
-  )
+
+  def fresh():
+    return meshes.put_replicated(states.create(states.Objective(
+        init_params(config.seed, config.width), loss_fn,
+        carried={"seen": np.float32(0)},  # rows so far
+    ), tx), mesh)
+
   frozen = meshes.put_replicated(init_frozen(config.seed, config.width), mesh)
 
   guards = guard.Guard(path, config, lambda k: (
@@ -176,7 +177,7 @@ def run(path, config, devices=1, loss_fn=loss_fn):
   ):
     return loop.run(
         step,
-        state,
+        fresh(),
         frozen,
         batches,
         jax.random.key(config.seed),
@@ -188,6 +189,7 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         trace=trace.Trace(path, trace.parse(
             config.profile_steps, config.total_steps
         )),
+        fresh=fresh,
         validate=validate,
         schedule=schedule,
     )
