@@ -103,8 +103,6 @@ class Ledger:
     pairs = None if draw.pairs is None else np.array(draw.pairs[local])
     with self._lock:
       damaged = set(self._found)
-    if not damaged:
-      return rows, pairs
     known = np.fromiter(damaged, np.int64)
     bad = np.isin(rows, known)
     groups = rows[:, None]

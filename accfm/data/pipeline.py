@@ -375,8 +375,9 @@ def make_batch(split, signals, draw, local=slice(None), extra=None):
     InputError: a row is damaged and may not be replaced; see `damage`.
   """
   places = np.arange(len(draw.rows), dtype=np.int32)[local]
+  rows = draw.rows[local]
+  pairs = None if draw.pairs is None else draw.pairs[local]
   while True:
-    rows, pairs = split.ledger.mend(draw, local, split.people_of)
     try:
       batch = {**split.read(rows, signals), "row": places}
       if pairs is not None:
@@ -384,6 +385,7 @@ def make_batch(split, signals, draw, local=slice(None), extra=None):
       break
     except damage.DamagedError as error:
       split.ledger.add(error)  # raises unless it may be replaced
+      rows, pairs = split.ledger.mend(draw, local, split.people_of)
   if len(split.parts) > 1:
     batch["cohort"] = split.cohort(rows)
   return {**batch, **(extra(rows) if extra else {})}
