@@ -16,9 +16,8 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
 from accfm.base.errors import InputError
-from accfm.data import damage
+from accfm.data import damage, record_cache
 from accfm.data import manifest as manifest_lib
-from accfm.data import record_cache
 from accfm.signals import contract as contract_lib
 
 RAW = tfds.decode.DeserializeMethod.RAW_BYTES
