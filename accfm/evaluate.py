@@ -15,7 +15,7 @@ import os
 import pathlib
 import time
 
-from accfm.base import configlib, mains
+from accfm.base import configlib, files, mains
 from accfm.base.errors import InputError
 from accfm.evals import compared, inputs, privacy, suite
 from accfm.evals import watch as watchlib
@@ -41,6 +41,7 @@ def run(config, checkpoint, workdir, watch=False, redact=False,
     evaluable; {data set: metrics} where there are several. Of several
     checkpoints {run: those}, of a watch {step: those}.
   """
+  files.refuse_url(workdir, "--workdir")
   suite.check(config)
   if redact:
     config = config.copy_and_resolve_references().unlock()

@@ -8,7 +8,7 @@ import functools
 import re
 import sys
 
-from accfm.base import mains
+from accfm.base import files, mains
 from accfm.base.errors import InputError
 from accfm.data import builder, manifest, qc_report, splits, staging
 from accfm.data.sources import SOURCES
@@ -30,6 +30,8 @@ def run(config, source_dir="", data_dir="data", sources=SOURCES):
   Raises:
     InputError: anything about the config or the recordings.
   """
+  files.refuse_url(data_dir, "--data_dir")
+  files.refuse_url(source_dir, "--source_dir", reads=True)
   say = functools.partial(print, file=sys.stdout, flush=True)
   contract = make_contract(config, source_dir, sources)
   source = sources[config.source]
@@ -38,6 +40,7 @@ def run(config, source_dir="", data_dir="data", sources=SOURCES):
   final = builder.dataset_dir(data_dir, config.name)
   done = manifest.same(final, identity)
   if done:
+    staging.remove_all(data_dir, config.name)  # of one killed at its end
     say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
     return final
   splits.check_people(len(names))

@@ -13,7 +13,7 @@ import pathlib
 import ml_collections
 
 from accfm import distill, evaluate, pretrain, supervise
-from accfm.base import configlib, mains
+from accfm.base import configlib, files, mains
 from accfm.base.errors import InputError
 from accfm.data import manifest
 from accfm.evals import study
@@ -36,6 +36,8 @@ def run(config, workdir, out=""):
   Returns:
     The table, as `evals.study.tabulate`.
   """
+  files.refuse_url(workdir, "--workdir")
+  files.refuse_url(out, "--out")
   order = check(config)
   for dataset in config.datasets:  # before the workdir becomes this config's
     manifest.find(config.data_dir, dataset)

@@ -11,7 +11,7 @@ chance) are those of the first run.
 import json
 import os
 
-from accfm.base import mains
+from accfm.base import files, mains
 from accfm.base.errors import InputError
 from accfm.evals import compare
 
@@ -30,6 +30,7 @@ def run(config, runs, out):
   Raises:
     InputError: a folder without metrics.json, or runs of different people.
   """
+  files.refuse_url(out, "--out")
   pairs = [item.partition("=") for item in runs.split(",") if item]
   if not pairs or not all(label and path for label, _, path in pairs):
     raise InputError(

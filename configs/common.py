@@ -64,6 +64,9 @@ def training(scale):
   # so many parts of a batch draw from their own parts of the rows; blocks of
   # so many rows (0: single rows), of which a window is shuffled together.
   c.order = ConfigDict(dict(lanes=1, block=0, window=16))
+  # Share of the training rows that may be damaged on disk: each is replaced
+  # by another row, by one of the same person if there is one. 0: stop.
+  c.max_damaged_share = 0.0
   # "" or a text: checkpoints then say whom they saw by salted pseudonyms.
   c.pseudonym_salt = ""
   # Neighbouring devices that split parameters and optimiser state: among
@@ -79,6 +82,14 @@ def training(scale):
   c.checkpoint_every = at["every"]
   c.keep_latest = 2
   c.keep_best = 1
+  # A loss or gradient that is not finite: "stop", or "skip": back to the
+  # newest checkpoint and on without that batch, up to max_skipped of them.
+  c.on_bad_step = "stop"
+  c.max_skipped = 10
+  # So is a loss above this times the median of the 64 before; 0: never.
+  c.spike_factor = 0.0
+  # "10:13" writes a profiler's trace of these steps to WORKDIR/profile.
+  c.profile_steps = ""
   # AdamW, warm-up and cosine.
   c.lr = at["lr"]
   c.warmup_steps = at["warmup_steps"]

@@ -11,6 +11,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from accfm import prepare
+from accfm.base import faults
 from accfm.base.errors import InputError
 from accfm.data import manifest
 from accfm.data.sources import SOURCES, e4, ieee_spc
@@ -205,16 +206,20 @@ def simulated(tmp_path, fault="", workers=1):
   )  # returns when its workers, too, have let go of stdout
 
 
-@pytest.mark.parametrize("fault, workers, done", [
-    ("after_recording:2", 2, "[23]"), ("in_shard:val:0", 1, "3"),
-    ("before_publish:0", 1, "3"),
+@pytest.mark.parametrize("kills, workers, done", [
+    (["after_recording:2"], 2, "[23]"),
+    # Each start goes on from what the one before it left.
+    (["in_recording:SIM", "in_shard:val:0", "before_publish:0"], 1, "3"),
 ])
-def test_killed_and_run_again(tmp_path, capsys, fault, workers, done):
-  killed = simulated(tmp_path / "a", fault, workers)
-  assert killed.returncode == -9, killed.stderr
-  assert not (tmp_path / "a/biosignal_pairs/simulated_easy/1.0.0").exists()
+def test_killed_and_run_again(tmp_path, capsys, kills, workers, done):
   config = prepare_config.get_config("simulated,participants=3,minutes=1")
   config.workers = 1
+  last = sorted(SOURCES["simulated"].list_recordings("", config.source_cfg))[-1]
+  for fault in kills:
+    killed = simulated(tmp_path / "a", fault.replace("SIM", last), workers)
+    assert killed.returncode == -9, killed.stderr
+    with pytest.raises(InputError, match="not in .*, which holds no data set"):
+      manifest.find(tmp_path / "a", "simulated_easy")  # nor would training
   again = prepare.run(config, "", str(tmp_path / "a"))
   said = capsys.readouterr().out
   assert re.search(f"{done} recordings were done before", said), said
@@ -222,6 +227,25 @@ def test_killed_and_run_again(tmp_path, capsys, fault, workers, done):
   assert os.listdir(tmp_path / "a") == ["biosignal_pairs"]
   assert sorted(os.listdir(again)) == sorted(os.listdir(whole))
   same(again, whole)
+
+
+def test_killed_when_all_is_there(tmp_path, monkeypatch, capsys):
+  """What is left then is removed by the next start, which has no more to do."""
+  class Killed(BaseException):
+    pass
+
+  def die(name, index):
+    if name == "after_publish":
+      raise Killed
+
+  monkeypatch.setattr(faults, "point", die)
+  with pytest.raises(Killed):
+    run(tmp_path)
+  assert sorted(os.listdir(tmp_path / "data")) == ["biosignal_pairs", "staging"]
+  out = manifest.find(tmp_path / "data", "tiny")
+  assert run(tmp_path) == out
+  assert "prepared before" in capsys.readouterr().out
+  assert os.listdir(tmp_path / "data") == ["biosignal_pairs"]
 
 
 def test_no_tensorflow(tmp_path):

@@ -6,6 +6,7 @@ main adds: the data's order, the augmentation's keys, the frozen teacher.
 
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -19,13 +20,21 @@ ROOT = pathlib.Path(__file__).parents[1]
 KILLED = -signal.SIGKILL
 
 
+def words(main, config, data_dir, workdir, *overrides, arg=""):
+  """The command line of six tiny steps, without Python."""
+  return [
+      f"accfm.{main}", f"--config={config}:tiny{arg}",
+      f"--workdir={workdir}", f"--config.data_dir={data_dir}",
+      "--config.total_steps=6", "--config.checkpoint_every=2",
+      "--config.validate_every=4", *overrides,
+  ]
+
+
 def command(main, config, data_dir, workdir, *overrides, arg="", fault=""):
   """Runs `python -m accfm.<main>` for six tiny steps: (exit code, stderr)."""
   done = subprocess.run(
-      [sys.executable, "-m", f"accfm.{main}", f"--config={config}:tiny{arg}",
-       f"--workdir={workdir}", f"--config.data_dir={data_dir}",
-       "--config.total_steps=6", "--config.checkpoint_every=2",
-       "--config.validate_every=4", *overrides],
+      [sys.executable, "-m",
+       *words(main, config, data_dir, workdir, *overrides, arg=arg)],
       cwd=ROOT, env={**os.environ, "ACCFM_FAULT": fault}, text=True,
       capture_output=True, timeout=300,
   )
@@ -116,3 +125,65 @@ def test_distillation_without_its_teacher(simulated, tmp_path):
     assert run(killed, fault)[0] == KILLED, fault
   assert run(killed) == (0, "")
   check_same(whole, killed)
+
+
+def killed_at(line, event, workdir, data_dir):
+  """Kills a run once it has said so many lines, or at a file event of it.
+
+  Returns:
+    (exit code, lines of stdout).
+  """
+  process = subprocess.Popen(
+      [sys.executable, "-m", "tests.killer",
+       *words("pretrain", "configs/acc_mae.py", data_dir, workdir)],
+      cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+      env={**os.environ, "ACCFM_KILL": f"{event}:{re.escape(str(workdir))}"},
+  )
+  said = []
+  with process:
+    for text in process.stdout:
+      said.append(text)
+      if len(said) == line:
+        process.kill()
+  return process.returncode, said
+
+
+@pytest.mark.full
+def test_pretraining_killed_at_twenty_random_moments(simulated, tmp_path):
+  """As often as it takes, each workdir until its run is through."""
+  whole = tmp_path / "whole"
+  code, said = killed_at(0, 0, whole, simulated)
+  lines, events = len(said) - 1, int(said[-1].removeprefix("events:"))
+  assert code == 0 and lines >= 8 and events > 100
+  rng = np.random.default_rng(0)
+  kills = number = 0
+  while kills < 20:
+    number += 1
+    work, newest = tmp_path / f"killed{number}", None
+    for _ in range(20):
+      by_line = rng.random() < 0.5
+      line = int(rng.integers(1, lines)) if by_line else 0
+      event = 0 if by_line else int(rng.integers(1, events))
+      code, said = killed_at(line, event or 10**9, work, simulated)
+      resumed = re.findall("resumed from the checkpoint of step (.*)", "".join(
+          said
+      ))
+      if said and "step" in "".join(said):
+        assert resumed == ([str(newest)] if newest else [])
+      saved = [
+          int(p.name) for p in (work / "checkpoints").glob("[0-9]*")
+          if p.name.isdecimal()
+      ]
+      steps = [int(s) for s in re.findall(r"^step (\d+)/6 \| loss",
+                                          "".join(said), re.MULTILINE)]
+      newest = max(saved, default=None)
+      # Lost: at most the steps since the last checkpoint, one every two
+      # steps, the newest of which may have been under way.
+      assert max(steps, default=0) - (newest or 0) <= 4
+      if code == 0:
+        break
+      assert code == KILLED
+      kills += 1
+    if code != 0:
+      assert killed_at(0, 10**9, work, simulated)[0] == 0
+    check_same(whole, work)

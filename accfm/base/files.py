@@ -1,8 +1,11 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, in folders of a file system."""
 
 import contextlib
 import os
 import pathlib
+import re
+
+from accfm.base.errors import InputError
 
 
 @contextlib.contextmanager
@@ -27,3 +30,22 @@ def write_atomic(path, text):
   """Writes a text file so that a crash leaves the old one or the new one."""
   with atomic(path) as partial:
     partial.write_text(text, encoding="utf-8")
+
+
+def refuse_url(path, name, reads=False):
+  """Raises InputError for a path such as gs://bucket/folder.
+
+  Args:
+    path: of a folder.
+    name: of the flag or field that says it.
+    reads: whether it is only read.
+  """
+  if not re.match(r"[A-Za-z][\w+.-]*:/", os.fspath(path)):
+    return
+  fix = (
+      "mount the bucket as files and give the folder where it is mounted"
+      if reads else
+      "appends and renames are not atomic in a bucket, so what is killed "
+      "could not go on: give a folder of a file system and copy it later"
+  )
+  raise InputError(f"{name}: got {path}, want a folder; {fix}")

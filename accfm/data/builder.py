@@ -220,6 +220,7 @@ def write(by_split, contract, manifest, work_dir, data_dir, out=print):
   os.makedirs(os.path.dirname(final), exist_ok=True)
   shutil.rmtree(final, ignore_errors=True)  # without a manifest: no data set
   os.rename(written, final)
+  faults.point("after_publish", 0)
   return final
 
 

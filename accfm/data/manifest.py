@@ -9,7 +9,7 @@ import json
 import os
 import re
 
-from accfm.base import configlib
+from accfm.base import configlib, files
 from accfm.base.errors import InputError
 from accfm.data import splits as splits_lib
 
@@ -105,6 +105,7 @@ def find(data_dir, name):
   Raises:
     InputError: there is none; says which data sets there are.
   """
+  files.refuse_url(data_dir, "data_dir", reads=True)
   versions = _versions(root(data_dir, name))
   if versions:
     return os.path.join(root(data_dir, name), versions[-1])

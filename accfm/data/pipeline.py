@@ -7,6 +7,7 @@ without TFDS's decoder: raw bytes become arrays by `np.frombuffer`.
 """
 
 import functools
+import math
 import os
 
 import grain
@@ -15,11 +16,12 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
 from accfm.base.errors import InputError
+from accfm.data import damage, record_cache
 from accfm.data import manifest as manifest_lib
-from accfm.data import record_cache
 from accfm.signals import contract as contract_lib
 
 RAW = tfds.decode.DeserializeMethod.RAW_BYTES
+TEXTS = ("participant", "session", "condition")
 READ_ERRORS = (OSError, ValueError, RuntimeError, KeyError, IndexError)
 
 
@@ -28,9 +30,10 @@ def open_split(dataset_dir, split):
   return Split(dataset_dir, split)
 
 
-def open_joined(dataset_dirs, split):
+def open_joined(dataset_dirs, split, max_damaged_share=0.0):
   """Opens the same split of several data sets as one; see `Joined`."""
-  return Joined([Split(folder, split) for folder in dataset_dirs])
+  parts = [Split(folder, split) for folder in dataset_dirs]
+  return Joined(parts, max_damaged_share)
 
 
 class Split:
@@ -55,6 +58,7 @@ class Split:
       )
     try:
       builder = tfds.builder_from_directory(self.dataset_dir)
+      self._info = builder.info.splits[split]
       self._source = builder.as_data_source(split, deserialize_method=RAW)
     except READ_ERRORS as error:
       raise InputError(
@@ -86,52 +90,72 @@ class Split:
       {"acc": int16 [n, T, C], "acc_scale": float32 [n, C], ...}.
 
     Raises:
-      InputError: a record that cannot be read, by row number.
+      DamagedError: a record that cannot be read or cannot be true, by file
+        and row number.
     """
     out = empty_rows(self.contract, len(indices), signals)
-    for place, feature in enumerate(self._features(indices)):
-      for name in signals:
-        try:
+    for place, (index, feature) in enumerate(self._features(indices)):
+      try:
+        _whole(feature)
+        for name in signals:
           values = _bytes(feature, f"{name}/values", np.int16)
           out[name][place] = values.reshape(out[name].shape[1:])
           out[f"{name}_scale"][place] = _bytes(
               feature, f"{name}/scale", np.float32
           )
-        except READ_ERRORS as error:
-          raise self._damaged(indices[place], error) from error
+      except READ_ERRORS as error:
+        raise self._damaged(index, error) from error
+    for name in signals:
+      scale = out[f"{name}_scale"]  # [n, C]
+      good = (np.isfinite(scale) & (scale > 0)).all(axis=1)
+      if not good.all():
+        place = int(np.argmin(good))
+        raise self._damaged(
+            int(indices[place]),
+            f"{name}/scale is {scale[place].tolist()}, want finite numbers "
+            "above 0",
+        )
     return out
 
   @functools.cached_property
   def table(self):
+    """As `read_table`, where no row may be damaged."""
+    return self.read_table()
+
+  def read_table(self, on_damage=None):
     """All columns but the signals, as arrays [N] in row order.
 
     participant, session and condition are text; start_s is float64 Unix
     seconds; motion_g, labels/<name> and attributes/<name> are float32, NaN
     where unknown.
+
+    Args:
+      on_damage: `on_damage(error)` of each damaged row, of which then all but
+        the participant is unknown; None to raise the DamagedError.
     """
-    texts = ("participant", "session", "condition")
-    numbers = ["motion_g"]
-    numbers += [f"labels/{n}" for n in self.manifest["labels"]]
-    numbers += [f"attributes/{n}" for n in self.manifest["attributes"]]
-    columns = {name: [] for name in (*texts, "start_s", *numbers)}
-    rows = range(len(self))
-    for place, feature in enumerate(self._features(rows)):
+    names = ["motion_g"]
+    names += [f"labels/{n}" for n in self.manifest["labels"]]
+    names += [f"attributes/{n}" for n in self.manifest["attributes"]]
+    columns = {name: [] for name in (*TEXTS, "start_s", *names)}
+    for index, feature in self._features(range(len(self))):
       try:
-        for name in texts:
-          columns[name].append(feature[name].bytes_list.value[0].decode())
-        columns["start_s"].append(_bytes(feature, "start_s", np.float64)[0])
-        for name in numbers:
-          columns[name].append(feature[name].float_list.value[0])
+        row = _facts(_whole(feature), names)
       except READ_ERRORS as error:
-        raise self._damaged(place, error) from error
-    return {
-        name: np.array(
-            values,
-            None if name in texts
-            else np.float64 if name == "start_s" else np.float32,
-        )
-        for name, values in columns.items()
-    }
+        damaged = self._damaged(index, error)
+        if on_damage is None:
+          raise damaged from error
+        on_damage(damaged)
+        row = dict.fromkeys(columns, np.nan) | dict.fromkeys(TEXTS, "")
+        row["participant"] = self.person(index)
+      for name, value in row.items():
+        columns[name].append(value)
+    kinds = dict.fromkeys(names, np.float32) | {"start_s": np.float64}
+    return {n: np.array(v, kinds.get(n)) for n, v in columns.items()}
+
+  def person(self, row):
+    """The participant of a row, from the manifest alone."""
+    place = np.searchsorted(self.people[0], row, side="right") - 1
+    return self.manifest["rows"][self.name][place][0]
 
   @functools.cached_property
   def people(self):
@@ -146,27 +170,37 @@ class Split:
     return np.cumsum(rows) - rows, rows
 
   def _features(self, indices, chunk=256):
-    """Yields each row's feature map, reading `chunk` records at a time."""
+    """Yields (row number, its feature map or the error of reading it)."""
     indices = [int(i) for i in indices]
     for at in range(0, len(indices), chunk):
       part = indices[at:at + chunk]
       try:
         records = self._source.__getitems__(part)
-      except READ_ERRORS as error:
-        raise self._damaged(part, error) from error
+      except READ_ERRORS:  # of one of them: which one?
+        records = [self._record(index) for index in part]
       for index, record in zip(part, records, strict=True):
-        try:
-          example = tf_example_pb2.Example.FromString(record)
-        except Exception as error:  # protobuf's DecodeError has no stable home
-          raise self._damaged(index, error) from error
-        yield example.features.feature
+        if not isinstance(record, Exception):
+          try:
+            example = tf_example_pb2.Example.FromString(record)
+            record = example.features.feature
+          except Exception as error:  # protobuf's has no stable home
+            record = ValueError(str(error))
+        yield index, record
 
-  def _damaged(self, index, error):
-    return InputError(
-        f"{self.dataset_dir}: row {index} of split {self.name} cannot be "
-        f"read ({_one_line(error)}); the shard is damaged: prepare the data "
-        "set again"
-    )
+  def _record(self, index):
+    """The bytes of one row, or the error of reading them."""
+    try:
+      return self._source.__getitems__([index])[0]
+    except READ_ERRORS as error:
+      return error
+
+  def _damaged(self, index, what):
+    """The DamagedError of a row; `what` is an error or what is wrong."""
+    ends = np.cumsum(self._info.shard_lengths)
+    shard = self._info.filepaths[np.searchsorted(ends, index, side="right")]
+    if isinstance(what, Exception):
+      what = f"cannot be read ({_one_line(what)})"
+    return damage.DamagedError(shard, self.name, index, what)
 
 
 def empty_rows(contract, count, signals):
@@ -183,6 +217,26 @@ def _one_line(error):
   return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
+def _whole(feature):
+  """The feature map; an error in its place is raised."""
+  if isinstance(feature, Exception):
+    raise feature
+  return feature
+
+
+def _facts(feature, names):
+  """{column: value} of a row; ValueError for a number that cannot be."""
+  row = {n: feature[n].bytes_list.value[0].decode() for n in TEXTS}
+  row["start_s"] = _bytes(feature, "start_s", np.float64)[0]
+  row |= {n: feature[n].float_list.value[0] for n in names}
+  if not math.isfinite(row["start_s"]):
+    raise ValueError(f"start_s is {row['start_s']}")
+  for name in names:
+    if math.isinf(row[name]):
+      raise ValueError(f"{name} is {row[name]}, want a number or NaN")
+  return row
+
+
 def _bytes(feature, name, dtype):
   return np.frombuffer(feature[name].bytes_list.value[0], dtype)
 
@@ -195,14 +249,16 @@ class Joined:
     bounds: [P + 1], the first row of each part, then their number.
     cohorts: name of each part's data set.
     contract: the Contract of all.
+    ledger: the damaged rows met so far; those of a batch are replaced.
   """
 
-  def __init__(self, parts):
+  def __init__(self, parts, max_damaged_share=0.0):
     """Raises InputError where contracts differ."""
     self.parts = tuple(parts)
     self.contract = self.parts[0].contract
     self.cohorts = tuple(part.manifest["name"] for part in self.parts)
     self.bounds = np.cumsum([0, *map(len, self.parts)])
+    self.ledger = damage.Ledger(len(self), max_damaged_share)
     for part in self.parts[1:]:
       contract_lib.check_match(
           part.contract, self.contract, list(self.contract.signals),
@@ -219,16 +275,23 @@ class Joined:
     return place.astype(np.int32)
 
   def read(self, indices, signals):
-    """As `Split.read`."""
+    """As `Split.read`; the row of an error is of the joined numbering."""
     indices = np.asarray(indices)
-    if len(self.parts) == 1 or not len(indices):
+    if not len(indices):
       return self.parts[0].read(indices, signals)
     place, out = self.cohort(indices), {}
     for number, part in enumerate(self.parts):
       mine = np.flatnonzero(place == number)
       if not len(mine):
         continue
-      rows = part.read(indices[mine] - self.bounds[number], signals)
+      start = int(self.bounds[number])
+      try:
+        rows = part.read(indices[mine] - start, signals)
+      except damage.DamagedError as error:
+        error.row += start
+        raise
+      if len(mine) == len(indices):
+        return rows
       for name, values in rows.items():
         whole = out.setdefault(
             name, np.empty((len(indices), *values.shape[1:]), values.dtype)
@@ -238,8 +301,18 @@ class Joined:
 
   @functools.cached_property
   def table(self):
-    """As `Split.table`; columns that a part lacks are unknown (NaN) there."""
-    tables = [part.table for part in self.parts]
+    """As `Split.table`; columns that a part lacks are unknown (NaN) there.
+
+    Damaged rows are in the ledger then, and unknown but for their people.
+    """
+    tables = []
+    for part, start in zip(self.parts, self.bounds.tolist(), strict=False):
+
+      def on_damage(error, start=start):
+        error.row += start
+        self.ledger.add(error)
+
+      tables.append(part.read_table(on_damage))
     names = dict.fromkeys(name for table in tables for name in table)
     return {
         name: np.concatenate([
@@ -248,6 +321,17 @@ class Joined:
         ])
         for name in names
     }
+
+  def person(self, row):
+    """The participant of a row, from the manifests alone."""
+    place = int(self.cohort(row))
+    return self.parts[place].person(row - self.bounds[place])
+
+  def people_of(self, row):
+    """(first row [P], rows [P]) of the people of that row's data set."""
+    place = int(self.cohort(row))
+    first, count = self.parts[place].people
+    return self.bounds[place] + first, count
 
 
 def train_batches(
@@ -285,12 +369,22 @@ def make_batch(split, signals, draw, local=slice(None), extra=None):
     As `Split.read`, with "row" int32, each row's place in the global batch;
     "cohort" int32 where the split joins several; "pair", the signals of the
     paired rows, where rows are paired; and what `extra` adds.
+
+  Raises:
+    InputError: a row is damaged and may not be replaced; see `damage`.
   """
-  rows = draw.rows[local]
   places = np.arange(len(draw.rows), dtype=np.int32)[local]
-  batch = {**split.read(rows, signals), "row": places}
+  rows = draw.rows[local]
+  pairs = None if draw.pairs is None else draw.pairs[local]
+  while True:
+    try:
+      batch = {**split.read(rows, signals), "row": places}
+      if pairs is not None:
+        batch["pair"] = split.read(pairs, signals)
+      break
+    except damage.DamagedError as error:
+      split.ledger.add(error)  # raises unless it may be replaced
+      rows, pairs = split.ledger.mend(draw, local, split.people_of)
   if len(split.parts) > 1:
     batch["cohort"] = split.cohort(rows)
-  if draw.pairs is not None:
-    batch["pair"] = split.read(draw.pairs[local], signals)
   return {**batch, **(extra(rows) if extra else {})}

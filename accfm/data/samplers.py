@@ -19,10 +19,12 @@ class Draw:
   Attributes:
     rows: [B].
     pairs: [B], the row that each is paired with, or None.
+    only: [M], the rows that may stand in for a damaged one; None for all.
   """
 
   rows: np.ndarray
   pairs: np.ndarray | None = None
+  only: np.ndarray | None = None
 
 
 class Rows:
@@ -98,7 +100,7 @@ class Chosen:
       chosen[mine] = orders.shuffled(
           places[mine] % n, n, self._seed, int(epoch)
       )
-    return Draw(self._rows[chosen])
+    return Draw(self._rows[chosen], only=self._rows)
 
 
 class Mixture:

@@ -212,6 +212,7 @@ def stage(name, job):
     with disk_full(job.folder):
       with open(path + ".tmp", "wb") as f:
         np.savez(f, summary=np.str_(json.dumps(summary)), **arrays)
+      faults.point("in_recording", name)
       os.replace(f.name, path)
     summary["file"] = path
   return summary

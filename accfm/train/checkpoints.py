@@ -102,6 +102,7 @@ class Checkpoints:
     self._saving = None  # the step that is being written
     self._waiter = None
     self._failure = None
+    self._lost = None  # the step whose write failed
     try:
       self._manager = ocp.CheckpointManager(
           self.directory,
@@ -216,6 +217,7 @@ class Checkpoints:
       )
     path = self.directory / str(step)
     stored.verify(path)
+    faults.point("during_restore", step)
     items = {"state": state}
     if jax.tree.leaves(frozen):
       items["frozen"] = frozen
@@ -232,6 +234,10 @@ class Checkpoints:
     )
     return step, restored["state"], restored.get("frozen", frozen)
 
+  def read_meta(self, step):
+    """The dict that was saved with a step."""
+    return stored.read_meta(self.directory / str(step))
+
   def close(self):
     """Waits for the write under way and frees threads; may raise SaveError."""
     try:
@@ -239,6 +245,7 @@ class Checkpoints:
     finally:
       with contextlib.suppress(Exception):  # said by `wait` already
         self._manager.close()
+      self._remove_lost()  # threads that outlived the failure are done now
 
   def __enter__(self):
     return self
@@ -277,11 +284,9 @@ class Checkpoints:
 
   def _failed(self, step, error):
     """Raises SaveError for a step after removing its remains."""
-    self._saving = None
+    self._saving, self._lost = None, step
     warnings.filterwarnings("ignore", "coroutine 'async_serialize")
-    if jax.process_index() == 0:
-      for path in self.directory.glob(f"{step}.orbax-checkpoint-tmp*"):
-        shutil.rmtree(path, ignore_errors=True)
+    self._remove_lost()
     self._manager.reload()
     left = self.steps()
     resume = f"step {left[-1]}" if left else "the start"
@@ -290,6 +295,12 @@ class Checkpoints:
         f"writing {self.directory}, want room for it; free space and run the "
         f"same command again, it resumes from {resume}"
     ) from error
+
+  def _remove_lost(self):
+    """Removes what a failed write left."""
+    if self._lost is not None and jax.process_index() == 0:
+      for path in self.directory.glob(f"{self._lost}.orbax-checkpoint-tmp*"):
+        shutil.rmtree(path, ignore_errors=True)
 
   def _newest_whole(self):
     """The newest step whose files are whole; sets damaged ones aside.

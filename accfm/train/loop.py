@@ -3,13 +3,12 @@
 Batch k is a pure function of k, so all that a resume needs is the step. The
 loop hands the device its next step before it looks at the last one's
 metrics: they are fetched a few steps later, and all of them before a
-checkpoint is written. A loss or gradient norm that is not finite therefore
-stops the run within a few steps and is never saved.
+checkpoint is written. A loss or gradient norm that is not finite is therefore
+found within a few steps and never saved; `guard` says what follows.
 """
 
 import collections
 import contextlib
-import math
 import signal
 import threading
 import time
@@ -19,13 +18,13 @@ from jax.experimental import multihost_utils
 
 from accfm.base import faults
 from accfm.base.errors import InputError
+from accfm.train.guard import BadStepError, NonFiniteError
+
+__all__ = ["NonFiniteError", "PREEMPTED", "Pace", "Preempted", "check_config",
+           "run"]
 
 LAG = 2  # steps given to the device before the oldest one's metrics are read
 PREEMPTED = 143  # exit code after SIGTERM: 128 + 15; launchers restart on it
-
-
-class NonFiniteError(InputError, FloatingPointError):
-  """The loss or the gradient became NaN or infinite."""
 
 
 class Preempted(SystemExit):
@@ -47,8 +46,12 @@ def run(
     checkpoints,
     writer,
     meta,
+    guard,
+    trace,
+    fresh=None,
     validate=None,
     schedule=None,
+    counts=dict,
     clock=time.perf_counter,
 ):
   """Trains to `cfg.total_steps`, from the newest checkpoint if there is one.
@@ -66,10 +69,14 @@ def run(
     checkpoints: `checkpoints.Checkpoints`.
     writer: `writer.Writer`.
     meta: dict saved in each checkpoint.
+    guard: `guard.Guard`; `batches` follows its numbers.
+    trace: `trace.Trace`.
+    fresh: `fresh() -> state` as it was given, for a rollback to the start.
     validate: `validate(state, frozen) -> {name: number}`; runs every
       `validate_every` steps and at the end. Checkpoints written at the same
       step carry its metrics and compete for the best.
     schedule: learning rate by count, logged as train/lr.
+    counts: `counts() -> {name: number}`, logged beside each step's metrics.
     clock: seconds; for tests.
 
   Returns:
@@ -77,14 +84,43 @@ def run(
 
   Raises:
     InputError: a config that cannot run, or batches that end early.
-    NonFiniteError: names the step; the last good checkpoint is kept.
+    guard.BadStepError: names the step; the last good checkpoint is kept.
     checkpoints.SaveError: a checkpoint could not be written.
     Preempted: after SIGTERM, once saved.
   """
   check_config(cfg)
+  like = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+      state,
+  )
+  with _Notice() as notice, contextlib.closing(trace):
+    while True:
+      try:
+        return _attempt(
+            step_fn, state, frozen, batches, key, cfg, checkpoints, writer,
+            meta, guard, trace, validate, schedule, counts, clock, notice,
+        )
+      except BadStepError as error:
+        checkpoints.wait()
+        saved = checkpoints.latest() or 0
+        guard.skip(error, saved, writer.say)  # raises if it may not
+        state = like if saved else fresh()
+
+
+def _attempt(
+    step_fn, state, frozen, batches, key, cfg, checkpoints, writer, meta,
+    guard, trace, validate, schedule, counts, clock, notice,
+):
+  """Trains from the newest checkpoint, or `state`, to the end or a bad step.
+
+  Arguments, result and errors as for `run`.
+  """
   total, start = cfg.total_steps, 0
+  record = {}
   if checkpoints.latest() is not None:
     start, state, frozen = checkpoints.restore(state, frozen)
+    record = checkpoints.read_meta(start)
+  guard.resume(record)
   writer.start(start, total)
   if start:
     writer.say(f"resumed from the checkpoint of step {start}")
@@ -103,27 +139,30 @@ def run(
       step, metrics = pending.popleft()
       metrics = {n: float(x) for n, x in jax.device_get(metrics).items()}
       pace.finished(step)
-      _check_finite(step, metrics, saved)
+      guard.judge(step, metrics, saved)
       if step % cfg.log_every == 0 or step in (1, total):
         row = {f"train/{name}": value for name, value in metrics.items()}
         if schedule is not None:
           row["train/lr"] = float(schedule(step - 1))
-        writer.write(step, {**row, **pace.report(step)})
+        writer.write(step, {**row, **counts(), **pace.report(step)})
 
   def busy():
     return bool(pending) and not pending[-1][1]["loss"].is_ready()
 
   rows = iter(batches(start)) if start < total else iter(())
-  with _Notice() as notice, contextlib.closing(_Closing(rows)):
+  with contextlib.closing(_Closing(rows)):
     for step in range(start + 1, total + 1):
       batch = pace.next(rows, busy)
       if batch is None:
         raise InputError(
             f"batches: got {step - 1}, want {total} (total_steps)"
         )
-      state, metrics = step_fn(state, frozen, batch, key)
+      with trace.step(step, state):
+        state, metrics = step_fn(state, frozen, batch, key)
       pending.append((step, metrics))
+      faults.point("in_step", step)
       settle(keep=LAG)
+      trace.end(step, state, writer.say)
       checkpoints.poll()
       faults.point("after_step", step)
 
@@ -140,7 +179,9 @@ def run(
         with pace.paused():
           checkpoints.wait()
           faults.point("before_save", step)
-          checkpoints.save(step, state, frozen, meta, values)
+          checkpoints.save(
+              step, state, frozen, {**meta, **guard.meta()}, values
+          )
         saved = step
       if stop:
         checkpoints.wait()
@@ -264,14 +305,3 @@ class _Closing:
 
 def _due(every, step, total):
   return bool(every) and (step % every == 0 or step == total)
-
-
-def _check_finite(step, metrics, saved):
-  if math.isfinite(metrics["loss"]) and math.isfinite(metrics["grad_norm"]):
-    return
-  left = f"the checkpoint of step {saved}" if saved else "nothing"
-  raise NonFiniteError(
-      f"step {step}: got loss {metrics['loss']} and gradient norm "
-      f"{metrics['grad_norm']}, want finite ones; {left} is kept: lower "
-      "--config.lr or look at what that batch holds"
-  )

@@ -17,7 +17,9 @@ from accfm.data import orders, pipeline, splits
 from accfm.steps import micro
 from accfm.steps import state as statelib
 from accfm.train import checkpoints as checkpoints_lib
+from accfm.train import guard as guard_lib
 from accfm.train import loop, optim, parallel, sharding, stored
+from accfm.train import trace as trace_lib
 from accfm.train import workdir as workdir_lib
 from accfm.train import writer as writer_lib
 from accfm.version import __version__
@@ -59,9 +61,11 @@ def open_session(config, signals):
       divide over the devices.
   """
   loop.check_config(config)
+  guard_lib.check(config)
+  trace_lib.parse(config.profile_steps, config.total_steps)
   mixture = parse_mixture(config.dataset)
   folders = [manifest_lib.find(config.data_dir, name) for name in mixture]
-  train = pipeline.open_joined(folders, "train")
+  train = pipeline.open_joined(folders, "train", config.max_damaged_share)
   for part in train.parts:
     part.keep_records(config.cache_mb * 2**20 // len(train.parts))
   mesh = meshlib.make_mesh(fsdp=config.fsdp, model=config.model)
@@ -277,12 +281,24 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
   check_same_data(workdir, meta)
   workdir = workdir_lib.claim(workdir, config)
   count = sum(x.size for x in jax.tree.leaves(objective.params))
-  state = sharding.place(statelib.create(objective, tx), mesh)
+  start = statelib.create(objective, tx)
+  state = sharding.place(start, mesh)
+  # A rollback to the start needs it again; the steps take the devices' copy.
+  start = jax.device_get(start) if config.on_bad_step == "skip" else None
   frozen = meshlib.put_replicated(objective.frozen, mesh)
+
+  def who(k):
+    rows = sampler(k).rows
+    people = dict.fromkeys(session.train.person(row) for row in rows)
+    salt = config.pseudonym_salt
+    return rows, [splits.pseudonym(p, salt) if salt else p for p in people]
+
+  guard = guard_lib.Guard(workdir, config, who)
+  kept = guard.sampler(sampler)
 
   def batches(start):
     rows = pipeline.train_batches(
-        session.train, session.signals, sampler, start,
+        session.train, session.signals, kept, start,
         meshlib.local_rows(config.batch_size), config.prefetch, extra,
     )
     for batch in rows:
@@ -305,5 +321,10 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
     return loop.run(
         step_fn, state, frozen, batches, jax.random.key(config.seed),
         cfg=config, checkpoints=checkpoints, writer=writer, meta=meta,
+        guard=guard, trace=trace_lib.Trace(workdir, trace_lib.parse(
+            config.profile_steps, config.total_steps
+        )),
+        fresh=lambda: sharding.place(start, mesh),
         validate=validate, schedule=schedule,
+        counts=session.train.ledger.counts,
     )

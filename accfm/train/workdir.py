@@ -26,6 +26,11 @@ VOLATILE = (
     "cache_mb",
     "fsdp",
     "model",
+    "max_damaged_share",
+    "on_bad_step",
+    "max_skipped",
+    "spike_factor",
+    "profile_steps",
 )
 
 
@@ -44,10 +49,11 @@ def claim(workdir, config, volatile=VOLATILE):
     The workdir as a pathlib.Path.
 
   Raises:
-    InputError: the workdir belongs to another config (the differing fields
-      are listed), its config.json does not parse, or it holds checkpoints
-      and no config.json.
+    InputError: the workdir is a URL, belongs to another config (the
+      differing fields are listed), its config.json does not parse, or it
+      holds checkpoints and no config.json.
   """
+  files.refuse_url(workdir, "--workdir")
   plain = config.to_dict() if hasattr(config, "to_dict") else config
   plain = json.loads(json.dumps(plain))  # tuples as they will be read back
   workdir = pathlib.Path(workdir)

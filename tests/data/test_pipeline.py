@@ -364,27 +364,6 @@ def read_all(folder):
   return split.read(range(len(split)), ("acc", "ppg")), split.table
 
 
-@pytest.mark.parametrize("damage", ["byte", "half", "empty", "gone"])
-def test_a_damaged_shard_is_one_line(copy, damage):
-  path = shard_of(copy, "train")
-  with open(path, "rb") as f:
-    content = bytearray(f.read())
-  if damage == "byte":
-    content[len(content) // 2] ^= 255
-  elif damage == "half":
-    content = content[:len(content) // 2]
-  elif damage == "empty":
-    content = b""
-  with open(path, "wb") as f:
-    f.write(content)
-  if damage == "gone":
-    os.remove(path)
-  with pytest.raises(InputError, match="prepare .*again") as error:
-    read_all(copy)
-  assert "\n" not in str(error.value) and str(copy) in str(error.value)
-  assert "train" in str(error.value)
-
-
 def test_a_missing_description_is_one_line(copy):
   os.remove(os.path.join(copy, "features.json"))
   with pytest.raises(InputError, match="prepare .*again") as error:

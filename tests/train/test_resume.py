@@ -1,7 +1,8 @@
 """A run killed at every fault point ends bit for bit like one left alone.
 
 Real processes: one workdir is killed again and again, each time by the same
-command, and compared with an uninterrupted run of that command.
+command, and compared with an uninterrupted run of that command. Batch 5 holds
+a NaN and is left out, so the rollback is among what is interrupted.
 """
 
 import os
@@ -19,17 +20,21 @@ ROOT = pathlib.Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
 
 
-def toy(path, cache, fault="", **fields):
+BAD = {"nan_at": 5, "on_bad_step": "skip"}
+
+
+def toy(path, cache, fault="", kill="", **fields):
   """Runs the toy main in a workdir: (exit code, stdout, stderr).
 
   What one process compiles the others take from `cache`.
   """
   process = subprocess.run(
       [sys.executable, ROOT / "tests/train/toy_main.py", path]
-      + [f"{name}={value}" for name, value in fields.items()],
+      + [f"{name}={value}" for name, value in {**BAD, **fields}.items()],
       env={
           **os.environ,
           "ACCFM_FAULT": fault,
+          "ACCFM_KILL": kill,
           "PYTHONPATH": str(ROOT),
           "OMP_NUM_THREADS": "1",
           "JAX_COMPILATION_CACHE_DIR": str(cache),
@@ -51,12 +56,14 @@ def killed(tmp_path_factory):
   assert toy(whole, cache)[::2] == (0, "")
   story = []
   for fault, fields in [
-      ("after_step:2", {}),
+      ("in_step:2", {}),
       ("during_save:4", {}),
       ("before_save:8", {}),
+      ("during_restore:4", {}),
       ("after_save:8", {}),
-      ("", {"sigterm_at": 9}),
-      ("", {"full_at": 11}),
+      ("", {"kill": "1:shutil.rmtree .*/checkpoints/4$"}),
+      ("", {"sigterm_at": 12}),
+      ("", {"full_at": 13}),
       ("", {}),
   ]:
     code, out, err = toy(path, cache, fault, **fields)
@@ -67,39 +74,41 @@ def killed(tmp_path_factory):
 
 def test_each_kill_leaves_what_was_saved_before_it(killed):
   codes = [code for code, *_ in killed[2]]
-  assert codes == [KILLED, KILLED, KILLED, KILLED, 143, 2, 0]
+  assert codes == [KILLED] * 6 + [143, 2, 0]
   found = [names for _, names, *_ in killed[2]]
   assert found[0] == []
   assert found[1] == ["4.orbax-checkpoint-tmp"]  # written, not yet committed
-  assert found[2] == ["4"]
-  assert found[3] == ["4", "8"]
-  assert found[4] == ["10", "8"]
-  assert found[5] == found[4]  # the disk was full at step 12
+  assert found[2] == found[3] == ["4"]
+  assert found[4] == ["4", "8"]
+  assert found[5] == ["12", "4", "8"]  # saved, and 4 not yet removed
+  assert found[6] == ["12", "13", "8"]
+  assert found[7] == found[6]  # the disk was full at step 14
 
 
 def test_each_start_resumes_from_the_newest(killed):
   starts = [
-      [line for line in out.splitlines() if "resumed" in line]
+      [line for line in out.splitlines() if "resumed" in line][:1]
       for _, _, out, _ in killed[2]
   ]
-  want = [None, None, None, 4, 8, 10, 10]
+  # The third goes back from batch 5; the fourth dies before it says so.
+  want = [None, None, 4, None, 4, 8, 12, 13, 13]
   for lines, step in zip(starts, want, strict=True):
     text = f"resumed from the checkpoint of step {step}"
     assert lines == ([] if step is None else [text])
 
 
 def test_a_full_disk_is_one_clear_line(killed):
-  _, _, _, err = killed[2][5]
+  _, _, _, err = killed[2][7]
   assert "Traceback" not in err
   (line,) = [line for line in err.splitlines() if line.startswith("error:")]
-  assert line.startswith("error: checkpoint of step 12: got 'File too large'")
-  assert "it resumes from step 10" in err
+  assert line.startswith("error: checkpoint of step 14: got 'File too large'")
+  assert "it resumes from step 13" in err
 
 
 def test_nothing_else_is_said_on_stderr(killed):
-  assert [err for i, (_, _, _, err) in enumerate(killed[2]) if i != 5] == [
+  assert [err for i, (_, _, _, err) in enumerate(killed[2]) if i != 7] == [
       ""
-  ] * 6
+  ] * 8
 
 
 def test_the_end_is_bit_identical(killed):

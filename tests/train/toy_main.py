@@ -20,10 +20,20 @@ import numpy as np
 from accfm.base import errors
 from accfm.base import mesh as meshes
 from accfm.steps import state as states
-from accfm.train import checkpoints, loop, optim, parallel, workdir, writer
+from accfm.train import (
+  checkpoints,
+  guard,
+  loop,
+  optim,
+  parallel,
+  trace,
+  workdir,
+  writer,
+)
+from tests import killer
 
 B, D = 16, 4
-FAULTS = ("nan_at", "sigterm_at", "full_at", "stop_at")
+FAULTS = ("nan_at", "sigterm_at", "full_at", "spike_at", "stop_at")
 OPTIM = (
     "lr",
     "weight_decay",
@@ -55,7 +65,12 @@ def get_config(**overrides):
       nan_at=-1,  # the batch that holds a NaN
       sigterm_at=-1,  # the batch before which SIGTERM comes
       full_at=-1,  # the batch from which no file can grow
+      spike_at=-1,  # the batch whose inputs are a thousand times too large
       stop_at=-1,  # the batch at which the batches end
+      on_bad_step="stop",
+      max_skipped=10,
+      spike_factor=0.0,
+      profile_steps="",
   )
   assert not set(overrides) - set(config), overrides
   return ml_collections.ConfigDict({**config, **overrides})
@@ -118,13 +133,18 @@ def run(path, config, devices=1, loss_fn=loss_fn):
   path = workdir.claim(path, config, volatile=workdir.VOLATILE + FAULTS)
   parts = {name: config[name] for name in OPTIM}
   mesh, tx, schedule, step = compiled(json.dumps(parts), devices, loss_fn)
-  state = meshes.put_replicated(
-      states.create(states.Objective(
-          init_params(config.seed, config.width), loss_fn,
-          carried={"seen": np.float32(0)},  # rows so far
-      ), tx), mesh
-  )
+
+  def fresh():
+    return meshes.put_replicated(states.create(states.Objective(
+        init_params(config.seed, config.width), loss_fn,
+        carried={"seen": np.float32(0)},  # rows so far
+    ), tx), mesh)
+
   frozen = meshes.put_replicated(init_frozen(config.seed, config.width), mesh)
+
+  guards = guard.Guard(path, config, lambda k: (
+      batch_numpy(config.seed, k)["row"], ["toy/a", "toy/b"]
+  ))
 
   def batches(start):
     for k in range(start, 10**6):
@@ -134,9 +154,12 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
       if k == config.stop_at:
         return
+      k = guards.number(k)
       batch = batch_numpy(config.seed, k)
       if k == config.nan_at:
         batch["x"][3, 2] = np.nan
+      if k == config.spike_at:
+        batch["x"] *= 1000
       yield meshes.put_rows(batch, mesh)
 
   def validate(state, frozen):
@@ -154,7 +177,7 @@ def run(path, config, devices=1, loss_fn=loss_fn):
   ):
     return loop.run(
         step,
-        state,
+        fresh(),
         frozen,
         batches,
         jax.random.key(config.seed),
@@ -162,6 +185,11 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         checkpoints=saver,
         writer=out,
         meta={"kind": "toy", "config": config.to_dict()},
+        guard=guards,
+        trace=trace.Trace(path, trace.parse(
+            config.profile_steps, config.total_steps
+        )),
+        fresh=fresh,
         validate=validate,
         schedule=schedule,
     )
@@ -176,10 +204,12 @@ def leaves(state):
 def main(argv):
   path = pathlib.Path(argv[1])
   fields = dict(item.split("=") for item in argv[2:])
-  config = get_config(**{n: int(v) for n, v in fields.items()})
+  like = get_config()
+  config = get_config(**{n: type(like[n])(v) for n, v in fields.items()})
   state = run(path, config)
   np.savez(path / "final.npz", **leaves(state))
 
 
 if __name__ == "__main__":
+  killer.install()
   errors.run_main(main)

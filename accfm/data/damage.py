@@ -1,0 +1,168 @@
+"""Damaged rows: named, counted, and in training replaced within a limit.
+
+What stands in for a damaged row is a function of the global draw and of which
+rows are damaged, not of when or where that was found: neither a restart nor
+another number of processes changes a batch. Two damaged rows of a batch may
+be given the same stand-in. Evaluation never replaces a row.
+"""
+
+import math
+import sys
+import threading
+
+import numpy as np
+
+from accfm.base.errors import InputError
+
+
+class DamagedError(InputError):
+  """A stored row is not what preparation wrote.
+
+  Attributes:
+    row: its number, in the split it was read from.
+  """
+
+  def __init__(self, shard, split, row, what):
+    super().__init__(
+        f"{shard}: row {row} of split {split} {what}; the shard is damaged: "
+        "prepare the data set again, or let training replace such rows up to "
+        "--config.max_damaged_share"
+    )
+    self.row = row
+
+
+class Ledger:
+  """The damaged rows of a split that this process has met since it started.
+
+  Threads that read ahead share it.
+  """
+
+  def __init__(self, rows, share=0.0, out=None):
+    """Args:
+      rows: of the split.
+      share: of them that may be damaged; 0 for none.
+      out: file that each damaged row is named in, by default stdout.
+    """
+    if not 0 <= share < 1:
+      raise InputError(
+          f"max_damaged_share: got {share}, want 0 or more and less than 1"
+      )
+    self._rows, self._share, self._out = rows, share, out
+    self._found = set()
+    self._lock = threading.Lock()
+
+  def __len__(self):
+    return len(self._found)
+
+  def __contains__(self, row):
+    return row in self._found
+
+  def counts(self):
+    """The metric of a run that may replace rows, {} of one that may not."""
+    return {"train/damaged_rows": len(self)} if self._share else {}
+
+  def add(self, error):
+    """Counts the row of a DamagedError and names it, once.
+
+    Raises:
+      DamagedError: no row may be damaged.
+      InputError: more are damaged than may be.
+    """
+    if not self._share:
+      raise error
+    most = math.floor(self._share * self._rows + 1e-9)
+    with self._lock:
+      if error.row in self._found:
+        return
+      self._found.add(error.row)
+      found = len(self._found)
+      print(f"damaged row {found} of at most {most}, replaced: {error}",
+            file=self._out or sys.stdout, flush=True)
+    if found > most:
+      raise InputError(
+          f"max_damaged_share: got {found} damaged of {self._rows:,} rows, "
+          f"want at most {most} ({self._share:g}); the last one is: {error}"
+      ) from error
+
+  def mend(self, draw, local, people_of):
+    """The local rows of a draw, whole ones in place of those known damaged.
+
+    Args:
+      draw: a `samplers.Draw`, of the global batch.
+      local: the slice of it that is wanted.
+      people_of: `people_of(row) -> (first row [P], rows [P])` of the people
+        of that row's data set.
+
+    Returns:
+      (rows [n], pairs [n] or None).
+
+    Raises:
+      InputError: no whole row is left to stand in.
+    """
+    rows = np.array(draw.rows[local])
+    pairs = None if draw.pairs is None else np.array(draw.pairs[local])
+    with self._lock:
+      damaged = set(self._found)
+    known = np.fromiter(damaged, np.int64)
+    bad = np.isin(rows, known)
+    groups = rows[:, None]
+    if pairs is not None:
+      bad |= np.isin(pairs, known)
+      groups = np.stack([rows, pairs], axis=1)  # [n, 2]
+    drawn = draw.rows
+    if pairs is not None:
+      drawn = np.concatenate([draw.rows, draw.pairs])
+    for place in np.flatnonzero(bad):
+      group = groups[place].tolist()
+      rows[place], *second = stand_in(
+          group, damaged, drawn, people_of(group[0]), draw.only
+      )
+      if pairs is not None:
+        pairs[place] = second[0]
+    return rows, pairs
+
+
+def stand_in(group, damaged, drawn, people, only=None):
+  """Whole rows in place of a row, or of a pair of a person's rows.
+
+  The person's other rows come first, from the damaged one on and around;
+  then the people that follow. Rows that the batch draws anyway are taken
+  when no others are left, and for a pair so are people it draws: a person
+  who is there twice would be their own negative.
+
+  Args:
+    group: [row] or [row, paired row], of which some are damaged.
+    damaged: set of row numbers.
+    drawn: [B] rows of the global batch.
+    people: (first row [P], rows [P]) of each person.
+    only: [M] the rows that may stand in; None for all.
+
+  Returns:
+    As many whole rows of one person as the group has.
+
+  Raises:
+    InputError: there are none.
+  """
+  first, count = people
+  own = int(np.searchsorted(first, group[0], side="right")) - 1
+  hurt = next(row for row in group if row in damaged)
+  for spare in (True, False):
+    for k in range(len(first)):
+      person = (own + k) % len(first)
+      rows = first[person] + np.arange(count[person])
+      if k == 0:
+        rows = np.roll(rows, first[person] - hurt - 1)
+      taken = np.isin(rows, drawn)
+      if spare and k and len(group) > 1 and taken.any():
+        continue
+      usable = ~taken if spare else ~np.isin(rows, group)
+      if only is not None:
+        usable &= np.isin(rows, only)
+      order = [*(group if k == 0 else ()), *rows[usable].tolist()]
+      whole = [row for row in order if row not in damaged]
+      if len(whole) >= len(group):
+        return whole[:len(group)]
+  raise InputError(
+      f"row {hurt} is damaged and no whole one is left in its place; prepare "
+      "the data set again"
+  )

@@ -1,0 +1,69 @@
+"""A profiler's trace of some steps, for TensorBoard or Perfetto.
+
+`--config.profile_steps=10:13` traces steps 10 to 13 into WORKDIR/profile.
+The device finishes what came before the first of them and all of them before
+the trace ends, so it holds these steps and no others.
+"""
+
+import contextlib
+import pathlib
+import re
+
+import jax
+
+from accfm.base.errors import InputError
+
+
+def parse(text, total_steps):
+  """(first, last) of "first:last", steps from 1 on; None for "".
+
+  Raises:
+    InputError: it is no such range, or not one of the run's.
+  """
+  if not text:
+    return None
+  found = re.fullmatch(r"(\d+):(\d+)", text)
+  first, last = map(int, found.groups()) if found else (0, 0)
+  if not 1 <= first <= last <= total_steps:
+    raise InputError(
+        f"profile_steps: got {text!r}, want first:last such as 10:13, within "
+        f"1:{total_steps}"
+    )
+  return first, last
+
+
+class Trace:
+  """Traces a range of a run's steps; process 0 alone does."""
+
+  def __init__(self, workdir, steps):
+    """`steps`: as from `parse`."""
+    self.folder = pathlib.Path(workdir) / "profile"
+    self._steps = steps if jax.process_index() == 0 else None
+    self._on = False
+
+  @contextlib.contextmanager
+  def step(self, step, state):
+    """Around the call of a step that starts from `state`."""
+    first, last = self._steps or (0, 0)
+    if first <= step <= last and not self._on:
+      jax.block_until_ready(state)
+      jax.profiler.start_trace(self.folder)
+      self._on = True
+    if not self._on:
+      yield
+      return
+    with jax.profiler.StepTraceAnnotation("train", step_num=step):
+      yield
+
+  def end(self, step, state, say):
+    """After the call: writes the trace if `step` was its last one."""
+    if self._on and step == self._steps[1]:
+      jax.block_until_ready(state)
+      self.close()
+      say(f"profile of steps {self._steps[0]} to {step}: {self.folder}")
+
+  def close(self):
+    """Writes what was traced so far; nothing if no trace is under way."""
+    if self._on:
+      self._on = False
+      jax.profiler.stop_trace()
