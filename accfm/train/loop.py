@@ -49,6 +49,7 @@ def run(
     meta,
     validate=None,
     schedule=None,
+    progress=lambda doing, step, long=False: None,
     clock=time.perf_counter,
 ):
   """Trains to `cfg.total_steps`, from the newest checkpoint if there is one.
@@ -70,6 +71,7 @@ def run(
       `validate_every` steps and at the end. Checkpoints written at the same
       step carry its metrics and compete for the best.
     schedule: learning rate by count, logged as train/lr.
+    progress: called before what may take long, see `heartbeat`.
     clock: seconds; for tests.
 
   Returns:
@@ -116,11 +118,13 @@ def run(
   rows = iter(batches(start)) if start < total else iter(())
   with _Notice() as notice, contextlib.closing(_Closing(rows)):
     for step in range(start + 1, total + 1):
+      progress("reading the batch of", step)
       batch = pace.next(rows, busy)
       if batch is None:
         raise InputError(
             f"batches: got {step - 1}, want {total} (total_steps)"
         )
+      progress("computing", step)
       state, metrics = step_fn(state, frozen, batch, key)
       pending.append((step, metrics))
       settle(keep=LAG)
@@ -130,12 +134,14 @@ def run(
       stop = notice.given(step)
       values = None
       if validate and not stop and _due(cfg.validate_every, step, total):
+        progress("validating", step, long=True)
         settle(keep=0)
         with pace.paused():
           values = validate(state, frozen)
         writer.write(step, values)
       stop = stop or notice.given(step)
       if stop or _due(cfg.checkpoint_every, step, total):
+        progress("saving", step, long=True)
         settle(keep=0)
         with pace.paused():
           checkpoints.wait()

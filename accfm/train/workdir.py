@@ -26,6 +26,7 @@ VOLATILE = (
     "cache_mb",
     "fsdp",
     "model",
+    "stall_seconds",
 )
 
 
