@@ -142,14 +142,14 @@ class Desk(threading.Thread):
       self._first_facts = self._first_facts or peer.heard
       if all(p.facts is not None for p in self._peers.values()):
         self._agreed = compare(
-            {i: p.facts for i, p in self._peers.items()}, self._name
+            {i: p.facts for i, p in self._peers.items()}, self._called
         )
         for p in self._peers.values():
           p.wire.send(agreed=self._agreed)
     elif "stop" in message:
       peer.over = True
       code, text = message["stop"]
-      self._end(code, f"{self._name([peer.index])} stopped: {text}", GRACE,
+      self._end(code, f"{self._called([peer.index])} stopped: {text}", GRACE,
                 but=(peer,))
     elif "bye" in message:
       peer.over = True
@@ -160,7 +160,7 @@ class Desk(threading.Thread):
     if not peer.over:
       peer.over = True
       self._end(
-          LOST, f"{self._name([peer.index])} is gone without a word (killed, "
+          LOST, f"{self._called([peer.index])} is gone without a word (killed, "
           f"or its host went down) while {peer.doing}", but=(peer,)
       )
     if not self._open - {0}:
@@ -173,7 +173,7 @@ class Desk(threading.Thread):
     ]
     if silent:
       self._end(
-          LOST, f"{self._name([p.index for p in silent])} gave no sign of "
+          LOST, f"{self._called([p.index for p in silent])} gave no sign of "
           f"life for {self._lost:g} s (stopped, or cut off), last while "
           f"{silent[0].doing}", but=silent,
       )
@@ -187,7 +187,7 @@ class Desk(threading.Thread):
     stuck = [p for p in last if 0 < p.limit < now - p.moved]
     if not stuck or len(stuck) < len(last):
       return
-    names = self._name([p.index for p in stuck])
+    names = self._called([p.index for p in stuck])
     waiting = [p for p in going if p not in stuck]
     self._end(
         STALLED, f"{names} did not get on for {stuck[0].limit:g} s while "
@@ -203,7 +203,7 @@ class Desk(threading.Thread):
     late = [p for p in self._peers.values() if p.facts is None]
     if now - self._first_facts > self._start:
       self._end(
-          STALLED, f"{self._name([p.index for p in late])} was not ready to "
+          STALLED, f"{self._called([p.index for p in late])} was not ready to "
           f"start {self._start:g} s after the first that was"
       )
 
@@ -220,7 +220,7 @@ class Desk(threading.Thread):
     if not self._open - {0}:
       self._others_gone.set()
 
-  def _name(self, indices):
+  def _called(self, indices):
     return name(indices, len(self._peers), {
         i: peer.host for i, peer in self._peers.items()
     })

@@ -22,6 +22,8 @@ from accfm.version import __version__
 def collect(config, workdir, session, objective, meta):
   """{"config/lr": 0.1, "data/...": ..., ...} of this process, plain data.
 
+  First what a user sets, last what follows from it.
+
   Args:
     config: the run's config.
     workdir: folder of the run.
@@ -33,27 +35,28 @@ def collect(config, workdir, session, objective, meta):
   if plain.get("pseudonym_salt"):  # not for others' eyes
     plain["pseudonym_salt"] = configlib.digest(plain["pseudonym_salt"])
   newest = stored.newest_whole(workdir)
-  out = {
-      "code/version": __version__,
-      "code/sources": sources(),
-      "code/jax": jax.__version__,
-      "command/workdir": os.fspath(workdir),
-      "command/kind": meta["kind"],
-      "devices/processes": jax.process_count(),
-      "devices/of a process": jax.local_device_count(),
-      "devices/kind": jax.local_devices()[0].device_kind,
-      "data/contract": configlib.digest(meta["contract"]),
-      "start/checkpoint": newest.name if newest else "none",
-      "start/teacher": configlib.digest(meta["teacher"]),
-      "start/weights": weights((objective.params, objective.carried)),
-      "start/frozen weights": weights(objective.frozen),
-      **{f"config/{name}": value for name, value in _flat(plain)},
-  }
+  out = {f"config/{name}": value for name, value in _flat(plain)}
+  out["command/workdir"] = os.fspath(workdir)
+  out["command/kind"] = meta["kind"]
+  out["data/contract"] = configlib.digest(meta["contract"])
   for part in session.train.parts:
     name = part.manifest["name"]
     out[f"data/{name} split"] = part.manifest["split_hash"]
     out[f"data/{name} shards"] = shards(part.dataset_dir)
-  return out
+  return {
+      **out,
+      "code/version": __version__,
+      "code/sources": sources(),
+      "code/jax": jax.__version__,
+      "devices/processes": jax.process_count(),
+      "devices/of a process": jax.local_device_count(),
+      "devices/kind": jax.local_devices()[0].device_kind,
+      # Last: what follows from the rest differs with it.
+      "start/checkpoint": newest.name if newest else "none",
+      "start/teacher": configlib.digest(meta["teacher"]),
+      "start/weights": weights((objective.params, objective.carried)),
+      "start/frozen weights": weights(objective.frozen),
+  }
 
 
 def sources():
