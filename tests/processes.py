@@ -21,13 +21,12 @@ def free_port():
 class Job:
   """Processes 0, 1, ... of one job; killed at the end of a `with`."""
 
-  def __init__(self, main, *flags, count=2, devices=2, each=None, start=None,
+  def __init__(self, *command, count=2, devices=2, each=None, start=None,
                **env):
     """Args:
-      main: the module's name.
-      *flags: of all processes.
+      *command: Python's arguments, of all processes.
       count, devices: processes, and devices of each.
-      each: {process: (its further flags)}.
+      each: {process: (its further arguments)}.
       start: which processes to start, by default all.
       **env: further environment.
     """
@@ -35,8 +34,7 @@ class Job:
     self.processes, self.lines, self._queues = {}, {}, {}
     for i in range(count) if start is None else start:
       process = self.processes[i] = subprocess.Popen(
-          [sys.executable, "-m", f"accfm.{main}", *flags,
-           *(each or {}).get(i, ())],
+          [sys.executable, *map(str, command), *(each or {}).get(i, ())],
           cwd=ROOT, text=True, stdout=subprocess.PIPE,
           stderr=subprocess.STDOUT,
           env={

@@ -1,7 +1,7 @@
-"""Two processes train what one trains; none is left waiting for another.
+"""The real mains as two processes train what one trains, or say why not.
 
-Real processes of a real main. Whatever befalls one of them, all end, say the
-same about it, and give the exit code that `accfm.base.cluster` promises.
+What may befall one of several processes is tested with a toy main in
+`tests/train/test_processes.py`.
 """
 
 import json
@@ -19,8 +19,6 @@ from configs import acc_mae
 from tests import processes
 
 HOST = socket.gethostname()
-FOREVER = ("--config.total_steps=1000000", "--config.validate_every=0",
-           "--config.checkpoint_every=1000000")
 
 
 def flags(data_dir, workdir, *more, config="acc_mae", steps=3):
@@ -69,10 +67,11 @@ def check_same(a, b, step):
       np.testing.assert_allclose(x[name], y[name], atol=1e-6, err_msg=name)
 
 
+@pytest.mark.full
 def test_two_processes_train_what_one_trains(simulated, tmp_path):
   one, two = tmp_path / "one", tmp_path / "two"
   given = flags(simulated, two)
-  with processes.Job("pretrain", *given, devices=4) as job:
+  with processes.Job("-m", "accfm.pretrain", *given, devices=4) as job:
     config = acc_mae.get_config("tiny")
     config.update(data_dir=simulated, total_steps=3, log_every=1,
                   checkpoint_every=2, validate_every=2)
@@ -83,9 +82,10 @@ def test_two_processes_train_what_one_trains(simulated, tmp_path):
   assert [n for n in job.lines[1] if "Gloo" not in n] == []  # 0 speaks for all
 
 
+@pytest.mark.full
 def test_a_process_with_another_config_is_named(simulated, tmp_path):
   with processes.Job(
-      "pretrain", *flags(simulated, tmp_path / "w"), devices=4,
+      "-m", "accfm.pretrain", *flags(simulated, tmp_path / "w"), devices=4,
       each={1: ["--config.lr=0.5", "--config.seed=3"]},
   ) as job:
     assert job.ends() == [2, 2]
@@ -107,7 +107,7 @@ def test_resuming_with_other_processes(simulated, tmp_path, first, second):
   runs = [(whole, (1, 1), 6), (mixed, first, 4), (mixed, second, 6)]
   for path, (count, devices), steps in runs:
     fault = f"after_step:{steps + 1}" if steps < 6 else ""
-    with processes.Job("pretrain", *flags(simulated, path, steps=6),
+    with processes.Job("-m", "accfm.pretrain", *flags(simulated, path, steps=6),
                        count=count, devices=devices, ACCFM_FAULT=fault) as job:
       want = -signal.SIGKILL if fault else 0
       assert want in job.ends(), job.said(0)
@@ -119,12 +119,12 @@ def test_resuming_with_other_processes(simulated, tmp_path, first, second):
 def test_distillation(simulated, tmp_path):
   """A frozen teacher, retrieval over all rows in validation."""
   teacher = tmp_path / "teacher"
-  with processes.Job("pretrain", *flags(simulated, teacher, config="ppg_mae"),
+  with processes.Job("-m", "accfm.pretrain", *flags(simulated, teacher, config="ppg_mae"),
                      count=1) as job:
     assert job.ends() == [0]
   for name, count, devices in (("one", 1, 4), ("two", 2, 2)):
     with processes.Job(
-        "distill", *flags(simulated, tmp_path / name, config="acc_distill"),
+        "-m", "accfm.distill", *flags(simulated, tmp_path / name, config="acc_distill"),
         f"--config.teacher={teacher}", count=count, devices=devices,
     ) as job:
       assert job.ends() == [0] * count, job.said(0)
@@ -135,7 +135,7 @@ def test_distillation(simulated, tmp_path):
 def test_supervised(simulated, tmp_path):
   for name, count, devices in (("one", 1, 4), ("two", 2, 2)):
     with processes.Job(
-        "supervise", *flags(simulated, tmp_path / name,
+        "-m", "accfm.supervise", *flags(simulated, tmp_path / name,
                             config="acc_supervised"),
         count=count, devices=devices,
     ) as job:
@@ -157,7 +157,7 @@ def test_a_process_with_other_data_is_named(simulated, tmp_path):
   with open(path, "w") as f:
     json.dump(facts, f)
   with processes.Job(
-      "pretrain", *flags(simulated, tmp_path / "w"),
+      "-m", "accfm.pretrain", *flags(simulated, tmp_path / "w"),
       each={1: [f"--config.data_dir={other}"]},
   ) as job:
     assert job.ends() == [2, 2]
@@ -169,7 +169,7 @@ def test_a_process_with_other_data_is_named(simulated, tmp_path):
 @pytest.mark.full
 def test_a_process_that_lacks_its_data(simulated, tmp_path):
   with processes.Job(
-      "pretrain", *flags(simulated, tmp_path / "w"),
+      "-m", "accfm.pretrain", *flags(simulated, tmp_path / "w"),
       each={1: [f"--config.data_dir={tmp_path / 'no'}"]},
   ) as job:
     assert job.ends() == [2, 2]
@@ -183,7 +183,7 @@ def test_a_process_that_lacks_its_data(simulated, tmp_path):
 @pytest.mark.full
 def test_a_flag_that_one_process_does_not_know(simulated, tmp_path):
   with processes.Job(
-      "pretrain", *flags(simulated, tmp_path / "w"),
+      "-m", "accfm.pretrain", *flags(simulated, tmp_path / "w"),
       each={0: ["--config.nonsense=1"]},
   ) as job:
     assert job.ends() == [2, 2]
@@ -192,7 +192,7 @@ def test_a_flag_that_one_process_does_not_know(simulated, tmp_path):
 
 @pytest.mark.full
 def test_a_batch_that_does_not_divide(simulated, tmp_path):
-  with processes.Job("pretrain", *flags(
+  with processes.Job("-m", "accfm.pretrain", *flags(
       simulated, tmp_path / "w", "--config.batch_size=6")) as job:
     assert job.ends() == [2, 2]
   for i in (0, 1):
@@ -200,77 +200,3 @@ def test_a_batch_that_does_not_divide(simulated, tmp_path):
         "error: batch_size: got 6 for 4 devices of 2 processes, want a "
         "multiple of 4"
     )
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("there, missing", [(0, 1), (1, 0)])
-def test_a_process_that_never_arrives(simulated, tmp_path, there, missing):
-  with processes.Job(
-      "pretrain", *flags(simulated, tmp_path / "w"), start=[there],
-      ACCFM_START_SECONDS="2",
-  ) as job:
-    assert job.ends() == [2]
-  (line,) = job.errors(there)
-  assert {
-      1: "error: process 1 of 2 did not arrive within 2 s",
-      0: f"error: process 1 of 2 (host {HOST}): nobody answered at localhost:",
-  }[missing] in line
-
-
-# --- one of them ends, or stands still ---------------------------------------
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("dead, left", [(1, 0), (0, 1)])
-def test_a_process_that_is_killed(simulated, tmp_path, dead, left):
-  with processes.Job(
-      "pretrain", *flags(simulated, tmp_path / "w", *FOREVER)
-  ) as job:
-    job.until(0, "step 5/")
-    job.send(dead, signal.SIGKILL)
-    assert job.end(dead) == -signal.SIGKILL
-    assert job.end(left) == 75, job.said(left)
-  said = job.errors(left)
-  assert len(said) == 1 and f"process {dead} of 2 (host {HOST}) is gone" in (
-      said[0]
-  )
-  assert dead == 0 or " step " in said[0]
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("stopped, left", [(1, 0), (0, 1)])
-@pytest.mark.parametrize("env, stall, code, text", [
-    ({"ACCFM_LOST_SECONDS": "3"}, 300, 75, "gave no sign of life for 3 s"),
-    ({}, 4, None, ""),
-])
-def test_a_process_that_is_stopped(
-    simulated, tmp_path, stopped, left, env, stall, code, text
-):
-  with processes.Job(
-      "pretrain", *flags(simulated, tmp_path / "w", *FOREVER),
-      f"--config.stall_seconds={stall}", **env,
-  ) as job:
-    job.until(0, "step 8/")
-    job.send(stopped, signal.SIGSTOP)
-    got = job.end(left)
-    assert got == (code or (76 if stopped else 75)), job.said(left)
-    job.send(stopped, signal.SIGCONT)
-    assert job.end(stopped) in (75, 76)
-  (line,) = job.errors(left)
-  assert f"process {stopped} of 2 (host {HOST}) " in line and text in line
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("whom", [(0,), (1,), (0, 1)])
-def test_sigterm_saves_one_step_everywhere(simulated, tmp_path, whom):
-  given = flags(simulated, tmp_path / "w", *FOREVER)
-  with processes.Job("pretrain", *given) as job:
-    job.until(0, "step 5/")
-    for i in whom:
-      job.send(i, signal.SIGTERM)
-    assert job.ends() == [143, 143], job.said(0) + job.said(1)
-  step = stored.load(tmp_path / "w").step
-  assert f"SIGTERM: saved step {step}" in job.said(0) and step >= 5
-  with processes.Job("pretrain", *given) as job:
-    job.until(0, f"resumed from the checkpoint of step {step}")
-    job.until(0, f"step {step + 2}/")

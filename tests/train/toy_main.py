@@ -2,7 +2,7 @@
 
 `python tests/train/toy_main.py WORKDIR [field=value ...]` trains, resumes
 when run again, and writes what it ends with to WORKDIR/final.npz. Tests call
-`run` or start it as a process and kill it.
+`run` or start it as a process, or several, and kill it.
 """
 
 import functools
@@ -11,19 +11,22 @@ import os
 import pathlib
 import resource
 import signal
+import threading
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from absl import logging
 
-from accfm.base import errors
+from accfm.base import cluster, errors
 from accfm.base import mesh as meshes
 from accfm.steps import state as states
-from accfm.train import checkpoints, loop, optim, parallel, workdir, writer
+from accfm.train import checkpoints, heartbeat, loop, optim, parallel
+from accfm.train import workdir, writer
 
 B, D = 16, 4
-FAULTS = ("nan_at", "sigterm_at", "full_at", "stop_at")
+FAULTS = ("nan_at", "sigterm_at", "full_at", "stop_at", "hang_at")
 OPTIM = (
     "lr",
     "weight_decay",
@@ -49,6 +52,7 @@ def get_config(**overrides):
       log_every=1,
       validate_every=4,
       checkpoint_every=4,
+      stall_seconds=300,
       keep_latest=2,
       keep_best=1,
       width=D,
@@ -56,6 +60,7 @@ def get_config(**overrides):
       sigterm_at=-1,  # the batch before which SIGTERM comes
       full_at=-1,  # the batch from which no file can grow
       stop_at=-1,  # the batch at which the batches end
+      hang_at=-1,  # the batch that process 1 never reads
   )
   assert not set(overrides) - set(config), overrides
   return ml_collections.ConfigDict({**config, **overrides})
@@ -115,6 +120,8 @@ def compiled(optim_json, devices, loss_fn):
 
 def run(path, config, devices=1, loss_fn=loss_fn):
   """Trains in `path` on so many devices; returns the last state."""
+  progress = heartbeat.make_progress(config.stall_seconds)
+  cluster.agree({f"config/{name}": config[name] for name in config})
   path = workdir.claim(path, config, volatile=workdir.VOLATILE + FAULTS)
   parts = {name: config[name] for name in OPTIM}
   mesh, tx, schedule, step = compiled(json.dumps(parts), devices, loss_fn)
@@ -134,10 +141,13 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
       if k == config.stop_at:
         return
+      if k == config.hang_at and jax.process_index() == 1:
+        threading.Event().wait()
       batch = batch_numpy(config.seed, k)
       if k == config.nan_at:
         batch["x"][3, 2] = np.nan
-      yield meshes.put_rows(batch, mesh)
+      mine = meshes.local_rows(B)
+      yield meshes.put_rows(jax.tree.map(lambda x: x[mine], batch), mesh)
 
   def validate(state, frozen):
     w = np.asarray(state.params["student"]["w"])
@@ -164,6 +174,7 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         meta={"kind": "toy", "config": config.to_dict()},
         validate=validate,
         schedule=schedule,
+        progress=progress,
     )
 
 
@@ -174,12 +185,15 @@ def leaves(state):
 
 
 def main(argv):
+  logging.set_verbosity(logging.WARNING)  # as mains.start
+  cluster.start()
   path = pathlib.Path(argv[1])
   fields = dict(item.split("=") for item in argv[2:])
   config = get_config(**{n: int(v) for n, v in fields.items()})
-  state = run(path, config)
-  np.savez(path / "final.npz", **leaves(state))
+  state = run(path, config, 1 if cluster.alone() else jax.device_count())
+  if jax.process_index() == 0:
+    np.savez(path / "final.npz", **leaves(state))
 
 
 if __name__ == "__main__":
-  errors.run_main(main)
+  errors.run_main(cluster.guarded(main, last=True))
