@@ -119,12 +119,15 @@ def test_resuming_with_other_processes(simulated, tmp_path, first, second):
 def test_distillation(simulated, tmp_path):
   """A frozen teacher, retrieval over all rows in validation."""
   teacher = tmp_path / "teacher"
-  with processes.Job("-m", "accfm.pretrain", *flags(simulated, teacher, config="ppg_mae"),
-                     count=1) as job:
+  with processes.Job(
+      "-m", "accfm.pretrain", *flags(simulated, teacher, config="ppg_mae"),
+      count=1,
+  ) as job:
     assert job.ends() == [0]
   for name, count, devices in (("one", 1, 4), ("two", 2, 2)):
     with processes.Job(
-        "-m", "accfm.distill", *flags(simulated, tmp_path / name, config="acc_distill"),
+        "-m", "accfm.distill",
+        *flags(simulated, tmp_path / name, config="acc_distill"),
         f"--config.teacher={teacher}", count=count, devices=devices,
     ) as job:
       assert job.ends() == [0] * count, job.said(0)

@@ -106,10 +106,35 @@ def test_a_process_that_is_stopped(
     job.send(stopped, signal.SIGSTOP)
     got = job.end(left)
     assert got == (code or (76 if stopped else 75)), job.said(left)
-    job.send(stopped, signal.SIGCONT)
-    assert job.end(stopped) in (75, 76)
+    job.send(stopped, signal.SIGCONT)  # to find the job gone, as jax may
+    assert job.end(stopped) in (75, 76, -signal.SIGABRT)
   (line,) = job.errors(left)
   assert f"process {stopped} of 2 (host {HOST}) " in line and text in line
+
+
+@pytest.mark.full
+def test_a_process_that_reads_for_ever(tmp_path):
+  with processes.Job(MAIN, tmp_path / "w", *FOREVER, "stall_seconds=3",
+                     "hang_at=8") as job:
+    assert job.ends() == [76, 76], job.said(0) + job.said(1)
+  for i in (0, 1):
+    assert job.errors(i) == [
+        f"error: process 1 of 2 (host {HOST}) did not get on for 3 s while "
+        "reading the batch of step 9; the others wait for it "
+        "(config.stall_seconds)"
+    ]
+
+
+@pytest.mark.full
+def test_an_error_of_one_process(tmp_path):
+  with processes.Job(MAIN, tmp_path / "w", *FOREVER, "break_at=8") as job:
+    assert job.ends() == [1, 1], job.said(0) + job.said(1)
+  (theirs,), (own,) = job.errors(0), job.errors(1)
+  assert own == "error: ZeroDivisionError: batch 8 of process 1"
+  assert "Traceback" in job.said(1) and "Traceback" not in job.said(0)
+  assert theirs == own.replace(
+      "error: ", f"error: process 1 of 2 (host {HOST}) stopped: "
+  )
 
 
 @pytest.mark.full

@@ -22,11 +22,19 @@ from absl import logging
 from accfm.base import cluster, errors
 from accfm.base import mesh as meshes
 from accfm.steps import state as states
-from accfm.train import checkpoints, heartbeat, loop, optim, parallel
-from accfm.train import workdir, writer
+from accfm.train import (
+  checkpoints,
+  heartbeat,
+  loop,
+  optim,
+  parallel,
+  workdir,
+  writer,
+)
 
 B, D = 16, 4
-FAULTS = ("nan_at", "sigterm_at", "full_at", "stop_at", "hang_at")
+FAULTS = ("nan_at", "sigterm_at", "full_at", "stop_at", "hang_at",
+          "break_at")
 OPTIM = (
     "lr",
     "weight_decay",
@@ -60,7 +68,8 @@ def get_config(**overrides):
       sigterm_at=-1,  # the batch before which SIGTERM comes
       full_at=-1,  # the batch from which no file can grow
       stop_at=-1,  # the batch at which the batches end
-      hang_at=-1,  # the batch that process 1 never reads
+      hang_at=-1,  # the batch that process 1 reads for ever
+      break_at=-1,  # the batch that process 1 breaks at
   )
   assert not set(overrides) - set(config), overrides
   return ml_collections.ConfigDict({**config, **overrides})
@@ -143,11 +152,13 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         return
       if k == config.hang_at and jax.process_index() == 1:
         threading.Event().wait()
+      if k == config.break_at and jax.process_index() == 1:
+        raise ZeroDivisionError(f"batch {k} of process 1")
       batch = batch_numpy(config.seed, k)
       if k == config.nan_at:
         batch["x"][3, 2] = np.nan
-      mine = meshes.local_rows(B)
-      yield meshes.put_rows(jax.tree.map(lambda x: x[mine], batch), mesh)
+      mine = {name: x[meshes.local_rows(B)] for name, x in batch.items()}
+      yield meshes.put_rows(mine, mesh)
 
   def validate(state, frozen):
     w = np.asarray(state.params["student"]["w"])
