@@ -272,15 +272,7 @@ def _join(host, port, count, index, begin, lost):
   """A started Member; what is wrong is said to all that came."""
   me = socket.gethostname()
   if index:
-    wire = wirelib.connect(host, port, begin)
-    if wire is None:
-      raise InputError(
-          f"process {index} of {count} (host {me}): nobody answered at "
-          f"{host}:{port} for {begin:g} s, want process 0 there; look at what "
-          "started it, and at the network to it"
-      )
-    wire.send(hello=index, count=count, host=me)
-    zero = _await_start(wire, f"{host}:{port}", begin)
+    wire, zero = _arrive(host, port, count, index, begin)
     member = Member((count, {0: zero}), index, wire, lost)
   else:
     try:
@@ -302,22 +294,31 @@ def _join(host, port, count, index, begin, lost):
   return member
 
 
-def _await_start(wire, address, seconds):
-  """Process 0's host once all have come."""
-  until = time.monotonic() + seconds + 30
-  while time.monotonic() < until:
-    messages = wire.read()
-    if messages is None:
-      raise InputError(
-          f"{address}: the one who answered left again, want process 0 there; "
-          "look at its messages"
-      )
-    for message in messages:
+def _arrive(host, port, count, index, seconds):
+  """(Wire to the desk, process 0's host) once all have come."""
+  me = socket.gethostname()
+  until = time.monotonic() + seconds
+  while (left := until - time.monotonic()) > 0:
+    wire = wirelib.connect(host, port, left)
+    if wire is None:
+      break
+    wire.send(hello=index, count=count, host=me)
+    messages = []
+    # The desk waits for the last to come so long from when it was opened.
+    while messages == [] and time.monotonic() < until + seconds:
+      messages = wire.read()
+    for message in messages or ():
       if "end" in message:
         raise InputError(message["end"][1])
       if "start" in message:
-        return message["start"]
-  raise InputError(f"{address}: process 0 did not start within {seconds:g} s")
+        return wire, message["start"]
+    wire.close()
+    time.sleep(0.2)  # an earlier job's process 0, not gone yet
+  raise InputError(
+      f"process {index} of {count} (host {me}): process 0 did not answer at "
+      f"{host}:{port} for {seconds:g} s; look at what started it, and at the "
+      "network to it"
+  )
 
 
 def _detect(seconds):

@@ -95,17 +95,17 @@ def put_rows(batch, mesh):
 
 
 def put_replicated(tree, mesh):
-  """Copies a pytree to every device of the mesh.
+  """Copies a pytree that all processes have to every device of the mesh."""
+  return jax.tree.map(lambda x: put(x, replicated(mesh)), tree)
 
-  All processes have the same values, which is not checked: each copies its
-  own, and no process waits for another.
+
+def put(x, sharding):
+  """An array that all processes have, as one that lies as `sharding` says.
+
+  Each process copies its own part and waits for no other: that they have the
+  same values is not checked here.
   """
-  sharding = replicated(mesh)
-
-  def put(x):
-    if jax.process_count() == 1 or not getattr(x, "is_fully_addressable", True):
-      return jax.device_put(x, sharding)
-    x = np.asarray(x)
-    return jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])
-
-  return jax.tree.map(put, tree)
+  if jax.process_count() == 1 or not getattr(x, "is_fully_addressable", True):
+    return jax.device_put(x, sharding)
+  x = np.asarray(x)
+  return jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])

@@ -69,7 +69,7 @@ def test_a_process_that_never_arrives(tmp_path, there, missing):
   (line,) = job.errors(there)
   assert {
       1: "error: process 1 of 2 did not arrive within 2 s",
-      0: f"error: process 1 of 2 (host {HOST}): nobody answered at localhost:",
+      0: f"error: process 1 of 2 (host {HOST}): process 0 did not answer at ",
   }[missing] in line
 
 
