@@ -97,4 +97,4 @@ def _teacher(loaded, name, signal, meta):
 
 
 if __name__ == "__main__":
-  mains.start(run, workdir="folder of the run")
+  mains.start(run, several=True, workdir="folder of the run")

@@ -33,4 +33,4 @@ def run(config, workdir):
 
 
 if __name__ == "__main__":
-  mains.start(run, workdir="folder of the run")
+  mains.start(run, several=True, workdir="folder of the run")

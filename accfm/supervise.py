@@ -102,4 +102,4 @@ def load_start(config, workdir):
 
 
 if __name__ == "__main__":
-  mains.start(run, workdir="folder of the run")
+  mains.start(run, several=True, workdir="folder of the run")

@@ -80,6 +80,9 @@ def training(scale):
   c.validate_every = at["every"]
   c.validate_rows = at["validate_rows"]
   c.checkpoint_every = at["every"]
+  # Of several processes one that does not get on for so long is named and
+  # ends the job (accfm/train/heartbeat.py); 0 for never.
+  c.stall_seconds = 300
   c.keep_latest = 2
   c.keep_best = 1
   # A loss or gradient that is not finite: "stop", or "skip": back to the

@@ -103,3 +103,37 @@ def test_a_missing_folder_is_said(call):
   done, calls = call("stress_predict.sh")
   assert done.returncode and "folder of the recordings" in done.stderr
   assert not calls
+
+
+def test_several_processes(call):
+  done, calls = call("local.sh", "--processes=3", "2", "pretrain", "--a=b")
+  assert done.returncode == 0, done.stderr
+  assert calls == [["-m", "accfm.pretrain", "--a=b"]] * 3
+
+
+def test_the_first_exit_code_that_is_not_0(call, tmp_path):
+  """Process 1 fails, the others stand still until they are killed."""
+  python = tmp_path / "failing"
+  python.write_text(
+      '#!/bin/bash\necho "I am $ACCFM_DISTRIBUTED"\n'
+      'case "$ACCFM_DISTRIBUTED" in */1) exit 7 ;; esac\n'
+      f'echo $$ >> {tmp_path}/pids\nread < <(tail -f /dev/null)\n'
+  )
+  python.chmod(0o755)
+  done, _ = call("local.sh", "--processes=2", "2", "pretrain",
+                 ACCFM_PYTHON=str(python), STOP_SECONDS="0")
+  assert done.returncode == 7, done.stderr
+  lines = sorted(done.stdout.splitlines())
+  assert [line[:14] for line in lines] == ["[0] I am local", "[1] I am local"]
+  assert lines[1].endswith("/2/1")
+  for pid in (tmp_path / "pids").read_text().split():
+    assert not pathlib.Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("arguments", [
+    [], ["8"], ["--processes=0", "2", "pretrain"], ["x", "pretrain"],
+    ["--processes=2", "pretrain"],
+])
+def test_local_wants_numbers(call, arguments):
+  done, calls = call("local.sh", *arguments)
+  assert done.returncode == 2 and "usage:" in done.stderr and not calls

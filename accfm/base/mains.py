@@ -14,11 +14,12 @@ import sys
 from absl import flags, logging
 from ml_collections import config_flags
 
-from accfm.base import configlib, errors
+from accfm.base import cluster, configlib, errors
 from accfm.base.errors import InputError
 
 
-def start(run, optional=(), config=None, switches=None, **texts):
+def start(run, optional=(), config=None, switches=None, several=False,
+          **texts):
   """Parses flags and calls `run(config, **flags)`.
 
   Args:
@@ -26,6 +27,7 @@ def start(run, optional=(), config=None, switches=None, **texts):
     optional: names of the flags that may be left out; their value is "".
     config: default path of --config; None makes it required.
     switches: flag -> help text of those that are on or, left out, off.
+    several: whether it may run as several processes (`accfm.base.cluster`).
     **texts: flag = help text, all of them text flags.
   """
   switches = switches or {}
@@ -41,7 +43,14 @@ def start(run, optional=(), config=None, switches=None, **texts):
         **{name: flags.FLAGS[name].value for name in (*texts, *switches)},
     )
 
-  errors.run_main(main, lambda _: parse(flags.FLAGS, argv))
+  def read(_):
+    if several:
+      cluster.start()  # first, so that the others hear of what is wrong
+    else:
+      cluster.refuse(os.path.basename(argv[0]))
+    return cluster.guarded(parse)(flags.FLAGS, argv)
+
+  errors.run_main(cluster.guarded(main, last=True), read)
 
 
 def define(values, argv, optional=(), switches=None, **texts):

@@ -8,6 +8,8 @@ parameters are whole on each device, but for what `train.sharding` splits over
 fails on reshape.
 """
 
+import collections
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
@@ -21,12 +23,14 @@ def make_mesh(devices=None, fsdp=1, model=1):
   """A mesh (data, fsdp, model) over `devices`, by default all of the job's.
 
   Neighbours in `devices` share `model`, then `fsdp`: on a pod they are the
-  nearest chips.
+  nearest chips. Those of a process lie side by side, so that its rows do.
 
   Raises:
     InputError: fsdp * model does not divide the devices, or a process's own.
   """
-  devices = np.asarray(jax.devices() if devices is None else devices)
+  if devices is None:
+    devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
+  devices = np.asarray(devices)
   for name, shares, count, what in (
       ("fsdp * model", fsdp * model, devices.size, "devices"),
       ("model", model, devices.size // jax.process_count(),
@@ -61,10 +65,16 @@ def replicated(mesh):
 def check_batch(batch_size, mesh):
   """Raises InputError unless the batch divides over devices and processes."""
   devices = row_shards(mesh)
+  counts = collections.Counter(d.process_index for d in mesh.devices.flat)
+  if len(set(counts.values())) > 1:
+    raise InputError(
+        f"devices: got {dict(counts)} of the processes, want as many of each"
+    )
   if batch_size % devices:
     near = max(devices, batch_size // devices * devices)
+    of = f" of {len(counts)} processes" if len(counts) > 1 else ""
     raise InputError(
-        f"batch_size: got {batch_size} for {devices} devices, want a "
+        f"batch_size: got {batch_size} for {devices} devices{of}, want a "
         f"multiple of {devices}; set --config.batch_size={near}"
     )
 
@@ -85,5 +95,17 @@ def put_rows(batch, mesh):
 
 
 def put_replicated(tree, mesh):
-  """Copies a pytree to every device of the mesh."""
-  return jax.device_put(tree, replicated(mesh))
+  """Copies a pytree that all processes have to every device of the mesh."""
+  return jax.tree.map(lambda x: put(x, replicated(mesh)), tree)
+
+
+def put(x, sharding):
+  """An array that all processes have, as one that lies as `sharding` says.
+
+  Each process copies its own part and waits for no other: that they have the
+  same values is not checked here.
+  """
+  if jax.process_count() == 1 or not getattr(x, "is_fully_addressable", True):
+    return jax.device_put(x, sharding)
+  x = np.asarray(x)
+  return jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])

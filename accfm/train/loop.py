@@ -52,6 +52,7 @@ def run(
     validate=None,
     schedule=None,
     counts=dict,
+    progress=lambda doing, step, long=False: None,
     clock=time.perf_counter,
 ):
   """Trains to `cfg.total_steps`, from the newest checkpoint if there is one.
@@ -77,6 +78,7 @@ def run(
       step carry its metrics and compete for the best.
     schedule: learning rate by count, logged as train/lr.
     counts: `counts() -> {name: number}`, logged beside each step's metrics.
+    progress: called before what may take long, see `heartbeat`.
     clock: seconds; for tests.
 
   Returns:
@@ -97,8 +99,10 @@ def run(
     while True:
       try:
         return _attempt(
-            step_fn, state, frozen, batches, key, cfg, checkpoints, writer,
-            meta, guard, trace, validate, schedule, counts, clock, notice,
+            state, frozen, step_fn, batches, key, cfg=cfg,
+            checkpoints=checkpoints, writer=writer, meta=meta, guard=guard,
+            trace=trace, validate=validate, schedule=schedule, counts=counts,
+            progress=progress, clock=clock, notice=notice,
         )
       except BadStepError as error:
         checkpoints.wait()
@@ -108,8 +112,8 @@ def run(
 
 
 def _attempt(
-    step_fn, state, frozen, batches, key, cfg, checkpoints, writer, meta,
-    guard, trace, validate, schedule, counts, clock, notice,
+    state, frozen, step_fn, batches, key, *, cfg, checkpoints, writer, meta,
+    guard, trace, validate, schedule, counts, progress, clock, notice,
 ):
   """Trains from the newest checkpoint, or `state`, to the end or a bad step.
 
@@ -152,11 +156,13 @@ def _attempt(
   rows = iter(batches(start)) if start < total else iter(())
   with contextlib.closing(_Closing(rows)):
     for step in range(start + 1, total + 1):
+      progress("reading the batch of", step)
       batch = pace.next(rows, busy)
       if batch is None:
         raise InputError(
             f"batches: got {step - 1}, want {total} (total_steps)"
         )
+      progress("computing", step)
       with trace.step(step, state):
         state, metrics = step_fn(state, frozen, batch, key)
       pending.append((step, metrics))
@@ -169,12 +175,14 @@ def _attempt(
       stop = notice.given(step)
       values = None
       if validate and not stop and _due(cfg.validate_every, step, total):
+        progress("validating", step, long=True)
         settle(keep=0)
         with pace.paused():
           values = validate(state, frozen)
         writer.write(step, values)
       stop = stop or notice.given(step)
       if stop or _due(cfg.checkpoint_every, step, total):
+        progress("saving", step, long=True)
         settle(keep=0)
         with pace.paused():
           checkpoints.wait()

@@ -9,7 +9,7 @@ import json
 
 import jax
 
-from accfm.base import configlib
+from accfm.base import cluster, configlib
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import manifest as manifest_lib
@@ -17,8 +17,16 @@ from accfm.data import orders, pipeline, splits
 from accfm.steps import micro
 from accfm.steps import state as statelib
 from accfm.train import checkpoints as checkpoints_lib
+from accfm.train import (
+  facts,
+  heartbeat,
+  loop,
+  optim,
+  parallel,
+  sharding,
+  stored,
+)
 from accfm.train import guard as guard_lib
-from accfm.train import loop, optim, parallel, sharding, stored
 from accfm.train import trace as trace_lib
 from accfm.train import workdir as workdir_lib
 from accfm.train import writer as writer_lib
@@ -279,6 +287,9 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
       config, objective, session.train.cohorts, mesh
   )
   check_same_data(workdir, meta)
+  progress = heartbeat.make_progress(config.stall_seconds)
+  if not cluster.alone():
+    cluster.agree(facts.collect(config, workdir, session, objective, meta))
   workdir = workdir_lib.claim(workdir, config)
   count = sum(x.size for x in jax.tree.leaves(objective.params))
   start = statelib.create(objective, tx)
@@ -327,4 +338,5 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
         fresh=lambda: sharding.place(start, mesh),
         validate=validate, schedule=schedule,
         counts=session.train.ledger.counts,
+        progress=progress,
     )

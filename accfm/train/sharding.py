@@ -14,6 +14,7 @@ and what is frozen stays whole.
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from accfm.base import mesh as meshlib
 from accfm.base.mesh import ROWS
 from accfm.steps.split import AXIS
 
@@ -81,7 +82,7 @@ def split_dims(specs):
 
 def place(state, mesh):
   """Puts a TrainState that every process has whole onto the devices."""
-  return jax.device_put(state, shardings(state, mesh))
+  return jax.tree.map(meshlib.put, state, shardings(state, mesh))
 
 
 def shardings(state, mesh):

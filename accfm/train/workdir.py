@@ -31,6 +31,7 @@ VOLATILE = (
     "max_skipped",
     "spike_factor",
     "profile_steps",
+    "stall_seconds",
 )
 
 

@@ -2,7 +2,7 @@
 
 `python tests/train/toy_main.py WORKDIR [field=value ...]` trains, resumes
 when run again, and writes what it ends with to WORKDIR/final.npz. Tests call
-`run` or start it as a process and kill it.
+`run` or start it as a process, or several, and kill it.
 """
 
 import functools
@@ -11,18 +11,21 @@ import os
 import pathlib
 import resource
 import signal
+import threading
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+from absl import logging
 
-from accfm.base import errors
+from accfm.base import cluster, errors
 from accfm.base import mesh as meshes
 from accfm.steps import state as states
 from accfm.train import (
   checkpoints,
   guard,
+  heartbeat,
   loop,
   optim,
   parallel,
@@ -33,7 +36,8 @@ from accfm.train import (
 from tests import killer
 
 B, D = 16, 4
-FAULTS = ("nan_at", "sigterm_at", "full_at", "spike_at", "stop_at")
+FAULTS = ("nan_at", "sigterm_at", "full_at", "spike_at", "stop_at", "hang_at",
+          "break_at")
 OPTIM = (
     "lr",
     "weight_decay",
@@ -59,6 +63,7 @@ def get_config(**overrides):
       log_every=1,
       validate_every=4,
       checkpoint_every=4,
+      stall_seconds=300,
       keep_latest=2,
       keep_best=1,
       width=D,
@@ -67,6 +72,8 @@ def get_config(**overrides):
       full_at=-1,  # the batch from which no file can grow
       spike_at=-1,  # the batch whose inputs are a thousand times too large
       stop_at=-1,  # the batch at which the batches end
+      hang_at=-1,  # the batch that process 1 reads for ever
+      break_at=-1,  # the batch that process 1 breaks at
       on_bad_step="stop",
       max_skipped=10,
       spike_factor=0.0,
@@ -130,6 +137,8 @@ def compiled(optim_json, devices, loss_fn):
 
 def run(path, config, devices=1, loss_fn=loss_fn):
   """Trains in `path` on so many devices; returns the last state."""
+  progress = heartbeat.make_progress(config.stall_seconds)
+  cluster.agree({f"config/{name}": config[name] for name in config})
   path = workdir.claim(path, config, volatile=workdir.VOLATILE + FAULTS)
   parts = {name: config[name] for name in OPTIM}
   mesh, tx, schedule, step = compiled(json.dumps(parts), devices, loss_fn)
@@ -154,13 +163,18 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
       if k == config.stop_at:
         return
+      if k == config.hang_at and jax.process_index() == 1:
+        threading.Event().wait()
+      if k == config.break_at and jax.process_index() == 1:
+        raise ZeroDivisionError(f"batch {k} of process 1")
       k = guards.number(k)
       batch = batch_numpy(config.seed, k)
       if k == config.nan_at:
         batch["x"][3, 2] = np.nan
       if k == config.spike_at:
         batch["x"] *= 1000
-      yield meshes.put_rows(batch, mesh)
+      mine = {name: x[meshes.local_rows(B)] for name, x in batch.items()}
+      yield meshes.put_rows(mine, mesh)
 
   def validate(state, frozen):
     w = np.asarray(state.params["student"]["w"])
@@ -192,6 +206,7 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         fresh=fresh,
         validate=validate,
         schedule=schedule,
+        progress=progress,
     )
 
 
@@ -202,14 +217,17 @@ def leaves(state):
 
 
 def main(argv):
+  logging.set_verbosity(logging.WARNING)  # as mains.start
+  cluster.start()
   path = pathlib.Path(argv[1])
   fields = dict(item.split("=") for item in argv[2:])
   like = get_config()
   config = get_config(**{n: type(like[n])(v) for n, v in fields.items()})
-  state = run(path, config)
-  np.savez(path / "final.npz", **leaves(state))
+  state = run(path, config, 1 if cluster.alone() else jax.device_count())
+  if jax.process_index() == 0:
+    np.savez(path / "final.npz", **leaves(state))
 
 
 if __name__ == "__main__":
   killer.install()
-  errors.run_main(main)
+  errors.run_main(cluster.guarded(main, last=True))
