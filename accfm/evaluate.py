@@ -41,7 +41,7 @@ def run(config, checkpoint, workdir, watch=False, redact=False,
     evaluable; {data set: metrics} where there are several. Of several
     checkpoints {run: those}, of a watch {step: those}.
   """
-  files.refuse_url(workdir, "--workdir")
+  files.refuse_file(workdir, "--workdir")
   suite.check(config)
   if redact:
     config = config.copy_and_resolve_references().unlock()

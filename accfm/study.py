@@ -36,7 +36,7 @@ def run(config, workdir, out=""):
   Returns:
     The table, as `evals.study.tabulate`.
   """
-  files.refuse_url(workdir, "--workdir")
+  files.refuse_file(workdir, "--workdir")
   files.refuse_url(out, "--out")
   order = check(config)
   for dataset in config.datasets:  # before the workdir becomes this config's

@@ -487,6 +487,10 @@ def test_refuses_shards_of_another_contract(
 def test_refuses_what_cannot_be_evaluated(tmp_path, change, match):
   with pytest.raises(InputError, match=match):
     evaluate.run(_config(**change), "nowhere", str(tmp_path))
+  file = tmp_path / "file"
+  file.touch()
+  with pytest.raises(InputError, match="--workdir: got .*, a file, want a"):
+    evaluate.run(_config(), "nowhere", str(file))
 
 
 def test_refuses_a_checkpoint_of_another_modality(world, tmp_path):

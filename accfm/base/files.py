@@ -32,6 +32,13 @@ def write_atomic(path, text):
     partial.write_text(text, encoding="utf-8")
 
 
+def refuse_file(path, name):
+  """Raises InputError for a path where results go and a file is."""
+  refuse_url(path, name)
+  if os.path.exists(path) and not os.path.isdir(path):
+    raise InputError(f"{name}: got {path}, a file, want a folder")
+
+
 def refuse_url(path, name, reads=False):
   """Raises InputError for a path such as gs://bucket/folder.
 
