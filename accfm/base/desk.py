@@ -9,7 +9,7 @@ others do. What it decides is a verdict: an exit code and a line.
 import collections
 import dataclasses
 import json
-import select
+import selectors
 import socket
 import threading
 import time
@@ -107,6 +107,9 @@ class Desk(threading.Thread):
     self._lost, self._start = lost_seconds, start_seconds
     self._first_facts = self._agreed = self._verdict = None
     self._open = set(self._peers)
+    self._selector = selectors.DefaultSelector()
+    for peer in self._peers.values():
+      self._selector.register(peer.wire, selectors.EVENT_READ, peer)
     self._others_gone = threading.Event()
 
   def wait_for_others(self, seconds):
@@ -114,22 +117,27 @@ class Desk(threading.Thread):
     self._others_gone.wait(seconds)
 
   def run(self):
-    beat = min(1.0, self._lost / 5)
+    beat, last = min(1.0, self._lost / 5), 0.0
     while self._open:
-      peers = {self._peers[i].wire: self._peers[i] for i in self._open}
-      for wire in select.select(list(peers), [], [], beat)[0]:
-        messages = wire.read()
+      for key, _ in self._selector.select(beat):
+        messages = key.fileobj.read()
         if messages is None:
-          self._left(peers[wire])
+          self._left(key.data)
         for message in messages or ():
-          self._hear(peers[wire], message)
+          self._hear(key.data, message)
       now = time.monotonic()
-      for peer in peers.values():
-        peer.wire.send(alive=1)
-      if self._verdict is None:
-        self._look_for_lost(now)
-        self._look_for_stalled(now)
-        self._look_for_late(now)
+      if now - last > beat:  # not for each message of a thousand processes
+        last = now
+        self._look(now)
+
+  def _look(self, now):
+    """Gives a sign of life and judges."""
+    for i in self._open:
+      self._peers[i].wire.send(alive=1)
+    if self._verdict is None:
+      self._look_for_lost(now)
+      self._look_for_stalled(now)
+      self._look_for_late(now)
 
   def _hear(self, peer, message):
     peer.heard = time.monotonic()
@@ -156,6 +164,7 @@ class Desk(threading.Thread):
 
   def _left(self, peer):
     self._open.discard(peer.index)
+    self._selector.unregister(peer.wire)
     peer.wire.close()
     if not peer.over:
       peer.over = True
@@ -187,14 +196,12 @@ class Desk(threading.Thread):
     stuck = [p for p in last if 0 < p.limit < now - p.moved]
     if not stuck or len(stuck) < len(last):
       return
-    names = self._called([p.index for p in stuck])
-    waiting = [p for p in going if p not in stuck]
     self._end(
-        STALLED, f"{names} did not get on for {stuck[0].limit:g} s while "
-        f"{stuck[0].doing}"
-        + ("; the others wait for it" if waiting else "")
-        + " (config.stall_seconds)", but=[p for p in stuck if p.index]
-        if now - max(p.heard for p in stuck) > 2 else (),
+        STALLED, f"{self._called([p.index for p in stuck])} did not get on "
+        f"for {stuck[0].limit:g} s while {stuck[0].doing}"
+        + ("; the others wait for it" if len(stuck) < len(going) else "")
+        + " (config.stall_seconds)",
+        but=[p for p in stuck if now - p.heard > 3],  # stopped altogether
     )
 
   def _look_for_late(self, now):
@@ -212,7 +219,7 @@ class Desk(threading.Thread):
     if self._verdict is not None:
       return
     self._verdict = code, text
-    for peer in but:  # it cannot hear, or knows; nobody waits for it
+    for peer in but:  # it cannot hear, or knows; process 0 need not wait
       if peer.index:
         self._open.discard(peer.index)
     for peer in self._peers.values():
