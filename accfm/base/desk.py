@@ -20,6 +20,7 @@ BAD_INPUT = 2  # a process stopped for bad input, or they differ, or one is late
 LOST = 75  # a process was killed, or gives no sign of life
 STALLED = 76  # a process lives and does not get on
 GRACE = 5.0  # seconds in which others may come to the same end by themselves
+SILENT = 3.0  # seconds without a sign of life that are looked into
 FIELDS = 5  # differing fields that a message names
 
 
@@ -176,32 +177,28 @@ class Desk(threading.Thread):
       self._others_gone.set()
 
   def _look_for_lost(self, now):
-    silent = [
-        p for p in self._peers.values()
-        if not p.over and now - p.heard > self._lost
-    ]
-    if silent:
-      self._end(
-          LOST, f"{self._called([p.index for p in silent])} gave no sign of "
-          f"life for {self._lost:g} s (stopped, or cut off), last while "
-          f"{silent[0].doing}", but=silent,
-      )
+    for peer in self._peers.values():
+      limit = min(self._lost, peer.limit or self._lost)
+      if not peer.over and now - peer.heard > limit:
+        self._end(
+            LOST, f"{self._called([peer.index])} gave no sign of life for "
+            f"{limit:g} s (stopped, or cut off), last while {peer.doing}",
+            but=(peer,),
+        )
 
   def _look_for_stalled(self, now):
     going = [p for p in self._peers.values() if not p.over]
-    if not going:
-      return
+    if not going or any(now - p.heard > SILENT for p in going):
+      return  # who is silent may hold up one who is behind
     least = min(p.mark for p in going)
     last = [p for p in going if p.mark == least]
-    stuck = [p for p in last if 0 < p.limit < now - p.moved]
-    if not stuck or len(stuck) < len(last):
+    if not all(0 < p.limit < now - p.moved for p in last):
       return
     self._end(
-        STALLED, f"{self._called([p.index for p in stuck])} did not get on "
-        f"for {stuck[0].limit:g} s while {stuck[0].doing}"
-        + ("; the others wait for it" if len(stuck) < len(going) else "")
+        STALLED, f"{self._called([p.index for p in last])} did not get on for "
+        f"{last[0].limit:g} s while {last[0].doing}"
+        + ("; the others wait for it" if len(last) < len(going) else "")
         + " (config.stall_seconds)",
-        but=[p for p in stuck if now - p.heard > 3],  # stopped altogether
     )
 
   def _look_for_late(self, now):

@@ -168,6 +168,21 @@ def test_standing_still_is_judged(two, marks, limits, now, who):
   assert ("the others wait" in text) == (len(who) == 1)
 
 
+def test_who_is_silent_is_to_blame_not_who_is_behind(two):
+  made, wires = two
+  for i, (heard, moved, mark) in enumerate([(9.0, 1.0, 3), (4.5, 4.5, 4)]):
+    peer = made._peers[i]
+    peer.heard, peer.moved, peer.mark, peer.limit = heard, moved, mark, 5
+  made._look(9.0)
+  assert ends(wires) == [None, None]
+  made._peers[0].heard = 9.6
+  made._look(9.6)
+  assert ends(wires)[0] == (
+      75, "process 1 of 2 (host host1) gave no sign of life for 5 s (stopped, "
+      "or cut off), last while starting"
+  )
+
+
 def test_whoever_is_late_to_start_is_judged(two):
   made, wires = two
   made._hear(made._peers[0], {"facts": {"config/lr": 1}})
