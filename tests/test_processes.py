@@ -102,14 +102,16 @@ def test_a_process_with_another_config_is_named(simulated, tmp_path):
 @pytest.mark.parametrize("first, second", [((2, 2), (1, 4)), ((1, 4), (2, 2)),
                                            ((1, 8), (1, 1)), ((1, 1), (2, 4))])
 def test_resuming_with_other_processes(simulated, tmp_path, first, second):
-  """(processes, devices of each) before and after SIGTERM-like restarts."""
+  """(processes, devices of each) before and after a kill."""
   whole, mixed = tmp_path / "whole", tmp_path / "mixed"
-  runs = [(whole, (1, 1), 6), (mixed, first, 4), (mixed, second, 6)]
-  for path, (count, devices), steps in runs:
-    fault = f"after_step:{steps + 1}" if steps < 6 else ""
-    with processes.Job("-m", "accfm.pretrain", *flags(simulated, path, steps=6),
-                       count=count, devices=devices, ACCFM_FAULT=fault) as job:
-      want = -signal.SIGKILL if fault else 0
+  for path, (count, devices), fault, want in (
+      (whole, (1, 1), "", 0),
+      (mixed, first, "before_save:6", -signal.SIGKILL),
+      (mixed, second, "", 0),
+  ):
+    with processes.Job("-m", "accfm.pretrain",
+                       *flags(simulated, path, steps=6), count=count,
+                       devices=devices, ACCFM_FAULT=fault) as job:
       assert want in job.ends(), job.said(0)
   assert "resumed from the checkpoint of step 4" in job.said(0)
   check_same(whole, mixed, step=6)

@@ -25,7 +25,7 @@ abort (134, its message says which process) comes where ours cannot.
 
 import os
 import re
-import select
+import selectors
 import socket
 import sys
 import threading
@@ -189,8 +189,10 @@ class Member(threading.Thread):
 
   def run(self):
     heard, beat = time.monotonic(), min(1.0, self._lost / 5)
+    selector = selectors.DefaultSelector()
+    selector.register(self._wire, selectors.EVENT_READ)
     while True:
-      if select.select([self._wire], [], [], beat)[0]:
+      if selector.select(beat):
         messages = self._wire.read()
         heard = time.monotonic()
         if messages is None:

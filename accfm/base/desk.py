@@ -9,7 +9,7 @@ others do. What it decides is a verdict: an exit code and a line.
 import collections
 import dataclasses
 import json
-import select
+import selectors
 import socket
 import threading
 import time
@@ -20,6 +20,7 @@ BAD_INPUT = 2  # a process stopped for bad input, or they differ, or one is late
 LOST = 75  # a process was killed, or gives no sign of life
 STALLED = 76  # a process lives and does not get on
 GRACE = 5.0  # seconds in which others may come to the same end by themselves
+SILENT = 3.0  # seconds without a sign of life that are looked into
 FIELDS = 5  # differing fields that a message names
 
 
@@ -107,6 +108,9 @@ class Desk(threading.Thread):
     self._lost, self._start = lost_seconds, start_seconds
     self._first_facts = self._agreed = self._verdict = None
     self._open = set(self._peers)
+    self._selector = selectors.DefaultSelector()
+    for peer in self._peers.values():
+      self._selector.register(peer.wire, selectors.EVENT_READ, peer)
     self._others_gone = threading.Event()
 
   def wait_for_others(self, seconds):
@@ -114,22 +118,27 @@ class Desk(threading.Thread):
     self._others_gone.wait(seconds)
 
   def run(self):
-    beat = min(1.0, self._lost / 5)
+    beat, last = min(1.0, self._lost / 5), 0.0
     while self._open:
-      peers = {self._peers[i].wire: self._peers[i] for i in self._open}
-      for wire in select.select(list(peers), [], [], beat)[0]:
-        messages = wire.read()
+      for key, _ in self._selector.select(beat):
+        messages = key.fileobj.read()
         if messages is None:
-          self._left(peers[wire])
+          self._left(key.data)
         for message in messages or ():
-          self._hear(peers[wire], message)
+          self._hear(key.data, message)
       now = time.monotonic()
-      for peer in peers.values():
-        peer.wire.send(alive=1)
-      if self._verdict is None:
-        self._look_for_lost(now)
-        self._look_for_stalled(now)
-        self._look_for_late(now)
+      if now - last > beat:  # not for each message of a thousand processes
+        last = now
+        self._look(now)
+
+  def _look(self, now):
+    """Gives a sign of life and judges."""
+    for i in self._open:
+      self._peers[i].wire.send(alive=1)
+    if self._verdict is None:
+      self._look_for_lost(now)
+      self._look_for_stalled(now)
+      self._look_for_late(now)
 
   def _hear(self, peer, message):
     peer.heard = time.monotonic()
@@ -156,6 +165,7 @@ class Desk(threading.Thread):
 
   def _left(self, peer):
     self._open.discard(peer.index)
+    self._selector.unregister(peer.wire)
     peer.wire.close()
     if not peer.over:
       peer.over = True
@@ -167,34 +177,28 @@ class Desk(threading.Thread):
       self._others_gone.set()
 
   def _look_for_lost(self, now):
-    silent = [
-        p for p in self._peers.values()
-        if not p.over and now - p.heard > self._lost
-    ]
-    if silent:
-      self._end(
-          LOST, f"{self._called([p.index for p in silent])} gave no sign of "
-          f"life for {self._lost:g} s (stopped, or cut off), last while "
-          f"{silent[0].doing}", but=silent,
-      )
+    for peer in self._peers.values():
+      limit = min(self._lost, peer.limit or self._lost)
+      if not peer.over and now - peer.heard > limit:
+        self._end(
+            LOST, f"{self._called([peer.index])} gave no sign of life for "
+            f"{limit:g} s (stopped, or cut off), last while {peer.doing}",
+            but=(peer,),
+        )
 
   def _look_for_stalled(self, now):
     going = [p for p in self._peers.values() if not p.over]
-    if not going:
-      return
+    if not going or any(now - p.heard > SILENT for p in going):
+      return  # who is silent may hold up one who is behind
     least = min(p.mark for p in going)
     last = [p for p in going if p.mark == least]
-    stuck = [p for p in last if 0 < p.limit < now - p.moved]
-    if not stuck or len(stuck) < len(last):
+    if not all(0 < p.limit < now - p.moved for p in last):
       return
-    names = self._called([p.index for p in stuck])
-    waiting = [p for p in going if p not in stuck]
     self._end(
-        STALLED, f"{names} did not get on for {stuck[0].limit:g} s while "
-        f"{stuck[0].doing}"
-        + ("; the others wait for it" if waiting else "")
-        + " (config.stall_seconds)", but=[p for p in stuck if p.index]
-        if now - max(p.heard for p in stuck) > 2 else (),
+        STALLED, f"{self._called([p.index for p in last])} did not get on for "
+        f"{last[0].limit:g} s while {last[0].doing}"
+        + ("; the others wait for it" if len(last) < len(going) else "")
+        + " (config.stall_seconds)",
     )
 
   def _look_for_late(self, now):
@@ -212,7 +216,7 @@ class Desk(threading.Thread):
     if self._verdict is not None:
       return
     self._verdict = code, text
-    for peer in but:  # it cannot hear, or knows; nobody waits for it
+    for peer in but:  # it cannot hear, or knows; process 0 need not wait
       if peer.index:
         self._open.discard(peer.index)
     for peer in self._peers.values():

@@ -23,7 +23,7 @@ class Wire:
     self._lock = threading.Lock()
 
   def fileno(self):
-    """For `select`."""
+    """For `selectors`."""
     return self._sock.fileno()
 
   def send(self, **message):

@@ -1,8 +1,8 @@
 """What a training process says of its progress while it trains.
 
-A process that lives and stands still (a read that never returns, a stopped
-process, a hung device) stops all others in a collective, silently. So each
-says what it is about to do, and how long that may take; process 0's desk
+A process that lives and stands still (a read that never returns, a hung
+device) stops all others in a collective, silently. So each says what it is
+about to do, and how long that may take; process 0's desk
 (`accfm.base.cluster`) knows that all do the same in the same order, names
 whoever is last when its time is over, and ends the job with exit code 76.
 

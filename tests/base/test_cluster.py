@@ -111,6 +111,7 @@ def two(monkeypatch):
   for peer in made._peers.values():
     peer.heard = peer.moved = 0.0
   yield made, [e[1] for e in ends]
+  made._selector.close()
   for pair in ends:
     for end in pair:
       end.close()
@@ -126,22 +127,16 @@ def ends(wires):
   return found
 
 
-def look(made, now):
-  made._look_for_lost(now)
-  made._look_for_stalled(now)
-  made._look_for_late(now)
-
-
 def test_silence_is_judged(two):
   made, wires = two
   made._peers[0].heard = 5.0
-  look(made, 9.0)
+  made._look(9.0)
   assert ends(wires) == [None, None]
-  look(made, 11.0)
+  made._look(11.0)
   want = (75, "process 1 of 2 (host host1) gave no sign of life for 10 s "
               "(stopped, or cut off), last while starting")
   assert ends(wires) == [want, want]
-  look(made, 99.0)  # said once
+  made._look(99.0)  # said once
   assert ends(wires) == [None, None]
 
 
@@ -161,7 +156,7 @@ def test_standing_still_is_judged(two, marks, limits, now, who):
     peer = made._peers[i]
     peer.heard, peer.mark, peer.limit = now, marks[i], limits[i]
     peer.doing = f"computing step {marks[i]}"
-  look(made, now)
+  made._look(now)
   told = ends(wires)
   if not who:
     assert told == [None, None]
@@ -173,15 +168,30 @@ def test_standing_still_is_judged(two, marks, limits, now, who):
   assert ("the others wait" in text) == (len(who) == 1)
 
 
+def test_who_is_silent_is_to_blame_not_who_is_behind(two):
+  made, wires = two
+  for i, (heard, moved, mark) in enumerate([(9.0, 1.0, 3), (4.5, 4.5, 4)]):
+    peer = made._peers[i]
+    peer.heard, peer.moved, peer.mark, peer.limit = heard, moved, mark, 5
+  made._look(9.0)
+  assert ends(wires) == [None, None]
+  made._peers[0].heard = 9.6
+  made._look(9.6)
+  assert ends(wires)[0] == (
+      75, "process 1 of 2 (host host1) gave no sign of life for 5 s (stopped, "
+      "or cut off), last while starting"
+  )
+
+
 def test_whoever_is_late_to_start_is_judged(two):
   made, wires = two
   made._hear(made._peers[0], {"facts": {"config/lr": 1}})
   start = made._first_facts
   for peer in made._peers.values():
     peer.heard = start + 21
-  look(made, start + 19)
+  made._look(start + 19)
   assert ends(wires) == [None, None]
-  look(made, start + 21)
+  made._look(start + 21)
   assert ends(wires)[0][1].startswith("process 1 of 2 (host host1) was not ")
 
 
