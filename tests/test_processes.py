@@ -119,6 +119,22 @@ def test_resuming_with_other_processes(simulated, tmp_path, first, second):
 
 
 @pytest.mark.full
+def test_a_state_that_is_split_over_processes(simulated, tmp_path):
+  """Each saves what it holds; one device loads it whole."""
+  whole, split = tmp_path / "whole", tmp_path / "split"
+  for path, count, devices, fault in (
+      (whole, 1, 1, ""), (split, 2, 2, "before_save:6"), (split, 1, 1, "")
+  ):
+    more = ("--config.fsdp=4",) if count > 1 else ()
+    with processes.Job("-m", "accfm.pretrain",
+                       *flags(simulated, path, *more, steps=6), count=count,
+                       devices=devices, ACCFM_FAULT=fault) as job:
+      assert (-signal.SIGKILL if fault else 0) in job.ends(), job.said(0)
+  assert "resumed from the checkpoint of step 4" in job.said(0)
+  check_same(whole, split, step=6)
+
+
+@pytest.mark.full
 def test_distillation(simulated, tmp_path):
   """A frozen teacher, retrieval over all rows in validation."""
   teacher = tmp_path / "teacher"

@@ -105,6 +105,7 @@ def run(
             progress=progress, clock=clock, notice=notice,
         )
       except BadStepError as error:
+        progress("going back from", error.step, long=True)
         checkpoints.wait()
         saved = checkpoints.latest() or 0
         guard.skip(error, saved, writer.say)  # raises if it may not

@@ -75,6 +75,19 @@ def test_a_process_that_never_arrives(tmp_path, there, missing):
   }[missing] in line
 
 
+@pytest.mark.full
+def test_a_bad_step_is_skipped_by_all(tmp_path):
+  fields = ("total_steps=10", "nan_at=6", "on_bad_step=skip")
+  for name, count, devices in (("one", 1, 4), ("two", 2, 2)):
+    with processes.Job(MAIN, tmp_path / name, *fields, count=count,
+                       devices=devices) as job:
+      assert job.ends() == [0] * count, job.said(0)
+  one, two = (np.load(tmp_path / n / "final.npz") for n in ("one", "two"))
+  assert one[".step"] == two[".step"] == 10
+  for name in one:
+    np.testing.assert_allclose(one[name], two[name], rtol=1e-5, atol=1e-6)
+
+
 # --- one of them ends, or stands still ---------------------------------------
 
 
