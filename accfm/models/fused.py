@@ -26,7 +26,9 @@ from accfm.models import block_math
 
 LANES = 128  # of a TPU's vector register
 TILE = 16  # rows of a bfloat16 tile
-VMEM = 32 * 2**20  # bytes of the chip that a kernel may use
+# (segments of a program, bytes of a core's own memory that it may use).
+LARGE, SMALL = (2, 32 * 2**20), (1, 16 * 2**20)
+SMALL_CORES = ("TPU v4",)
 LAYERS = ("qkv", "out", "mlp_in", "mlp_out")
 
 
@@ -113,7 +115,7 @@ def backward(x, params, g, *, heads, dtype, interpret=False):
     dx_ref[...] = call.segments(dx)
     sums, grads = jax.tree.leaves(sums), jax.tree.leaves(grads)
 
-    @pl.when(pl.program_id(0) == 0)
+    @pl.when(pl.program_id(1) == 0)
     def _():
       for ref in sums:
         ref[...] = jnp.zeros(ref.shape, ref.dtype)
@@ -121,10 +123,11 @@ def backward(x, params, g, *, heads, dtype, interpret=False):
     for ref, grad in zip(sums, grads, strict=True):
       ref[...] += grad
 
-  dx, dvectors, dkernels = call(
+  dx, *sums = call(
       kernel, 4, (call.padded(x), call.padded(g), kernels, vectors),
       (call.like_x(), *call.sums_like((vectors, kernels))),
   )
+  dvectors, dkernels = jax.tree.map(lambda s: s.sum(0), sums)  # over cores
   return dx[:, :call.tokens], _as_params(dkernels, dvectors, params)
 
 
@@ -176,13 +179,14 @@ class _Call:
   """A kernel over the segments of x [B, L, W], a few to a program."""
 
   def __init__(self, x, heads, dtype, interpret):
-    batch, self.tokens, self.width = x.shape
+    self._batch, self.tokens, self.width = x.shape
     self._rows = -(-self.tokens // TILE) * TILE  # of a segment, padded
-    self._count = 2 - batch % 2  # segments of a program
-    self._batch, self._dtype = batch, x.dtype
-    self._interpret = interpret
-    self._heads, self._compute = heads, dtype
+    self._dtype, self._interpret = x.dtype, interpret
+    self._heads = heads
     self._axes = jax.typeof(x).manual_axis_type  # of an enclosing shard_map
+    cores, (self._count, self._memory) = _chip()
+    self._count = math.gcd(self._batch, self._count)
+    self._cores = math.gcd(self._batch // self._count, cores)
 
   def padded(self, x):
     """x with whole tiles of rows; nobody attends to those added."""
@@ -190,13 +194,12 @@ class _Call:
     return jnp.pad(x, ((0, 0), (0, more), (0, 0))) if more else x
 
   def like_x(self):
-    shape = self._batch, self._rows, self.width
-    return self._shape(shape, self._dtype)
+    return self._shape((self._batch, self._rows, self.width), self._dtype)
 
   def sums_like(self, tree):
-    """Of float32, for what is summed over programs."""
+    """[cores, ...] float32 for each leaf, summed over a core's programs."""
     return jax.tree.map(
-        lambda x: self._shape(x.shape, jnp.float32), tree
+        lambda x: self._shape((self._cores, *x.shape), jnp.float32), tree
     )
 
   def _shape(self, shape, dtype):
@@ -216,15 +219,31 @@ class _Call:
     )
 
   def __call__(self, kernel, times, operands, out):
-    """Runs it; `times` the products of a forward pass."""
+    """Runs it.
 
-    def spec(x):
-      if len(x.shape) == 3:
-        shape = self._count, self._rows, self.width
-        return pl.BlockSpec(shape, lambda i: (i, 0, 0))
-      # The same for all programs: fetched, or written, once.
+    Args:
+      kernel: of references to operands and outputs.
+      times: its products, by those of a forward pass.
+      operands: segments, then {layer: kernel}, {name: vector}.
+      out: as `like_x`; or that and as `sums_like`.
+    """
+    steps = self._batch // (self._count * self._cores)
+    of_rows = pl.BlockSpec(
+        (self._count, self._rows, self.width),
+        lambda core, step: (core * steps + step, 0, 0),
+    )
+
+    def whole(x):
+      """The same for all programs: fetched once."""
       return pl.BlockSpec(
-          x.shape, lambda i: (0, 0), pipeline_mode=pl.Buffered(1)
+          x.shape, lambda core, step: (0, 0), pipeline_mode=pl.Buffered(1)
+      )
+
+    def summed(x):
+      """The same for all programs of a core: written once."""
+      return pl.BlockSpec(
+          (None, *x.shape[1:]), lambda core, step: (core, 0, 0),
+          pipeline_mode=pl.Buffered(1),
       )
 
     def vary(x):
@@ -232,14 +251,20 @@ class _Call:
       axes = self._axes.varying - jax.typeof(x).manual_axis_type.varying
       return jax.lax.pcast(x, tuple(axes), to="varying") if axes else x
 
+    *rows, kernels, vectors = operands
+    _, *sums = out if isinstance(out, tuple) else (out,)
+    specs = (of_rows, *jax.tree.map(summed, sums))
     return pl.pallas_call(
-        kernel, out, grid=(self._batch // self._count,),
-        in_specs=jax.tree.map(spec, operands),
-        out_specs=jax.tree.map(spec, out),
+        kernel, out, grid=(self._cores, steps),
+        in_specs=(
+            *[of_rows] * len(rows), *jax.tree.map(whole, (kernels, vectors))
+        ),
+        out_specs=specs if sums else of_rows,
         interpret=self._interpret,
         cost_estimate=self._cost(times, operands, out),
         compiler_params=pltpu.CompilerParams(
-            dimension_semantics=("arbitrary",), vmem_limit_bytes=VMEM
+            dimension_semantics=("parallel", "arbitrary"),
+            vmem_limit_bytes=self._memory,
         ),
     )(*jax.tree.map(vary, operands))
 
@@ -257,3 +282,14 @@ class _Call:
             for x in jax.tree.leaves((operands, out))
         ),
     )
+
+
+def _chip():
+  """(cores that share a device's memory, SMALL or LARGE)."""
+  device = jax.sharding.get_abstract_mesh().abstract_device
+  if device is None:  # outside of a mesh: what runs anywhere
+    return 1, SMALL
+  return (
+      device.num_cores or 1,
+      SMALL if device.device_kind in SMALL_CORES else LARGE,
+  )
