@@ -8,9 +8,10 @@ pass only the block's input is kept: the kernel computes the block again,
 differentiates it in place and sums the weights' gradients in float32 over
 all programs.
 
-The same function as `vit1d.Block` without dropout: products in the compute
-type, summed in float32; norms, softmax and GELU in float32. Elsewhere than
-on a TPU the plain block runs, in the backward pass again from its input.
+The same function as `vit1d.Block` without dropout, up to rounding: see
+`block_math`. Elsewhere than on a TPU the plain block runs. Which it is, and
+of what chip, the mesh of the enclosing `shard_map` tells, so that a program
+for TPUs can be made without one.
 """
 
 import functools
@@ -53,6 +54,9 @@ def check(encoder):
 def block(plain, heads, dtype, x, params):
   """A Transformer block; one kernel each way on TPUs.
 
+  Without a mesh the platform is chosen as the program is lowered, and the
+  plain block, if it is that, is computed again in the backward pass.
+
   Args:
     plain: `plain(x, params)`, the same function for other platforms.
     heads: of the attention.
@@ -63,6 +67,9 @@ def block(plain, heads, dtype, x, params):
   Returns:
     [B, L, W] of x's type.
   """
+  device = _device()
+  if device is not None and device.platform != "tpu":
+    return plain(x, params)
 
   @jax.custom_vjp
   def run(x, params):
@@ -95,7 +102,7 @@ def forward(x, params, *, heads, dtype, interpret=False):
         call.matrix(x_ref), kernels, vectors, kernels
     ))
 
-  out = call(kernel, 1, (call.padded(x), kernels, vectors), call.like_x())
+  out = call(kernel, (call.padded(x), kernels, vectors), call.like_x())
   return out[:, :call.tokens]
 
 
@@ -124,7 +131,7 @@ def backward(x, params, g, *, heads, dtype, interpret=False):
       ref[...] += grad
 
   dx, *sums = call(
-      kernel, 4, (call.padded(x), call.padded(g), kernels, vectors),
+      kernel, (call.padded(x), call.padded(g), kernels, vectors),
       (call.like_x(), *call.sums_like((vectors, kernels))),
   )
   dvectors, dkernels = jax.tree.map(lambda s: s.sum(0), sums)  # over cores
@@ -218,12 +225,11 @@ class _Call:
         x, kernels, vectors, slots, self._heads, self._rows, self.tokens
     )
 
-  def __call__(self, kernel, times, operands, out):
+  def __call__(self, kernel, operands, out):
     """Runs it.
 
     Args:
       kernel: of references to operands and outputs.
-      times: its products, by those of a forward pass.
       operands: segments, then {layer: kernel}, {name: vector}.
       out: as `like_x`; or that and as `sums_like`.
     """
@@ -261,21 +267,24 @@ class _Call:
         ),
         out_specs=specs if sums else of_rows,
         interpret=self._interpret,
-        cost_estimate=self._cost(times, operands, out),
+        cost_estimate=self._cost(operands, out, bool(sums)),
         compiler_params=pltpu.CompilerParams(
             dimension_semantics=("parallel", "arbitrary"),
             vmem_limit_bytes=self._memory,
         ),
     )(*jax.tree.map(vary, operands))
 
-  def _cost(self, times, operands, out):
+  def _cost(self, operands, out, backward):
+    """What XLA is told; `train.flops` counts for itself."""
     rows = self._batch * self._rows
     kernels = operands[-2]
     products = sum(k.size for k in kernels.values())
     products += 2 * self._rows * self.width  # scores, and their mixture
+    if backward:  # of the forward pass all but the last, and two for each
+      products = 3 * products - kernels["mlp_out"].size
     hidden = kernels["mlp_in"].shape[1]
     return pl.CostEstimate(
-        flops=2 * times * rows * products,
+        flops=2 * rows * products,
         transcendentals=rows * (self._heads * self._rows + hidden),
         bytes_accessed=sum(
             math.prod(x.shape) * x.dtype.itemsize
@@ -284,10 +293,15 @@ class _Call:
     )
 
 
+def _device():
+  """The kind of device of the enclosing mesh, or None outside of one."""
+  return jax.sharding.get_abstract_mesh().abstract_device
+
+
 def _chip():
   """(cores that share a device's memory, SMALL or LARGE)."""
-  device = jax.sharding.get_abstract_mesh().abstract_device
-  if device is None:  # outside of a mesh: what runs anywhere
+  device = _device()
+  if device is None:  # what runs on all
     return 1, SMALL
   return (
       device.num_cores or 1,

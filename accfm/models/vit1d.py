@@ -213,8 +213,8 @@ class ViT1D(nn.Module):
       first [o].
     dtype: compute type; parameters are float32.
     remat: recompute blocks in the backward pass to save memory.
-    block: "plain", or "fused": the same blocks as one kernel each on TPUs,
-      recomputed in the backward pass everywhere; `fused` says more.
+    block: "plain", or "fused": on TPUs each block is one kernel, see
+      `models.fused`.
   """
 
   patch: int
