@@ -27,8 +27,10 @@ from accfm.models import block_math
 
 LANES = 128  # of a TPU's vector register
 TILE = 16  # rows of a bfloat16 tile
-# (segments of a program, bytes of a core's own memory that it may use).
-LARGE, SMALL = (2, 32 * 2**20), (1, 16 * 2**20)
+SEGMENTS = 2  # of a program, where they fit
+MIB = 2**20
+# Of a core's own memory: what a kernel may use of it.
+SMALL, LARGE = 16 * MIB, 56 * MIB
 SMALL_CORES = ("TPU v4",)
 LAYERS = ("qkv", "out", "mlp_in", "mlp_out")
 
@@ -93,7 +95,7 @@ def block(plain, heads, dtype, x, params):
 
 def forward(x, params, *, heads, dtype, interpret=False):
   """The block as a kernel; see `block`. `interpret` runs it anywhere."""
-  call = _Call(x, heads, dtype, interpret)
+  call = _Call(x, params, heads, dtype, interpret)
   kernels, vectors = _operands(params, dtype)
 
   def kernel(x_ref, kernels, vectors, out_ref):
@@ -108,7 +110,7 @@ def forward(x, params, *, heads, dtype, interpret=False):
 
 def backward(x, params, g, *, heads, dtype, interpret=False):
   """The gradients of the block for x and params, of the same types."""
-  call = _Call(x, heads, dtype, interpret)
+  call = _Call(x, params, heads, dtype, interpret)
   kernels, vectors = _operands(params, dtype)
 
   def kernel(x_ref, g_ref, kernels, vectors, dx_ref, *sums):
@@ -185,14 +187,25 @@ def _read(refs):
 class _Call:
   """A kernel over the segments of x [B, L, W], a few to a program."""
 
-  def __init__(self, x, heads, dtype, interpret):
+  def __init__(self, x, params, heads, dtype, interpret):
     self._batch, self.tokens, self.width = x.shape
     self._rows = -(-self.tokens // TILE) * TILE  # of a segment, padded
     self._dtype, self._interpret = x.dtype, interpret
     self._heads = heads
     self._axes = jax.typeof(x).manual_axis_type  # of an enclosing shard_map
-    cores, (self._count, self._memory) = _chip()
-    self._count = math.gcd(self._batch, self._count)
+    cores, memory = _chip()
+    needs = {
+        n: memory_needed(params, heads, self._rows, n, dtype)
+        for n in (1, math.gcd(self._batch, SEGMENTS))
+    }
+    if needs[1] > memory and not interpret:
+      raise InputError(
+          f"block: got 'fused' for {self.tokens} tokens of width {self.width},"
+          f" about {needs[1] // MIB} MiB on the chip, want at most "
+          f"{memory // MIB}; set --config.encoder.block=plain"
+      )
+    self._count = max(n for n in needs if n == 1 or needs[n] <= memory)
+    self._memory = min(memory, 3 * needs[self._count] // 2)
     self._cores = math.gcd(self._batch // self._count, cores)
 
   def padded(self, x):
@@ -293,13 +306,27 @@ class _Call:
     )
 
 
+def memory_needed(params, heads, rows, segments, dtype):
+  """Bytes on the chip that the backward kernel takes, to about a fifth.
+
+  Weights in the compute type and their gradients in float32; of a segment, so
+  many arrays of its hidden layer, its width and its scores as were found to
+  be there at once.
+  """
+  weights = sum(p["kernel"].size for _, p in _layers(params))
+  width, hidden = params["mlp_in"]["kernel"].shape
+  held = 8 * hidden + 8 * width + 3 * heads * rows
+  of_weight = 4 + jnp.dtype(dtype).itemsize
+  return of_weight * weights + 4 * segments * rows * held
+
+
 def _device():
   """The kind of device of the enclosing mesh, or None outside of one."""
   return jax.sharding.get_abstract_mesh().abstract_device
 
 
 def _chip():
-  """(cores that share a device's memory, SMALL or LARGE)."""
+  """(cores that share a device's memory, bytes that each has for a kernel)."""
   device = _device()
   if device is None:  # what runs on all
     return 1, SMALL

@@ -69,11 +69,9 @@ def assert_near(got, want, share=3e-5):
 
 
 # Whole tiles of tokens, and not; segments, of a program and of a core.
-@pytest.mark.parametrize("b, length, segments, cores", [
-    (3, 16, 2, 1), (4, 21, 2, 2),
-])
-def test_kernels_are_the_plain_block(b, length, segments, cores, monkeypatch):
-  monkeypatch.setattr(fused, "_chip", lambda: (cores, (segments, 2**24)))
+@pytest.mark.parametrize("b, length, cores", [(3, 16, 1), (4, 21, 2)])
+def test_kernels_are_the_plain_block(b, length, cores, monkeypatch):
+  monkeypatch.setattr(fused, "_chip", lambda: (cores, fused.LARGE))
   x, g = inputs(b, length)
   want = with_gradients(plain)(x, params(), g)
   assert_near(kernels(x, params(), g), want)
@@ -175,6 +173,19 @@ def test_refused(fields, want):
   cfg = dict(width=WIDTH, heads=HEADS, mlp_width=MLP) | fields
   with pytest.raises(InputError, match=want):
     build.build_encoder(build.encoder_config("vit_tiny", **cfg))
+
+
+def test_too_large_for_a_chip(monkeypatch):
+  """The paper's block fits every chip; 1,024 tokens of it the largest not."""
+  block = vit1d.Block(4, 1024, jnp.bfloat16)
+  x, long = (jnp.zeros((2, n, 256), jnp.bfloat16) for n in (192, 1024))
+  shapes = jax.eval_shape(block.init, jax.random.key(0), x)["params"]
+  for memory in (fused.SMALL, fused.LARGE):
+    monkeypatch.setattr(fused, "_chip", lambda memory=memory: (1, memory))
+    run = functools.partial(fused.forward, heads=4, dtype=jnp.bfloat16)
+    assert jax.eval_shape(run, x, shapes) == jax.eval_shape(lambda: x)
+    with pytest.raises(InputError, match="for 1024 tokens of width 256"):
+      jax.eval_shape(run, long, shapes)
 
 
 def test_the_compiler_cannot_split_a_kernel():
