@@ -48,7 +48,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   total = count("segments", segments) if segments else total
   chip, devices = aot.open_topology(topology)
   mesh = meshlib.make_mesh(devices, config.fsdp, config.model)
-  sessions.check_batch(config, mesh)
+  sessions.check_mesh(config, mesh)
   task = aot.make_task(config)
   traced = aot.trace(config, task, mesh)
   compiled = aot.compile_step(config, traced, mesh)

@@ -11,7 +11,6 @@ simulated cohort (results/simulated.md).
 
 from ml_collections import ConfigDict
 
-from accfm.models import build
 from accfm.signals import augment
 from configs import common
 
@@ -31,8 +30,8 @@ def get_config(arg=None):
   c.teacher_mode = "frozen"
   c.teacher_signal = "ppg"
   preset = arg.encoder or common.ENCODERS[arg.scale]
-  c.encoder = build.encoder_config(preset)
-  c.teacher_encoder = build.encoder_config(preset)
+  c.encoder = common.encoder(arg.scale, preset)
+  c.teacher_encoder = common.encoder(arg.scale, preset)
   c.head = common.head(arg.scale, c.encoder)
   c.teacher_head = "mlp"  # trained [r]; "identity": its embedding itself
   c.loss = "contrastive"  # or "cosine", "mse", with teacher_head="identity"

@@ -9,7 +9,6 @@ validation loss rises.
 
 from ml_collections import ConfigDict
 
-from accfm.models import build
 from accfm.signals import augment
 from configs import common
 
@@ -18,7 +17,9 @@ def get_config(arg=None):
   """Arguments: a scale of `common`; encoder; fraction (of labelled people)."""
   arg = common.parse(arg, encoder="", fraction=1.0)
   c = training(arg.scale, arg.fraction)
-  c.encoder = build.encoder_config(arg.encoder or common.ENCODERS[arg.scale])
+  c.encoder = common.encoder(
+      arg.scale, arg.encoder or common.ENCODERS[arg.scale]
+  )
   c.init = ""
   c.init_step = "latest"
   c.freeze_encoder = False

@@ -17,7 +17,6 @@ so does that of a student (results/study_easy.md).
 
 from ml_collections import ConfigDict
 
-from accfm.models import build
 from accfm.signals import augment
 from configs import common
 
@@ -33,7 +32,7 @@ def get_config(arg=None, signal="ppg"):
   c.objective = "contrastive"
   c.signal = signal
   preset = arg.encoder or common.ENCODERS[arg.scale]
-  c.encoder = build.encoder_config(preset)
+  c.encoder = common.encoder(arg.scale, preset)
   c.head = common.head(arg.scale, c.encoder)
   c.temperature = 0.04  # [L]
   # Memory, not results: rows compared with the whole batch at once (0: all),

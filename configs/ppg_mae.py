@@ -7,7 +7,6 @@ Expected: how low its loss gets at these scales was not measured.
 
 from ml_collections import ConfigDict
 
-from accfm.models import build
 from accfm.signals import augment
 from configs import common
 
@@ -23,8 +22,8 @@ def get_config(arg=None, signal="ppg"):
   c = common.training(arg.scale)
   c.objective = "mae"
   c.signal = signal
-  c.encoder = build.encoder_config(
-      arg.encoder or ENCODERS[arg.scale]
+  c.encoder = common.encoder(
+      arg.scale, arg.encoder or ENCODERS[arg.scale]
   )
   width = 16 if arg.scale == "tiny" else 128
   c.decoder = ConfigDict(dict(  # light; its size is ours

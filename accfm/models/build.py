@@ -26,7 +26,7 @@ _COMMON = dict(dropout=0.0, drop_path=0.0, remat=False, dtype="float32")
 _VIT = dict(
     _COMMON, family="vit1d", patch=20, stem="patch", stem_filters=24,
     stem_stride=8, stem_taps=32, stem_level=0, pool="mean", pool_bins=30,
-    pool_width=16,
+    pool_width=16, block="plain",
 )
 _SMALL = dict(_VIT, width=64, depth=2, heads=2, mlp_width=256)
 

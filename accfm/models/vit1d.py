@@ -13,12 +13,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from accfm.base.errors import InputError
-from accfm.models import regularise
+from accfm.models import fused, regularise
 
 
 def check(encoder):
   """Raises InputError unless the fields of a ViT1D fit."""
   regularise.check_rates(encoder)
+  if encoder.block not in ("plain", "fused"):
+    raise InputError(
+        f"block: got {encoder.block!r}, want 'plain' or 'fused'"
+    )
+  if encoder.block == "fused":
+    fused.check(encoder)
   if encoder.stem not in ("patch", "filterbank"):
     raise InputError(
         f"stem: got {encoder.stem!r}, want 'patch' or 'filterbank'"
@@ -72,6 +78,7 @@ class Block(nn.Module):
     dtype: compute type.
     dropout: rate on the output of the attention and of the MLP.
     drop_path: rate at which a row skips the attention, and the MLP.
+    fused: run as `fused.block`; without dropout and stochastic depth.
   """
 
   heads: int
@@ -79,10 +86,17 @@ class Block(nn.Module):
   dtype: jnp.dtype
   dropout: float = 0.0
   drop_path: float = 0.0
+  fused: bool = False
 
   @nn.compact
   def __call__(self, x, train=False, row_keys=None):
     """[B, L, W] -> [B, L, W]; `train`, `row_keys` as in ViT1D."""
+    if self.fused and not self.is_initializing():
+      plain = Block(self.heads, self.mlp_width, self.dtype, parent=None)
+      return fused.block(
+          lambda x, params: plain.apply({"params": params}, x),
+          self.heads, self.dtype, x, self.variables["params"],
+      )
 
     def branch(y, name):
       drop = regularise.Dropout(self.dropout, name=f"drop_{name}")
@@ -199,6 +213,8 @@ class ViT1D(nn.Module):
       first [o].
     dtype: compute type; parameters are float32.
     remat: recompute blocks in the backward pass to save memory.
+    block: "plain", or "fused": on TPUs each block is one kernel, see
+      `models.fused`.
   """
 
   patch: int
@@ -219,6 +235,7 @@ class ViT1D(nn.Module):
   drop_path: float = 0.0
   dtype: jnp.dtype = jnp.float32
   remat: bool = False
+  block: str = "plain"
 
   def setup(self):
     if self.stem == "filterbank":
@@ -231,7 +248,8 @@ class ViT1D(nn.Module):
     # `train` is Python's, not traced; argument 0 is the module.
     block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
     self.blocks = [
-        block(self.heads, self.mlp_width, self.dtype, self.dropout, rate)
+        block(self.heads, self.mlp_width, self.dtype, self.dropout, rate,
+              self.block == "fused")
         for rate in regularise.path_rates(self.drop_path, self.depth)
     ]
     self.norm = nn.LayerNorm(dtype=self.dtype)

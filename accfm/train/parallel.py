@@ -1,7 +1,9 @@
 """The one parallel path: a jitted `shard_map` over the rows of a batch.
 
 One device, eight simulated ones or a pod run the same program. The mesh axis
-`model` stays automatic: what is sharded over it the compiler partitions.
+`model` stays automatic where it has more than one device: what is sharded over
+it the compiler partitions. Kernels it cannot partition, so that those need all
+axes to be explicit.
 """
 
 import jax
@@ -34,6 +36,9 @@ def make_parallel(step, mesh, state_specs=WHOLE):
       mesh=mesh,
       in_specs=(state_specs, WHOLE, ROWS, WHOLE),
       out_specs=(state_specs, WHOLE),
-      axis_names=set(meshlib.ROWS),
+      axis_names={
+          name for name, size in mesh.shape.items()
+          if name in meshlib.ROWS or size == 1
+      },
   )
   return jax.jit(sharded, donate_argnums=0)

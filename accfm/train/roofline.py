@@ -131,7 +131,14 @@ def remedies(config, devices, needed, available):
         "compute in bfloat16 with --config.encoder.dtype=bfloat16 (about "
         "half of the memory)"
     )
-  if encoder.get("remat") is False:
+  if encoder.get("block") == "plain" and not (
+      encoder.width % 128 or encoder.mlp_width % 128
+  ):
+    out.append(
+        "blocks as kernels with --config.encoder.block=fused (about a tenth "
+        "of the memory)"
+    )
+  if encoder.get("remat") is False and encoder.get("block") != "fused":
     out.append(
         "recompute blocks with --config.encoder.remat=True (about a quarter "
         "of the memory, a sixth more FLOPs)"

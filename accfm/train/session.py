@@ -78,16 +78,17 @@ def open_session(config, signals):
     part.keep_records(config.cache_mb * 2**20 // len(train.parts))
   mesh = meshlib.make_mesh(fsdp=config.fsdp, model=config.model)
   check_signals(signals, train.contract, folders[0])
-  check_batch(config, mesh)
+  check_mesh(config, mesh)
   return Session(
       train, pipeline.open_joined(folders, "val"), tuple(mixture.values()),
       mesh, tuple(signals),
   )
 
 
-def check_batch(config, mesh):
-  """Raises InputError for a batch that a mesh cannot be given."""
+def check_mesh(config, mesh):
+  """Raises InputError for a batch or blocks that a mesh cannot be given."""
   meshlib.check_batch(config.batch_size, mesh)
+  sharding.check_blocks(config, mesh)
   if "micro_batches" in config:
     micro.check(config, config.batch_size // meshlib.row_shards(mesh))
 

@@ -15,12 +15,25 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from accfm.base import mesh as meshlib
+from accfm.base.errors import InputError
 from accfm.base.mesh import ROWS
 from accfm.steps.split import AXIS
 
 LEAST = 1024  # numbers in a leaf that is worth splitting
 # Layers of a block whose outputs, and whose inputs, `model` splits.
 OUTPUTS, INPUTS = ("qkv", "mlp_in"), ("out", "mlp_out")
+
+
+def check_blocks(config, mesh):
+  """Raises InputError for kernels that `model` would have to partition."""
+  for name in ("encoder", "teacher_encoder"):
+    block = config.get(name, {}).get("block")
+    if mesh.shape["model"] > 1 and block == "fused":
+      raise InputError(
+          f"{name}.block: got 'fused' with --config.model="
+          f"{mesh.shape['model']}, which cannot split a kernel, want 'plain'; "
+          f"set --config.{name}.block=plain, or --config.model=1"
+      )
 
 
 def spec(path, shape, mesh):

@@ -65,8 +65,11 @@ def config(**encoder):
 def test_remedies_are_told_with_numbers():
   # 2,048 rows a chip need twice the memory: 2048 / 2.2 = 930 rows fit, and
   # 4 x 2.2 = 8.8 chips, so the next power of two.
-  text = roofline.remedies(config(), 4, 2000, 1000)
+  text = roofline.remedies(
+      config(dtype="float32", block="plain"), 4, 2000, 1000
+  )
   assert "--config.encoder.dtype=bfloat16" in text
+  assert "--config.encoder.block=fused" in text
   assert "--config.encoder.remat=True" in text
   # The least divisor of 2,048 from 2.2 on.
   assert "--config.micro_batches=4 (" in text
@@ -74,11 +77,12 @@ def test_remedies_are_told_with_numbers():
 
 
 def test_remedies_leave_out_what_is_done():
-  done = config(dtype="bfloat16", remat=True)
+  done = config()
+  assert done.encoder.dtype == "bfloat16" and done.encoder.block == "fused"
   with done.unlocked():
     done.micro_batches = 2
   text = roofline.remedies(done, 4, 2000, 1000)
-  assert not re.search("dtype|remat|micro", text) and "--batch" in text
+  assert not re.search("dtype|block|remat|micro", text) and "--batch" in text
   # A checkpoint's encoder is not the config's to change; one row a chip is
   # the least.
   plain = finetune.get_config()

@@ -1,0 +1,336 @@
+"""A whole Transformer block as one TPU kernel, forward and backward.
+
+A block of 192 tokens of width 256 moves little and computes much, if what
+is between its input and its output stays on the chip. XLA writes scores,
+probabilities and the hidden layer to memory; here a program takes a few
+segments, does the whole block and writes the output alone. For the backward
+pass only the block's input is kept: the kernel computes the block again,
+differentiates it in place and sums the weights' gradients in float32 over
+all programs.
+
+The same function as `vit1d.Block` without dropout, up to rounding: see
+`block_math`. Elsewhere than on a TPU the plain block runs. Which it is, and
+of what chip, the mesh of the enclosing `shard_map` tells, so that a program
+for TPUs can be made without one.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from accfm.base.errors import InputError
+from accfm.models import block_math
+
+LANES = 128  # of a TPU's vector register
+TILE = 16  # rows of a bfloat16 tile
+SEGMENTS = 2  # of a program, where they fit
+MIB = 2**20
+# Of a core's own memory: what a kernel may use of it.
+SMALL, LARGE = 16 * MIB, 56 * MIB
+SMALL_CORES = ("TPU v4",)
+LAYERS = ("qkv", "out", "mlp_in", "mlp_out")
+
+
+def check(encoder):
+  """Raises InputError unless an encoder's blocks can be fused."""
+  for name in ("width", "mlp_width"):
+    value = getattr(encoder, name)
+    if value % LANES:
+      raise InputError(
+          f"{name}: got {value} with block='fused', want a multiple of "
+          f"{LANES}, or block='plain'"
+      )
+  for name in ("dropout", "drop_path", "remat"):
+    value = getattr(encoder, name)
+    if value:
+      raise InputError(
+          f"{name}: got {value} with block='fused', which has no dropout and "
+          f"recomputes itself, want {type(value)(0)}, or block='plain'"
+      )
+
+
+def block(plain, heads, dtype, x, params):
+  """A Transformer block; one kernel each way on TPUs.
+
+  Without a mesh the platform is chosen as the program is lowered, and the
+  plain block, if it is that, is computed again in the backward pass.
+
+  Args:
+    plain: `plain(x, params)`, the same function for other platforms.
+    heads: of the attention.
+    dtype: compute type.
+    x: [B, L, W].
+    params: of a `vit1d.Block`.
+
+  Returns:
+    [B, L, W] of x's type.
+  """
+  device = _device()
+  if device is not None and device.platform != "tpu":
+    return plain(x, params)
+
+  @jax.custom_vjp
+  def run(x, params):
+    return jax.lax.platform_dependent(
+        x, params, default=plain,
+        tpu=functools.partial(forward, heads=heads, dtype=dtype),
+    )
+
+  def plain_backward(x, params, g):
+    return jax.vjp(plain, x, params)[1](g)
+
+  run.defvjp(
+      lambda x, params: (run(x, params), (x, params)),
+      lambda kept, g: jax.lax.platform_dependent(
+          *kept, g, default=plain_backward,
+          tpu=functools.partial(backward, heads=heads, dtype=dtype),
+      ),
+  )
+  return run(x, params)
+
+
+def forward(x, params, *, heads, dtype, interpret=False):
+  """The block as a kernel; see `block`. `interpret` runs it anywhere."""
+  call = _Call(x, params, heads, dtype, interpret)
+  kernels, vectors = _operands(params, dtype)
+
+  def kernel(x_ref, kernels, vectors, out_ref):
+    kernels, vectors = _read((kernels, vectors))
+    out_ref[...] = call.segments(call.block(
+        call.matrix(x_ref), kernels, vectors, kernels
+    ))
+
+  out = call(kernel, (call.padded(x), kernels, vectors), call.like_x())
+  return out[:, :call.tokens]
+
+
+def backward(x, params, g, *, heads, dtype, interpret=False):
+  """The gradients of the block for x and params, of the same types."""
+  call = _Call(x, params, heads, dtype, interpret)
+  kernels, vectors = _operands(params, dtype)
+
+  def kernel(x_ref, g_ref, kernels, vectors, dx_ref, *sums):
+    kernels, vectors = _read((kernels, vectors))
+    slots = jax.tree.map(lambda k: jnp.zeros(k.shape, jnp.float32), kernels)
+    _, pull = jax.vjp(
+        lambda x, vectors, slots: call.block(x, kernels, vectors, slots),
+        call.matrix(x_ref), vectors, slots,
+    )
+    dx, *grads = pull(call.matrix(g_ref))
+    dx_ref[...] = call.segments(dx)
+    sums, grads = jax.tree.leaves(sums), jax.tree.leaves(grads)
+
+    @pl.when(pl.program_id(1) == 0)
+    def _():
+      for ref in sums:
+        ref[...] = jnp.zeros(ref.shape, ref.dtype)
+
+    for ref, grad in zip(sums, grads, strict=True):
+      ref[...] += grad
+
+  dx, *sums = call(
+      kernel, (call.padded(x), call.padded(g), kernels, vectors),
+      (call.like_x(), *call.sums_like((vectors, kernels))),
+  )
+  dvectors, dkernels = jax.tree.map(lambda s: s.sum(0), sums)  # over cores
+  return dx[:, :call.tokens], _as_params(dkernels, dvectors, params)
+
+
+def _operands(params, dtype):
+  """({layer: kernel [K, M] in dtype}, {name: vector [1, M] float32})."""
+  kernels = {name: p["kernel"].astype(dtype) for name, p in _layers(params)}
+  vectors = {name: p["bias"] for name, p in _layers(params)}
+  for norm in ("norm1", "norm2"):
+    vectors[f"{norm}_scale"] = params[norm]["scale"]
+    vectors[f"{norm}_bias"] = params[norm]["bias"]
+  return kernels, jax.tree.map(
+      lambda v: v.astype(jnp.float32)[None], vectors
+  )
+
+
+def _layers(params):
+  """(name, its parameters) of the four dense layers."""
+  attention = params["attention"]
+  return [
+      (name, params[name] if name in params else attention[name])
+      for name in LAYERS
+  ]
+
+
+def _as_params(kernels, vectors, params):
+  """Gradients of `_operands` as those of the parameters."""
+  dense = {
+      name: {"kernel": kernels[name], "bias": vectors[name][0]}
+      for name in LAYERS
+  }
+  grads = {
+      "attention": {name: dense[name] for name in ("qkv", "out")},
+      **{name: dense[name] for name in ("mlp_in", "mlp_out")},
+      **{
+          norm: {
+              "scale": vectors[f"{norm}_scale"][0],
+              "bias": vectors[f"{norm}_bias"][0],
+          } for norm in ("norm1", "norm2")
+      },
+  }
+  return jax.tree.map(lambda g, p: g.astype(p.dtype), grads, dict(params))
+
+
+def _read(refs):
+  return jax.tree.map(lambda ref: ref[...], refs)
+
+
+class _Call:
+  """A kernel over the segments of x [B, L, W], a few to a program."""
+
+  def __init__(self, x, params, heads, dtype, interpret):
+    self._batch, self.tokens, self.width = x.shape
+    self._rows = -(-self.tokens // TILE) * TILE  # of a segment, padded
+    self._dtype, self._interpret = x.dtype, interpret
+    self._heads = heads
+    self._axes = jax.typeof(x).manual_axis_type  # of an enclosing shard_map
+    cores, memory = _chip()
+    needs = {
+        n: memory_needed(params, heads, self._rows, n, dtype)
+        for n in (1, math.gcd(self._batch, SEGMENTS))
+    }
+    if needs[1] > memory and not interpret:
+      raise InputError(
+          f"block: got 'fused' for {self.tokens} tokens of width {self.width},"
+          f" about {needs[1] // MIB} MiB on the chip, want at most "
+          f"{memory // MIB}; set --config.encoder.block=plain"
+      )
+    self._count = max(n for n in needs if n == 1 or needs[n] <= memory)
+    self._memory = min(memory, 3 * needs[self._count] // 2)
+    self._cores = math.gcd(self._batch // self._count, cores)
+
+  def padded(self, x):
+    """x with whole tiles of rows; nobody attends to those added."""
+    more = self._rows - self.tokens
+    return jnp.pad(x, ((0, 0), (0, more), (0, 0))) if more else x
+
+  def like_x(self):
+    return self._shape((self._batch, self._rows, self.width), self._dtype)
+
+  def sums_like(self, tree):
+    """[cores, ...] float32 for each leaf, summed over a core's programs."""
+    return jax.tree.map(
+        lambda x: self._shape((self._cores, *x.shape), jnp.float32), tree
+    )
+
+  def _shape(self, shape, dtype):
+    return jax.ShapeDtypeStruct(shape, dtype, manual_axis_type=self._axes)
+
+  def matrix(self, ref):
+    """A program's segments as float32 [n * rows, W]."""
+    return ref[...].astype(jnp.float32).reshape(-1, self.width)
+
+  def segments(self, x):
+    """The inverse of `matrix`."""
+    return x.astype(self._dtype).reshape(-1, self._rows, self.width)
+
+  def block(self, x, kernels, vectors, slots):
+    return block_math.block(
+        x, kernels, vectors, slots, self._heads, self._rows, self.tokens
+    )
+
+  def __call__(self, kernel, operands, out):
+    """Runs it.
+
+    Args:
+      kernel: of references to operands and outputs.
+      operands: segments, then {layer: kernel}, {name: vector}.
+      out: as `like_x`; or that and as `sums_like`.
+    """
+    steps = self._batch // (self._count * self._cores)
+    of_rows = pl.BlockSpec(
+        (self._count, self._rows, self.width),
+        lambda core, step: (core * steps + step, 0, 0),
+    )
+
+    def whole(x):
+      """The same for all programs: fetched once."""
+      return pl.BlockSpec(
+          x.shape, lambda core, step: (0, 0), pipeline_mode=pl.Buffered(1)
+      )
+
+    def summed(x):
+      """The same for all programs of a core: written once."""
+      return pl.BlockSpec(
+          (None, *x.shape[1:]), lambda core, step: (core, 0, 0),
+          pipeline_mode=pl.Buffered(1),
+      )
+
+    def vary(x):
+      """A frozen teacher's weights are the same on all devices."""
+      axes = self._axes.varying - jax.typeof(x).manual_axis_type.varying
+      return jax.lax.pcast(x, tuple(axes), to="varying") if axes else x
+
+    *rows, kernels, vectors = operands
+    _, *sums = out if isinstance(out, tuple) else (out,)
+    specs = (of_rows, *jax.tree.map(summed, sums))
+    return pl.pallas_call(
+        kernel, out, grid=(self._cores, steps),
+        in_specs=(
+            *[of_rows] * len(rows), *jax.tree.map(whole, (kernels, vectors))
+        ),
+        out_specs=specs if sums else of_rows,
+        interpret=self._interpret,
+        cost_estimate=self._cost(operands, out, bool(sums)),
+        compiler_params=pltpu.CompilerParams(
+            dimension_semantics=("parallel", "arbitrary"),
+            vmem_limit_bytes=self._memory,
+        ),
+    )(*jax.tree.map(vary, operands))
+
+  def _cost(self, operands, out, backward):
+    """What XLA is told; `train.flops` counts for itself."""
+    rows = self._batch * self._rows
+    kernels = operands[-2]
+    products = sum(k.size for k in kernels.values())
+    products += 2 * self._rows * self.width  # scores, and their mixture
+    if backward:  # of the forward pass all but the last, and two for each
+      products = 3 * products - kernels["mlp_out"].size
+    hidden = kernels["mlp_in"].shape[1]
+    return pl.CostEstimate(
+        flops=2 * rows * products,
+        transcendentals=rows * (self._heads * self._rows + hidden),
+        bytes_accessed=sum(
+            math.prod(x.shape) * x.dtype.itemsize
+            for x in jax.tree.leaves((operands, out))
+        ),
+    )
+
+
+def memory_needed(params, heads, rows, segments, dtype):
+  """Bytes on the chip that the backward kernel takes, to about a fifth.
+
+  Weights in the compute type and their gradients in float32; of a segment, so
+  many arrays of its hidden layer, its width and its scores as were found to
+  be there at once.
+  """
+  weights = sum(p["kernel"].size for _, p in _layers(params))
+  width, hidden = params["mlp_in"]["kernel"].shape
+  held = 8 * hidden + 8 * width + 3 * heads * rows
+  of_weight = 4 + jnp.dtype(dtype).itemsize
+  return of_weight * weights + 4 * segments * rows * held
+
+
+def _device():
+  """The kind of device of the enclosing mesh, or None outside of one."""
+  return jax.sharding.get_abstract_mesh().abstract_device
+
+
+def _chip():
+  """(cores that share a device's memory, bytes that each has for a kernel)."""
+  device = _device()
+  if device is None:  # what runs on all
+    return 1, SMALL
+  return (
+      device.num_cores or 1,
+      SMALL if device.device_kind in SMALL_CORES else LARGE,
+  )
