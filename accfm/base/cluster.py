@@ -32,9 +32,6 @@ import threading
 import time
 import traceback
 
-import jax
-from jax._src import clusters
-
 from accfm.base import desk as desklib
 from accfm.base import wire as wirelib
 from accfm.base.errors import InputError
@@ -68,6 +65,7 @@ def start():
   if count == 1:
     return
   member = _join(host, port, count, index, begin, lost)
+  import jax  # here: mains without it, such as prepare, start sooner
   # On a CPU, collectives between processes go through Gloo.
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
   jax.distributed.initialize(
@@ -246,6 +244,7 @@ class Member(threading.Thread):
     """As the function `finish`."""
     self._mark = [FINISHED, "finishing", 0.0]
     self._finishing = True
+    import jax  # as in `start`
     jax.distributed.shutdown()
     self._wire.send(bye=1)
 
@@ -328,6 +327,7 @@ def _detect(seconds):
 
   jax has no public way to ask without connecting.
   """
+  from jax._src import clusters  # as in `start`
   address, count, index, devices = (
       clusters.ClusterEnv.auto_detect_unset_distributed_params(
           None, None, None, None, None, int(seconds)

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from jax._src import clusters
 
 from accfm.base import cluster, desk, wire
 from accfm.base.errors import InputError
@@ -30,7 +31,7 @@ def test_a_variable_that_cannot_be_read(monkeypatch, text):
 
 def test_nothing_to_detect(monkeypatch):
   monkeypatch.setattr(
-      cluster.clusters.ClusterEnv, "auto_detect_unset_distributed_params",
+      clusters.ClusterEnv, "auto_detect_unset_distributed_params",
       lambda *unused: (None, None, None, None),
   )
   monkeypatch.setenv("ACCFM_DISTRIBUTED", "auto")
