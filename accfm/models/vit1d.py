@@ -7,6 +7,8 @@ micro-movement of a still wrist, and grid pooling, which keeps *when*
 something happens within the segment.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -53,6 +55,34 @@ def sinusoidal_positions(length, width):
   return np.concatenate([np.sin(angle), np.cos(angle)], 1).astype(np.float32)
 
 
+def by_rows(x, kernel, dimension_numbers, **options):
+  """`jax.lax.dot_general` of x [..., W] and a kernel [W, F], as `Dense` asks.
+
+  All rows of x are one axis: with two of them (batch, token) the gradient of
+  the kernel is summed over two, for which a CPU transposes its factors.
+  """
+  rows = x.reshape(-1, x.shape[-1])
+  y = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
+  return y.reshape(*x.shape[:-1], -1)
+
+
+Dense = functools.partial(nn.Dense, dot_general=by_rows)
+
+
+def attend(q, k, v):
+  """Softmax attention of [B, H, L, D], scores and softmax in float32.
+
+  Vaswani et al. 2017, eq. 1. Heads are put first once: a CPU multiplies
+  [L, D] matrices that lie together 1.5 times as fast as strided ones, as
+  `jax.nn.dot_product_attention` has them, whose values these are.
+  """
+  scores = jnp.einsum(
+      "bhqd,bhkd->bhqk", q, k, preferred_element_type=jnp.float32
+  ) * (1 / np.sqrt(q.shape[-1])).astype(np.float32)
+  weights = jax.nn.softmax(scores).astype(v.dtype)
+  return jnp.einsum("bhqk,bhkd->bhqd", weights, v)
+
+
 class Attention(nn.Module):
   """Multi-head self-attention with one fused projection to q, k and v."""
 
@@ -62,12 +92,11 @@ class Attention(nn.Module):
   @nn.compact
   def __call__(self, x):
     b, length, width = x.shape
-    qkv = nn.Dense(3 * width, dtype=self.dtype, name="qkv")(x)
+    qkv = Dense(3 * width, dtype=self.dtype, name="qkv")(x)
     qkv = qkv.reshape(b, length, 3, self.heads, width // self.heads)
-    q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
-    x = jax.nn.dot_product_attention(q, k, v)  # [B, L, heads, W/heads]
-    x = x.reshape(b, length, width)
-    return nn.Dense(width, dtype=self.dtype, name="out")(x)
+    x = attend(*qkv.transpose(2, 0, 3, 1, 4))  # [B, heads, L, W/heads]
+    x = x.transpose(0, 2, 1, 3).reshape(b, length, width)
+    return Dense(width, dtype=self.dtype, name="out")(x)
 
 
 class Block(nn.Module):
@@ -108,8 +137,8 @@ class Block(nn.Module):
     y = Attention(self.heads, self.dtype, name="attention")(y)
     x = x + branch(y, "attention")
     y = nn.LayerNorm(dtype=self.dtype, name="norm2")(x)
-    y = nn.Dense(self.mlp_width, dtype=self.dtype, name="mlp_in")(y)
-    y = nn.Dense(width, dtype=self.dtype, name="mlp_out")(nn.gelu(y))
+    y = Dense(self.mlp_width, dtype=self.dtype, name="mlp_in")(y)
+    y = Dense(width, dtype=self.dtype, name="mlp_out")(nn.gelu(y))
     return x + branch(y, "mlp")
 
 
@@ -244,7 +273,7 @@ class ViT1D(nn.Module):
           self.stem_taps, self.stem_level, self.dtype,
       )
     else:
-      self.embed_patches = nn.Dense(self.width, dtype=self.dtype)
+      self.embed_patches = Dense(self.width, dtype=self.dtype)
     # `train` is Python's, not traced; argument 0 is the module.
     block = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
     self.blocks = [
