@@ -99,7 +99,7 @@ def test_overrides_change_a_copy():
 @pytest.mark.parametrize("fields, message", [
     (dict(family="cnn"),
      r"family: got 'cnn', want one of \['efficientnet1d', 'vit1d'\]"),
-    (dict(family="efficientnet1d"), "encoder field: got 'depth', want one"),
+    (dict(family="efficientnet1d"), "encoder field: got 'block', want one"),
     (dict(widht=3), "field: got 'widht', .*; did you mean 'width'"),
     (dict(axis_name="data"), "encoder field: got 'axis_name', want one of"),
     (dict(dtype="float16"), r"dtype: got 'float16', want one of \['bfl"),
