@@ -54,13 +54,15 @@ def parse(arg, scales=None, /, **fields):
 def encoder(scale, preset):
   """An encoder's config; at the paper's scale as TPUs compute it best.
 
-  There a ViT computes in bfloat16 and its blocks are kernels, if its widths
-  suit them: a tenth of the memory traffic (results/step_limit.md).
+  There encoders compute in bfloat16, and the blocks of a ViT are kernels if
+  its widths suit them: a tenth of the memory traffic (results/step_limit.md).
   """
   cfg = build.encoder_config(preset)
-  widths = (cfg.get("width", 1), cfg.get("mlp_width", 1))
-  if scale == "paper" and not any(width % 128 for width in widths):
-    cfg.update(dtype="bfloat16", block="fused")
+  if scale != "paper":
+    return cfg
+  cfg.dtype = "bfloat16"
+  if "block" in cfg and not (cfg.width % 128 or cfg.mlp_width % 128):
+    cfg.block = "fused"
   return cfg
 
 
