@@ -30,6 +30,7 @@ def both(**fields):
 VARIANTS = {
     "plain, float32": both(dtype="float32", block="plain"),
     "plain, bfloat16": both(block="plain"),
+    "plain, bfloat16, 2 heads": both(block="plain", heads=2),
     "plain, bfloat16, remat": both(block="plain", remat=True),
     "fused, bfloat16 (the config)": [],
     "no blocks at all": both(depth=0),
