@@ -30,6 +30,7 @@ def both(**fields):
 VARIANTS = {
     "plain, float32": both(dtype="float32", block="plain"),
     "plain, bfloat16": both(block="plain"),
+    "plain, bfloat16, 2 heads": both(block="plain", heads=2),
     "plain, bfloat16, remat": both(block="plain", remat=True),
     "fused, bfloat16 (the config)": [],
     "no blocks at all": both(depth=0),
@@ -120,7 +121,9 @@ x in, y out, then x and dy in and dx out; teacher: x in, y out; bfloat16), and
 {state / 1e6:.1f} MB is the state (parameters, two moments, gradients, \
 float32) by {rows} rows:
 {1e3 * floor:.1f} ms at {CHIP.hbm_bandwidth / 1e9:.0f} GB/s, less than the \
-compute. What augmentation, stem, heads,
+compute. (The program has less in HBM:
+some of what one kernel leaves for the next stays on the chip.) What \
+augmentation, stem, heads,
 loss and optimiser move is the row "no blocks at all": \
 {rest['bytes_accessed'] / 1e6 / rows:.0f} MB a pair by XLA's
 count, {rest['hbm_bytes'] / 1e6 / rows:.0f} in HBM.
