@@ -28,7 +28,8 @@ HEAD = """\
 
 What the compiler says of one training step on TPUs that are not there, and
 the roofline of it. **Nothing here was run.** FLOPs are those of matrix
-products and convolutions. Traffic is XLA's count, which has what stays on the
+products and convolutions, as executed: a fused block's forward pass counts
+twice (`step_limit.md`). Traffic is XLA's count, which has what stays on the
 chip too, and in brackets what goes to and from HBM; times and hours follow
 the count, in brackets HBM. Memory, FLOPs, traffic and times are of one chip
 and one step; hours are for all steps of the config at that batch. Written by

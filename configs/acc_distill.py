@@ -3,8 +3,8 @@
 Command: python -m accfm.distill --config=configs/acc_distill.py \
              --config.teacher=DIR --workdir=W
 Hardware: `laptop` on 2 CPU cores, 380 segments/s, so 6 minutes. The `paper`
-scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline is 1.80
-hours for all steps (results/plan.md).
+scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline is 0.24
+hours for all steps (results/plan.md), if hosts can feed it.
 Expected: recall@1 0.9 among 256 unseen minutes after 200 steps on the easy
 simulated cohort (results/simulated.md).
 """
