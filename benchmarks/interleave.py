@@ -46,6 +46,21 @@ def emit(seconds, **facts):
   ), flush=True)
 
 
+def emit_each(works, count, repeats, **facts):
+  """Measures several works and prints the time of each for one of `count`.
+
+  Args:
+    works: name -> `work()`, done for `count` segments at once.
+    count: of segments.
+    repeats: as `measure`.
+    **facts: as `emit`, which also gets `ms`, name -> milliseconds a segment.
+  """
+  seconds = {name: measure(work, repeats) for name, work in works.items()}
+  emit(sum(seconds.values()), ms={
+      name: round(1e3 * s / count, 5) for name, s in seconds.items()
+  }, **facts)
+
+
 def run(commands, rounds, out, title, command, checks=None):
   """Runs commands in turn and writes OUT.json and OUT.md.
 

@@ -1,0 +1,198 @@
+"""Augmentations beside braindecode and tsaug, and their share of a step.
+
+  python -m benchmarks.augmentations --out=results/benchmark_augmentations \\
+    --peers_python=peers/bin/python
+
+Milliseconds a segment of 60 s of three-axis acceleration, batches of 64,
+every operation at every segment: ours compiled for the CPU with one XLA
+device, braindecode's batched in torch with as many threads as there are
+cores, tsaug's in NumPy. Only operations with a counterpart
+(benchmarks/peers/augmentations.py tells how alike they are); rotation, shift
+and jitter in time have none.
+
+Then the distillation step of benchmarks/step.py (`vit_s`, batch 32, float32),
+with both signals augmented as configs/acc_distill.py says and without: what
+part of the augmented step is augmentation. Wanted: 0.05.
+
+Expected: 5 minutes on 2 idle cores. On busy cores set OMP_WAIT_POLICY=PASSIVE,
+else torch's threads spin while they wait for one another.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+
+from accfm.base import files
+from benchmarks import interleave, others, step
+
+SIZES = {
+    "batch": 64, "samples": 3840, "channels": 3, "cutout_share": 0.2,
+    "knots": 8,
+}
+OPERATIONS = ("noise", "cutout", "permute_channels", "scale",
+              "magnitude_warp", "time_warp")
+PACKAGES = dict(torch="torch", braindecode="braindecode", tsaug="tsaug",
+                absl="absl-py")
+PEERS = ("braindecode", "tsaug")
+
+
+def ours(sizes):
+  """({operation: work()}, facts) on an array [B, T, C] on the device."""
+  import jax
+  import jax.numpy as jnp
+
+  from accfm.signals import augment
+  shape = (sizes["batch"], sizes["samples"], sizes["channels"])
+  x = jax.random.normal(jax.random.key(0), shape)
+  rows, works = jnp.arange(sizes["batch"]), {}
+  for name in OPERATIONS:
+    apply = jax.jit(augment.make_augment({
+        name: {**augment.PRESETS["ppg"][name], "prob": 1.0}
+    }))
+    works[name] = lambda f=apply: f(
+        jax.random.key(1), x, rows
+    ).block_until_ready()
+  return works, {"jax": jax.__version__}
+
+
+def one(way, args):
+  """One process of ours: the operations, or a step."""
+  if way == "operations":
+    works, facts = ours(SIZES)
+    interleave.emit_each(works, SIZES["batch"], 5, **facts)
+  else:
+    config = step.make_config(
+        "distill", args.scale, args.batch, way == "augmented"
+    )
+    step.one("distill", config, args.steps)
+
+
+def commands(args):
+  """name -> arguments of its process."""
+  launch = ["bash", "-c", '. launch/cores.sh && exec "$@"', "bash"]
+  flag = "XLA_FLAGS=--xla_force_host_platform_device_count={}"
+
+  def mine(way, devices):
+    return [
+        "env", "JAX_PLATFORMS=cpu", flag.format(devices), *launch,
+        sys.executable, "-m", "benchmarks.augmentations", f"--one={way}",
+        f"--scale={args.scale}", f"--batch={args.batch}",
+        f"--steps={args.steps}",
+    ]
+
+  given = json.dumps({**SIZES, "threads": os.cpu_count()})
+  return {
+      "accfm": mine("operations", 1),
+      **{
+          name: [*launch, args.peers_python, "-m",
+                 "benchmarks.peers.augmentations", f"--package={name}",
+                 f"--sizes={given}"] for name in PEERS
+      },
+      "step, augmented": mine("augmented", os.cpu_count()),
+      "step, plain": mine("plain", os.cpu_count()),
+  }
+
+
+def spread(values, digits=2):
+  """Text of a median with its extremes."""
+  return (f"{statistics.median(values):.{digits}f} "
+          f"[{min(values):.{digits}f}, {max(values):.{digits}f}]")
+
+
+def compare(runs):
+  """Plain results of `interleave.run`'s runs.
+
+  Returns:
+    {"operations": {operation: {package: {"ms": [per round], "times as long":
+    [per round]}}}, "share of the step": [per round]}.
+  """
+  of = {}
+  for run in sorted(runs, key=lambda r: r["round"]):
+    of.setdefault(run["name"], []).append(run)
+  operations = {}
+  for name in OPERATIONS:
+    line = operations[name] = {}
+    for package in ("accfm", *PEERS):
+      if name in of[package][0]["ms"]:
+        ms = [run["ms"][name] for run in of[package]]
+        base = [run["ms"][name] for run in of["accfm"]]
+        line[package] = {"ms": ms, "times as long": [
+            b / a for a, b in zip(base, ms, strict=True)
+        ]}
+  shares = [
+      1 - plain["seconds"] / full["seconds"] for full, plain in
+      zip(of["step, augmented"], of["step, plain"], strict=True)
+  ]
+  return {"operations": operations, "share of the step": shares}
+
+
+def markdown(result):
+  """The comparison as a table, with machine and command."""
+  found = result["compared"]
+  lines = [
+      f"# {result['title']}", "",
+      "| operation | " + " | ".join(
+          f"{p}, ms a segment" + (" (times as long)" if p in PEERS else "")
+          for p in ("accfm", *PEERS)) + " |",
+      "|---|---|---|---|",
+  ]
+  for name, line in found["operations"].items():
+    cells = [spread(line["accfm"]["ms"], 3)]
+    for package in PEERS:
+      at = line.get(package)
+      cells.append("\u2013" if at is None else (
+          f"{statistics.median(at['ms']):.3f} "
+          f"({spread(at['times as long'], 1)})"))
+    lines.append(f"| {name} | " + " | ".join(cells) + " |")
+  facts, loads = result["machine"], [r["load_average"] for r in result["runs"]]
+  return "\n".join([
+      *lines, "", f"Median and [lowest, highest] of {result['rounds']} rounds "
+      "in which the programs take turns, each in a process of its own after "
+      "its own warm-up; ratios are taken within a round.", "",
+      "- augmentation's share of an augmented distillation step (vit_s, "
+      f"float32): {spread(found['share of the step'], 3)} (wanted: 0.05)",
+      f"- Machine: {facts['cpu']}, {facts['cores']} cores, "
+      f"{facts['system']}, Python {facts['python']}; load average "
+      f"{min(loads):.1f} to {max(loads):.1f}",
+      f"- Command: `{result['command']}`",
+  ]) + "\n"
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--out", help="path of the results without suffix")
+  parser.add_argument("--rounds", type=int, default=5)
+  parser.add_argument("--peers_python", default=sys.executable)
+  parser.add_argument("--scale", default="paper", help="of the step")
+  parser.add_argument("--batch", type=int, default=32, help="of the step")
+  parser.add_argument("--steps", type=int, default=5, help="timed, a process")
+  parser.add_argument("--one", choices=("operations", "augmented", "plain"),
+                      help="one process of ours")
+  args = parser.parse_args()
+  if args.one:
+    one(args.one, args)
+    return
+  if not args.out:
+    parser.error("want --out=PATH")
+  others.check(args.peers_python, PACKAGES)
+  words = [f"--{name}={getattr(args, name)}"
+           for name in ("out", "rounds", "scale", "batch", "steps")
+           if getattr(args, name) != parser.get_default(name)]
+  given = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY",)
+           if name in os.environ]
+  result = interleave.run(
+      commands(args), args.rounds, args.out,
+      f"Augmentations beside braindecode and tsaug, {SIZES['batch']} segments",
+      " ".join([*given, "python -m benchmarks.augmentations", *words,
+                "--peers_python=PYTHON"]),
+  )
+  del result["seconds"], result["times_as_long"]  # of unlike programs
+  result["compared"] = compare(result["runs"])
+  files.write_atomic(f"{args.out}.json", json.dumps(result, indent=1) + "\n")
+  files.write_atomic(f"{args.out}.md", markdown(result))
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,1 @@
+"""Programs of other packages; run by an interpreter that has them."""
