@@ -109,3 +109,11 @@ def put(x, sharding):
     return jax.device_put(x, sharding)
   x = np.asarray(x)
   return jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])
+
+
+def traced_device():
+  """The kind of device of the mesh that is traced for, None without one.
+
+  With `platform`, `device_kind` and `num_cores`.
+  """
+  return jax.sharding.get_abstract_mesh().abstract_device

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
+from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.models import block_math
 
@@ -69,7 +70,7 @@ def block(plain, heads, dtype, x, params):
   Returns:
     [B, L, W] of x's type.
   """
-  device = _device()
+  device = meshlib.traced_device()
   if device is not None and device.platform != "tpu":
     return plain(x, params)
 
@@ -320,14 +321,9 @@ def memory_needed(params, heads, rows, segments, dtype):
   return of_weight * weights + 4 * segments * rows * held
 
 
-def _device():
-  """The kind of device of the enclosing mesh, or None outside of one."""
-  return jax.sharding.get_abstract_mesh().abstract_device
-
-
 def _chip():
   """(cores that share a device's memory, bytes that each has for a kernel)."""
-  device = _device()
+  device = meshlib.traced_device()
   if device is None:  # what runs on all
     return 1, SMALL
   return (

@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
+from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.models import build, vit1d
 from tests.models import fresh
@@ -144,6 +146,42 @@ def test_attention_against_a_loop():
   np.testing.assert_allclose(
       attention.apply(variables, x), want, rtol=1e-4, atol=1e-5
   )
+
+
+@pytest.mark.parametrize("dtype, far", [("float32", 2e-5), ("bfloat16", 0.1)])
+def test_a_mesh_of_cpus_multiplies_otherwise_to_the_same_end(dtype, far):
+  encoder, x = module(dict(SMALL, dtype=dtype)), inputs()
+  variables = fresh.variables(encoder, x)
+  mesh = meshlib.make_mesh(jax.devices()[:1])
+
+  def loss(variables, x):
+    return (encoder.apply(variables, x) ** 2).mean()
+
+  plain = jax.jit(jax.value_and_grad(loss))
+  sharded = jax.jit(jax.shard_map(
+      jax.value_and_grad(loss), mesh=mesh, in_specs=PartitionSpec(),
+      out_specs=PartitionSpec(), check_vma=False,
+  ))
+  programs = [f.trace(variables, x).jaxpr for f in (plain, sharded)]
+  # Kernels' gradients are of matrices: no more than one axis is summed over.
+  most = [most_summed(program) for program in programs]
+  assert most == [2, 1]
+  want, got = plain(variables, x), sharded(variables, x)
+  for a, b in zip(leaves(want), leaves(got), strict=True):
+    np.testing.assert_allclose(b, a, atol=far * np.abs(a).max())
+
+
+def most_summed(jaxpr):
+  """The most axes that one product of a program sums over."""
+  most = 0
+  for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+    if eqn.primitive.name == "dot_general":
+      (axes, _), _ = eqn.params["dimension_numbers"]
+      most = max(most, len(axes))
+    for value in eqn.params.values():
+      if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
+        most = max(most, most_summed(value))
+  return most
 
 
 def test_positions_against_a_loop():
