@@ -28,7 +28,9 @@ def call(tmp_path):
   shutil.copytree(ROOT / "configs", root / "configs")
   notes, python = tmp_path / "notes", tmp_path / "python"
   python.write_text(
-      '#!/bin/bash\nprintf "%s\\n" "$@" "--" >> ' + f"{notes}\n"
+      # Several may note at once: one after the other.
+      '#!/bin/bash\n(flock 9; printf "%s\\n" "$@" "--" >&9) '
+      f"9>> {notes}\n"
   )
   python.chmod(0o755)
 
