@@ -1,20 +1,18 @@
 """The embedding pass beside the bare forward pass of the same encoder.
 
-  XLA_FLAGS=--xla_force_host_platform_device_count=2 \\
-    python -m benchmarks.embed --out=results/benchmark_embed
+  JAX_PLATFORMS=cpu python -m benchmarks.embed --out=results/benchmark_embed
 
 The pass of `accfm.evaluate` reads shards, parses records, undoes the storage
 scale, normalises, embeds, fetches and checks; "bare" is the encoder alone,
 again and again on one batch that lies on the devices, as many times as the
 pass has batches. What is left of its throughput is what the pass is worth:
 at least 90 % is wanted. Weights are random, rows are simulated and prepared
-by `accfm.prepare` (60 people, 24 minutes each).
+by `accfm.prepare` (60 people, 24 minutes each), all under launch/cores.sh.
 
 Expected: 10 minutes on 2 idle cores.
 """
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -35,7 +33,7 @@ from accfm.steps import towers as towerlib
 from benchmarks import interleave
 from configs import prepare as prepare_config
 
-ROWS = {"vit_laptop": 1024, "vit_s": 512}  # of the train split
+ROWS = {"vit_laptop": 8192, "vit_s": 512}  # of the train split, again and again
 BATCH = 128
 WAYS = ("bare", "pass")
 
@@ -50,7 +48,7 @@ def one(way, encoder, data_dir):
   """One process: opens, compiles, then times a pass over all rows once."""
   folder = manifest.find(data_dir, prepare_config.get_config("simulated").name)
   split = pipeline.open_split(folder, "train")
-  rows = np.arange(ROWS[encoder])
+  rows = np.arange(ROWS[encoder]) % len(split)
   towers = towerlib.untrained({
       "kind": "mae", "signals": ["acc"],
       "contract": split.contract.to_dict(),
@@ -121,18 +119,17 @@ def main():
     return
   if not args.out:
     parser.error("want --out=PATH")
-  flags = os.environ.get("XLA_FLAGS", "")
   with tempfile.TemporaryDirectory() as folder:
     make_data(folder)
     result = interleave.run(
         {
             f"{encoder}, {way}": [
-                sys.executable, "-m", "benchmarks.embed", f"--one={way}",
-                f"--encoder={encoder}", f"--data_dir={folder}",
+                *interleave.LAUNCH, sys.executable, "-m", "benchmarks.embed",
+                f"--one={way}", f"--encoder={encoder}", f"--data_dir={folder}",
             ] for encoder in ROWS for way in WAYS
         }, args.rounds, args.out,
         f"Embedding pass beside the bare forward pass, batches of {BATCH}",
-        f"XLA_FLAGS={flags} python -m benchmarks.embed --out={args.out}"
+        f"JAX_PLATFORMS=cpu python -m benchmarks.embed --out={args.out}"
         + (f" --rounds={args.rounds}" if args.rounds != 5 else ""),
     )
   result["checks"] = {

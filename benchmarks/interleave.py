@@ -10,14 +10,19 @@ import json
 import os
 import pathlib
 import platform
+import re
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 
 from accfm.base import files
 from accfm.base.errors import InputError
+
+# Before a command: the settings that launch/*.sh give a main.
+LAUNCH = ("bash", "-c", '. launch/cores.sh && exec "$@"', "bash")
 
 
 def measure(work, repeats=1):
@@ -117,7 +122,7 @@ def run(commands, rounds, out, title, command, checks=None):
       },
       "checks": checks() if checks else {},
       "commands": {
-          name: ["python" if x == sys.executable else x for x in arguments]
+          name: [_portable(x) for x in arguments]
           for name, arguments in commands.items()
       },
       "runs": runs,
@@ -145,6 +150,14 @@ def _run_one(name, arguments):
         f"{name}: the last line printed is {line[:200]!r}, want a JSON "
         "object with `seconds`"
     ) from error
+
+
+def _portable(argument):
+  """An argument without what differs from machine to machine."""
+  if argument == sys.executable:
+    return "python"
+  temporary = re.escape(tempfile.gettempdir())
+  return re.sub(rf"{temporary}/[^/]*", "FOLDER", argument)
 
 
 def _spread(values):

@@ -203,12 +203,12 @@ def speeds(runs):
 def commands(args):
   """name -> arguments of its process; ours first."""
   own = [f"--task={args.task}", f"--steps={args.steps}"]
-  launch = ["bash", "-c", '. launch/cores.sh && exec "$@"', "bash"]
   ours = [sys.executable, "-m", "benchmarks.step", "--one",
           f"--scale={args.scale}", f"--batch={args.batch}", *own]
   flag = "XLA_FLAGS=--xla_force_host_platform_device_count={}"
   out = {
-      name: ["env", "JAX_PLATFORMS=cpu", flag.format(devices), *launch, *ours]
+      name: ["env", "JAX_PLATFORMS=cpu", flag.format(devices),
+             *interleave.LAUNCH, *ours]
       for name, devices in (
           ("accfm, a device a core", os.cpu_count()), ("accfm, one device", 1),
       )
@@ -218,7 +218,7 @@ def commands(args):
   for name, (tasks, arguments) in PEERS.items():
     if args.task in tasks:
       out[name] = [
-          *launch, args.peers_python, "-m", "benchmarks.peers.step",
+          *interleave.LAUNCH, args.peers_python, "-m", "benchmarks.peers.step",
           *arguments, *own,
           f"--sizes={given}", f"--threads={os.cpu_count()}",
       ]

@@ -210,8 +210,9 @@ def subgroups(values, meta):
     return ""
   return markup.section("Subgroups", (
       "The same predictions, scored in groups. Where intervals lie apart, the "
-      "encoder serves somebody worse; a gap between groups of few people "
-      "arises by chance."
+      "encoder serves somebody worse. The worst gap is the largest score minus "
+      "the smallest: it and its interval lie above zero even where groups are "
+      "served alike, the more so the fewer people they have."
   ), *parts)
 
 

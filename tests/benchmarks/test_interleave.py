@@ -36,7 +36,7 @@ def program(tmp_path):
 
 def test_medians_and_ratios_of_rounds(program, tmp_path):
   commands = {
-      "ours": program("ours", [1.0, 4.0, 2.0]),
+      "ours": [*program("ours", [1.0, 4.0, 2.0]), f"--keep={tmp_path}/x"],
       "peer": program("peer", [3.0, 4.0, 10.0]),
   }
   out = tmp_path / "new" / "speed"
@@ -52,7 +52,8 @@ def test_medians_and_ratios_of_rounds(program, tmp_path):
   }
   assert got["checks"] == {"log": 6}
   assert [r["name"] for r in got["runs"]] == program.log.read_text().split()
-  assert got["commands"]["ours"][0] == "python"  # no path of this machine
+  ours = got["commands"]["ours"]  # no path of this machine
+  assert ours[0] == "python" and ours[-1].startswith("--keep=FOLDER/")
   assert got["machine"]["cores"] >= 1
   assert json.loads(out.with_suffix(".json").read_text()) == got
   text = out.with_suffix(".md").read_text()
