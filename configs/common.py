@@ -74,7 +74,9 @@ def training(scale):
   # Data: a data set of `python -m accfm.prepare`, by folder and name.
   c.data_dir = "data"
   c.dataset = "simulated_easy"
-  c.prefetch = 2  # batches read ahead
+  c.prefetch = 2  # batches read ahead, by as many threads
+  # Processes of each host that read instead, each `prefetch` batches ahead.
+  c.workers = 0
   c.cache_mb = 0  # memory of each process for records that were read
   # How far the order of rows jumps, of self-supervised runs and distillation:
   # so many parts of a batch draw from their own parts of the rows; blocks of

@@ -6,6 +6,7 @@ another number of processes changes a batch. Two damaged rows of a batch may
 be given the same stand-in. Evaluation never replaces a row.
 """
 
+import io
 import math
 import sys
 import threading
@@ -22,13 +23,21 @@ class DamagedError(InputError):
     row: its number, in the split it was read from.
   """
 
-  def __init__(self, shard, split, row, what):
-    super().__init__(
-        f"{shard}: row {row} of split {split} {what}; the shard is damaged: "
-        "prepare the data set again, or let training replace such rows up to "
-        "--config.max_damaged_share"
-    )
+  def __init__(self, row, text):
+    super().__init__(text)
     self.row = row
+
+  def __reduce__(self):  # a worker tells its parent
+    return type(self), (self.row, str(self))
+
+
+def found(shard, split, row, what):
+  """The DamagedError of a row of a shard file; `what` is wrong with it."""
+  return DamagedError(row, (
+      f"{shard}: row {row} of split {split} {what}; the shard is damaged: "
+      "prepare the data set again, or let training replace such rows up to "
+      "--config.max_damaged_share"
+  ))
 
 
 class Ledger:
@@ -48,8 +57,11 @@ class Ledger:
           f"max_damaged_share: got {share}, want 0 or more and less than 1"
       )
     self._rows, self._share, self._out = rows, share, out
-    self._found = set()
+    self._found, self._news = set(), []
     self._lock = threading.Lock()
+
+  def __reduce__(self):
+    return _silent, (self._rows, self._share, sorted(self._found))
 
   def __len__(self):
     return len(self._found)
@@ -75,6 +87,7 @@ class Ledger:
       if error.row in self._found:
         return
       self._found.add(error.row)
+      self._news.append((error.row, str(error)))
       found = len(self._found)
       print(f"damaged row {found} of at most {most}, replaced: {error}",
             file=self._out or sys.stdout, flush=True)
@@ -83,6 +96,12 @@ class Ledger:
           f"max_damaged_share: got {found} damaged of {self._rows:,} rows, "
           f"want at most {most} ({self._share:g}); the last one is: {error}"
       ) from error
+
+  def news(self):
+    """[(row, text of its DamagedError)] of those added since the last call."""
+    with self._lock:
+      news, self._news = self._news, []
+    return news
 
   def mend(self, draw, local, people_of):
     """The local rows of a draw, whole ones in place of those known damaged.
@@ -120,6 +139,13 @@ class Ledger:
       if pairs is not None:
         pairs[place] = second[0]
     return rows, pairs
+
+
+def _silent(rows, share, known):
+  """A worker's Ledger: its parent names the rows that it reports."""
+  ledger = Ledger(rows, share, io.StringIO())
+  ledger._found.update(known)
+  return ledger
 
 
 def stand_in(group, damaged, drawn, people, only=None):

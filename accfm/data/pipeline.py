@@ -1,16 +1,13 @@
-"""Shards to batches: batch k is a pure function of (seed, k).
+"""Shards to rows, by number: one split, or the splits of several data sets.
 
-Each process reads its own rows of a batch by index, so neither a restart nor
-another number of processes changes what a step sees, and the step is all
-that a checkpoint has to remember. Records are parsed without TensorFlow and
-without TFDS's decoder: raw bytes become arrays by `np.frombuffer`.
+Records are parsed without TensorFlow and without TFDS's decoder: raw bytes
+become arrays by `np.frombuffer`.
 """
 
 import functools
 import math
 import os
 
-import grain
 import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
@@ -71,6 +68,9 @@ class Split:
           f"{dataset_dir}: split {split} has {len(self._source)} rows, its "
           f"manifest says {want}; the data set is damaged: prepare it again"
       )
+
+  def __reduce__(self):  # another process opens it anew
+    return type(self), (self.dataset_dir, self.name)
 
   def __len__(self):
     return len(self._source)
@@ -200,7 +200,7 @@ class Split:
     shard = self._info.filepaths[np.searchsorted(ends, index, side="right")]
     if isinstance(what, Exception):
       what = f"cannot be read ({_one_line(what)})"
-    return damage.DamagedError(shard, self.name, index, what)
+    return damage.found(shard, self.name, index, what)
 
 
 def empty_rows(contract, count, signals):
@@ -332,59 +332,3 @@ class Joined:
     place = int(self.cohort(row))
     first, count = self.parts[place].people
     return self.bounds[place] + first, count
-
-
-def train_batches(
-    split, signals, sampler, start, local=slice(None), prefetch=2, extra=None
-):
-  """Batches start, start + 1, ... without end.
-
-  Args:
-    split: a Joined.
-    signals: names of the signals wanted.
-    sampler: `sampler(k) -> samplers.Draw` of the global batch.
-    start: the first batch's number k.
-    local: the slice of the global batch that this process reads.
-    prefetch: batches read ahead, by as many threads; 0 reads on demand.
-    extra: `extra(rows [n]) -> {name: [n, ...]}` beside the signals.
-
-  Yields:
-    As `make_batch`.
-  """
-
-  def load(k):
-    return make_batch(split, signals, sampler(k), local, extra)
-
-  numbers = grain.MapDataset.range(start, 2**31 - 1).map(load)
-  options = grain.ReadOptions(
-      num_threads=prefetch, prefetch_buffer_size=prefetch
-  )
-  return iter(numbers.to_iter_dataset(options))
-
-
-def make_batch(split, signals, draw, local=slice(None), extra=None):
-  """One batch of a Draw.
-
-  Returns:
-    As `Split.read`, with "row" int32, each row's place in the global batch;
-    "cohort" int32 where the split joins several; "pair", the signals of the
-    paired rows, where rows are paired; and what `extra` adds.
-
-  Raises:
-    InputError: a row is damaged and may not be replaced; see `damage`.
-  """
-  places = np.arange(len(draw.rows), dtype=np.int32)[local]
-  rows = draw.rows[local]
-  pairs = None if draw.pairs is None else draw.pairs[local]
-  while True:
-    try:
-      batch = {**split.read(rows, signals), "row": places}
-      if pairs is not None:
-        batch["pair"] = split.read(pairs, signals)
-      break
-    except damage.DamagedError as error:
-      split.ledger.add(error)  # raises unless it may be replaced
-      rows, pairs = split.ledger.mend(draw, local, split.people_of)
-  if len(split.parts) > 1:
-    batch["cohort"] = split.cohort(rows)
-  return {**batch, **(extra(rows) if extra else {})}

@@ -8,7 +8,7 @@ from jax.sharding import PartitionSpec
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
-from accfm.data import pipeline, samplers
+from accfm.data import batches, samplers
 from accfm.evals import embed, health, ranks
 from accfm.steps import towers as towerlib
 
@@ -63,14 +63,14 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
     rows: how many rows at most; also the pool of recall@1.
     seed: of the fixed key.
     by_people: whether the loss is given pairs of segments of a person.
-    extra: as `pipeline.train_batches`.
+    extra: as `batches.train_batches`.
 
   Returns:
     `validate(state, frozen) -> {"val/loss": ..., ...}`.
   """
   split, mesh, signals = session.val, session.mesh, session.signals
   chosen, count = draw(split, rows, meshlib.row_shards(mesh), by_people)
-  batch = pipeline.make_batch(
+  batch = batches.make_batch(
       split, signals, chosen, meshlib.local_rows(len(chosen.rows)), extra
   )
   cohort = split.cohort(chosen.rows)[:count]

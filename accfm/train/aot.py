@@ -1,7 +1,7 @@
 """The train step of a config, compiled for TPUs that are not there.
 
 The same functions wire it as in training: `objectives`, `session.make_step`,
-`pipeline.make_batch`. Weights, optimiser and batch are shapes: nothing is
+`batches.make_batch`. Weights, optimiser and batch are shapes: nothing is
 read, initialised or allocated, so any machine with libtpu can do it.
 """
 
@@ -16,7 +16,7 @@ from jax.experimental import topologies
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
-from accfm.data import manifest, pipeline, samplers
+from accfm.data import batches, manifest, pipeline, samplers
 from accfm.models import build
 from accfm.signals import targets
 from accfm.signals.contract import Contract, SignalSpec, from_dict
@@ -138,7 +138,7 @@ def make_task(config):
   contract, cohorts, assumed = _data(config)
   kind, signals, wire, draw, extra, also = make(config, contract)
   sessions.check_signals(signals, contract, "the planned data")
-  row = pipeline.make_batch(_Shapes(contract, cohorts), signals, draw,
+  row = batches.make_batch(_Shapes(contract, cohorts), signals, draw,
                             extra=extra)
   row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), row)
   return Task(
@@ -280,7 +280,7 @@ def _with_sharding(x, where):
 
 # What follows says of each main's config: (kind, signals, wire, draw, extra,
 # sentences), with `wire()` the Objective, and draw and extra as the main
-# gives them to `pipeline`.
+# gives them to `batches`.
 
 _ONE = np.zeros(1, np.int64)
 

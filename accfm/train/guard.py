@@ -11,6 +11,7 @@ it. A checkpoint holds them, and a rollback or a resume takes them from there.
 """
 
 import collections
+import functools
 import json
 import math
 import pathlib
@@ -83,13 +84,11 @@ class Guard:
 
   def number(self, k):
     """The k-th batch, from 0, of those that are not left out."""
-    for batch in self.skipped:
-      k += batch <= k
-    return k
+    return _number(self.skipped, k)
 
   def sampler(self, sampler):
-    """A sampler without the batches that are left out."""
-    return lambda k: sampler(self.number(k))
+    """A sampler without the batches that are left out by now."""
+    return functools.partial(_draw, sampler, self.skipped)
 
   def resume(self, meta):
     """Goes on from a checkpoint's record, {} for the start."""
@@ -171,6 +170,16 @@ class Guard:
         f"to {where} and leaves out batch {batch} ({len(self._records)} of at "
         f"most {self._cfg.max_skipped}) of rows {_some(rows)} of "
         f"{_some(people)}; {self._path} has all")
+
+
+def _number(skipped, k):
+  for batch in skipped:
+    k += batch <= k
+  return k
+
+
+def _draw(sampler, skipped, k):
+  return sampler(_number(skipped, k))
 
 
 def _some(items):

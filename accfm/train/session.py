@@ -4,6 +4,7 @@ The order is the order of checks: nothing is written before the data, the
 batch size and the config have been found fit to run.
 """
 
+import contextlib
 import dataclasses
 import json
 
@@ -12,6 +13,7 @@ import jax
 from accfm.base import cluster, configlib
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
+from accfm.data import batches as batchlib
 from accfm.data import manifest as manifest_lib
 from accfm.data import orders, pipeline, splits
 from accfm.steps import micro
@@ -69,6 +71,7 @@ def open_session(config, signals):
       divide over the devices.
   """
   loop.check_config(config)
+  batchlib.check(config)
   guard_lib.check(config)
   trace_lib.parse(config.profile_steps, config.total_steps)
   mixture = parse_mixture(config.dataset)
@@ -278,7 +281,7 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
     validate: `validate(state, frozen) -> {metric: number}`.
     best: (metric, "max" or "min") that ranks checkpoints.
     sampler: `sampler(k) -> samplers.Draw`.
-    extra: as `pipeline.train_batches`.
+    extra: as `batches.train_batches`.
 
   Returns:
     The last TrainState.
@@ -306,15 +309,16 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
     return rows, [splits.pseudonym(p, salt) if salt else p for p in people]
 
   guard = guard_lib.Guard(workdir, config, who)
-  kept = guard.sampler(sampler)
 
   def batches(start):
-    rows = pipeline.train_batches(
-        session.train, session.signals, kept, start,
-        meshlib.local_rows(config.batch_size), config.prefetch, extra,
+    rows = batchlib.train_batches(
+        session.train, session.signals, guard.sampler(sampler), start,
+        meshlib.local_rows(config.batch_size), config.prefetch,
+        config.workers, extra,
     )
-    for batch in rows:
-      yield meshlib.put_rows(batch, mesh)
+    with contextlib.closing(rows):
+      for batch in rows:
+        yield meshlib.put_rows(batch, mesh)
 
   metric, mode = best
   with checkpoints_lib.Checkpoints(

@@ -1,6 +1,7 @@
 """Damaged shards: found, named, and in training replaced as a function of
 the draw alone; never another sample without a word."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -12,9 +13,10 @@ import pytest
 from accfm import prepare
 from accfm.base import mesh
 from accfm.base.errors import InputError
-from accfm.data import damage, pipeline, samplers
+from accfm.data import batches, damage, pipeline, samplers
 from tests.data import fake_source
 from tests.data.shards import put_scale, rewrite, shard_of
+from tests.data.trees import same
 
 SIGNALS = ("acc", "ppg")
 
@@ -150,33 +152,26 @@ def joined(folder, share):
   return pipeline.open_joined([folder], "train", share)
 
 
-def take(folder, start, count, local=slice(None), pairs=False, size=6):
+def take(folder, start, count, local=slice(None), pairs=False, size=6,
+         share=0.34, workers=0):
   """(batches, the ledger) of a data set of which a third may be damaged."""
-  split = joined(folder, 0.34)
-  found = pipeline.train_batches(
+  split = joined(folder, share)
+  found = batches.train_batches(
       split, SIGNALS, samplers.make(split, size, 5, (1.0,), pairs), start,
-      local, extra=lambda rows: {"rows": rows},
+      local, workers=workers, extra=lambda rows: {"rows": rows},
   )
-  return list(itertools.islice(found, count)), split.ledger
-
-
-def same(a, b):
-  assert a.keys() == b.keys()
-  for key in a:
-    if isinstance(a[key], dict):
-      same(a[key], b[key])
-    else:
-      np.testing.assert_array_equal(a[key], b[key])
+  with contextlib.closing(found):
+    return list(itertools.islice(found, count)), split.ledger
 
 
 def test_replaced_rows_are_others_of_the_same_person(written, copy, capsys):
   before, _ = take(written, 0, 7)
   assert "damaged" not in capsys.readouterr().out
   hurt(copy, 3, 4, 13)
-  batches, ledger = take(copy, 0, 7)
+  made, ledger = take(copy, 0, 7)
   split = pipeline.open_split(written, "train")
   first, count = split.people
-  for old, new in zip(before, batches, strict=True):
+  for old, new in zip(before, made, strict=True):
     for place, (was, now) in enumerate(
         zip(old["rows"], new["rows"], strict=True)
     ):
@@ -224,14 +219,27 @@ def test_batches_with_damage_are_a_function_of_their_number(
     ))
 
 
+def test_what_workers_meet_is_known_to_all(copy, capfd):
+  hurt(copy, 3, 4, 13)
+  want, _ = take(copy, 0, 7)
+  capfd.readouterr()
+  found, ledger = take(copy, 0, 7, workers=2)
+  for old, new in zip(want, found, strict=True):
+    same(old, new)
+  assert ledger.counts() == {"train/damaged_rows": 3}
+  assert capfd.readouterr().out.count("damaged row") == 3  # once each
+  with pytest.raises(damage.DamagedError, match="row (3|4|13) of split train"):
+    take(copy, 0, 7, workers=1, share=0.0)
+
+
 def test_pairs_stay_two_rows_of_one_person(written, copy):
   split = pipeline.open_split(written, "train")
   first, count = split.people
   lost = first[0] + np.arange(count[0] - 1)  # the first person keeps one row
   hurt(copy, *lost.tolist(), int(first[1]))
-  batches, _ = take(copy, 0, 9, pairs=True, size=3)
+  made, _ = take(copy, 0, 9, pairs=True, size=3)
   stored = split.read(range(len(split)), SIGNALS)["ppg"]
-  for batch in batches:
+  for batch in made:
     for row, paired in zip(batch["rows"], batch["pair"]["ppg"], strict=True):
       (other,) = np.flatnonzero((stored == paired).all(axis=(1, 2)))
       assert split.person(row) == split.person(other) and row != other
@@ -272,7 +280,7 @@ def test_labelled_rows_are_replaced_by_labelled_ones(copy):
   hurt(copy, 3)
   split = joined(copy, 0.1)
   draw = samplers.Chosen([3, 9, 10], 3, 0)(0)
-  batch = pipeline.make_batch(
+  batch = batches.make_batch(
       split, SIGNALS, draw, extra=lambda rows: {"rows": rows}
   )
   assert sorted(batch["rows"]) == [9, 9, 10]
@@ -285,10 +293,10 @@ def test_more_than_may_be_damaged_stops(copy, capsys):
   with pytest.raises(InputError, match=(
       "max_damaged_share: got 3 damaged of 21 rows, want at most 2"
   )):
-    pipeline.make_batch(split, SIGNALS, samplers.Draw(np.arange(5)))
+    batches.make_batch(split, SIGNALS, samplers.Draw(np.arange(5)))
   assert capsys.readouterr().out.count("damaged row") == 3
   with pytest.raises(damage.DamagedError, match="row 1 of split train"):
-    pipeline.make_batch(
+    batches.make_batch(
         joined(copy, 0.0), SIGNALS, samplers.Draw(np.arange(5))
     )
   for share in (-0.1, 1.0, float("nan")):
@@ -320,7 +328,7 @@ def test_rows_of_joined_data_sets_are_counted_by_their_joined_number(
 ):
   hurt(copy, 3)
   split = pipeline.open_joined([written, copy], "train", 0.1)
-  assert len(pipeline.make_batch(
+  assert len(batches.make_batch(
       split, SIGNALS, samplers.Draw(np.array([3, 21 + 3]))
   )["acc"]) == 2
   assert 24 in split.ledger and 3 not in split.ledger

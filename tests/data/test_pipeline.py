@@ -1,4 +1,4 @@
-"""Rows come back as they were written; batch k is a function of (seed, k)."""
+"""Rows come back as they were written, from one data set or several."""
 
 import dataclasses
 import itertools
@@ -12,10 +12,10 @@ import pytest
 import tensorflow_datasets as tfds
 
 from accfm import prepare
-from accfm.base import mesh
 from accfm.base.errors import InputError
-from accfm.data import orders, pipeline, samplers
+from accfm.data import batches, orders, pipeline, samplers
 from tests.data import fake_source
+from tests.data.trees import same
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +130,12 @@ def test_rows_left_over_by_one_epoch_come_in_another():
 
 
 def test_a_batch_depends_on_seed_and_number_alone():
-  def batches(seed, numbers):
+  def rows_of(seed, numbers):
     return {k: orders.permuted(50, 8, seed, k).tolist() for k in numbers}
 
-  forward = batches(3, range(20))
-  assert batches(3, reversed(range(20))) == forward
-  assert batches(4, range(20)) != forward
+  forward = rows_of(3, range(20))
+  assert rows_of(3, reversed(range(20))) == forward
+  assert rows_of(4, range(20)) != forward
   assert len(set(map(tuple, forward.values()))) == 20
 
 
@@ -144,89 +144,6 @@ def test_every_row_meets_every_place():
   first = [orders.permuted(16, 8, 0, 2 * e) for e in range(100)]
   counts = np.bincount(np.concatenate(first), minlength=16)
   assert abs(counts - 50).max() < 5 * 5  # 5 SD of a fair coin
-
-
-# --- batches -----------------------------------------------------------------
-
-
-def take(split, start, count, local=slice(None), prefetch=2, batch=8):
-  split = pipeline.Joined([split])
-  rows = pipeline.train_batches(
-      split, ("acc", "ppg"), samplers.make(split, batch, 5, (1.0,)), start,
-      local, prefetch,
-  )
-  return list(itertools.islice(rows, count))
-
-
-def same(a, b):
-  assert a.keys() == b.keys()
-  for key in a:
-    assert a[key].dtype == b[key].dtype
-    np.testing.assert_array_equal(a[key], b[key])
-
-
-def test_batches_hold_the_rows_of_their_number(written):
-  split = pipeline.open_split(written, "train")
-  for k, batch in enumerate(take(split, 0, 5)):
-    rows = orders.permuted(len(split), 8, 5, k)
-    same(batch, {
-        **split.read(rows, ("acc", "ppg")), "row": np.arange(8, dtype=np.int32)
-    })
-
-
-@pytest.mark.parametrize("prefetch", [0, 1, 4])
-def test_a_restart_goes_on_with_the_same_batches(written, prefetch):
-  split = pipeline.open_split(written, "train")
-  whole = take(split, 0, 7)
-  for k, batch in enumerate(take(split, 3, 4, prefetch=prefetch)):
-    same(batch, whole[3 + k])
-
-
-def test_local_slices_join_to_the_global_batch(written, monkeypatch):
-  split = pipeline.open_split(written, "train")
-  whole = take(split, 0, 3)
-  monkeypatch.setattr(mesh.jax, "process_count", lambda: 4)
-  parts = []
-  for process in range(4):
-    monkeypatch.setattr(mesh.jax, "process_index", lambda p=process: p)
-    parts.append(take(split, 0, 3, mesh.local_rows(8)))
-  for k, batch in enumerate(whole):
-    same(batch, {
-        key: np.concatenate([part[k][key] for part in parts]) for key in batch
-    })
-
-
-def test_pairs_and_what_is_added(written):
-  split = pipeline.Joined([pipeline.open_split(written, "train")])
-  draw = samplers.Draw(np.array([4, 0, 9, 2]), np.array([5, 2, 11, 1]))
-  batch = pipeline.make_batch(
-      split, ("ppg",), draw, slice(1, 3), lambda rows: {"twice": 2 * rows}
-  )
-  pair = batch.pop("pair")
-  same(pair, split.read([2, 11], ("ppg",)))
-  same(batch, {
-      **split.read([0, 9], ("ppg",)), "row": np.array([1, 2], np.int32),
-      "twice": np.array([0, 18]),
-  })
-  plain = pipeline.make_batch(split, ("ppg",), samplers.Draw(draw.rows))
-  assert sorted(plain) == ["ppg", "ppg_scale", "row"]
-
-
-def test_paired_batches_of_people(written):
-  split = pipeline.Joined([pipeline.open_split(written, "train")])
-  people = split.table["participant"]
-  sampler = samplers.make(split, 4, 5, (1.0,), by_people=True)
-  found = pipeline.train_batches(
-      split, ("acc",), sampler, 1, prefetch=2,
-      extra=lambda rows: {"who": people[rows]},
-  )
-  for k, batch in enumerate(itertools.islice(found, 3), start=1):
-    draw = sampler(k)
-    same(batch.pop("pair"), split.read(draw.pairs, ("acc",)))
-    assert batch.pop("who").tolist() == people[draw.pairs].tolist()
-    same(batch, {
-        **split.read(draw.rows, ("acc",)), "row": np.arange(4, dtype=np.int32)
-    })
 
 
 # --- several data sets -------------------------------------------------------
@@ -293,7 +210,7 @@ def test_mixed_batches_say_whose_rows_are_whose(two):
   split = pipeline.open_joined(two, "train")
   sampler = samplers.make(split, 8, 5, (3.0, 1.0))
   whole = list(itertools.islice(
-      pipeline.train_batches(split, ("acc",), sampler, 0), 4
+      batches.train_batches(split, ("acc",), sampler, 0), 4
   ))
   for k, batch in enumerate(whole):
     rows = sampler(k).rows
@@ -302,7 +219,7 @@ def test_mixed_batches_say_whose_rows_are_whose(two):
         "cohort": (rows >= split.bounds[1]).astype(np.int32),
     })
     assert batch["cohort"].sum() == 2
-  half = pipeline.train_batches(split, ("acc",), sampler, 2, slice(4, 8))
+  half = batches.train_batches(split, ("acc",), sampler, 2, slice(4, 8))
   same(next(half), {key: values[4:] for key, values in whole[2].items()})
 
 
@@ -320,13 +237,6 @@ def test_data_sets_of_other_contracts_are_not_joined(two, tmp_path):
 
 
 # --- what can be wrong -------------------------------------------------------
-
-
-def test_a_batch_larger_than_the_split(written):
-  split = pipeline.open_split(written, "val")
-  with pytest.raises(InputError, match="got 8, want at most the 3 rows of "
-                                       "split val.*batch_size=3"):
-    take(split, 0, 1)
 
 
 def test_unknown_split_and_no_data_set(written, tmp_path):
