@@ -18,7 +18,7 @@ the same data; what share of the time it waited for data is what metrics say.
 
 Data are simulated and prepared first (60 people, 24 minutes each).
 
-Expected: 8 minutes on 2 idle cores.
+Expected: 4 minutes on 2 idle cores.
 """
 
 import argparse
@@ -176,6 +176,13 @@ def compare(runs):
                                       strict=True)]
       out[f"{name}: share of frombuffer's speed by {word}"] = (
           f"{spread(shares)} (wanted: 0.70)")
+  for kind, few, many in (("thread", *THREADS[:2]), ("worker", *WORKERS)):
+    before, after = (
+        of(f"accfm, {n} {kind}{'s' * (n > 1)}", "records_per_s")
+        for n in (few, many)
+    )
+    out[f"records/s of {many} {kind}s by those of {few}"] = spread(
+        [b / a for a, b in zip(before, after, strict=True)])
   return out
 
 
