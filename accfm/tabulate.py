@@ -53,12 +53,20 @@ def run(config, runs, out):
       }
       for label, metrics in loaded.items()
   }
+  seen = {
+      label: len(metrics["_meta"].get("seen") or ())
+      for label, metrics in loaded.items()
+  }
+  for label, count in seen.items():
+    if count:
+      facts[label]["seen_people"] = count
+  text = markdown(config, rows, compare.seen_note(seen))
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
   with open(f"{out}.json", "w") as f:
     json.dump({"rows": rows, "runs": facts}, f, indent=1, ensure_ascii=False)
   with open(f"{out}.md", "w") as f:
-    f.write(markdown(config, rows))
-  print(markdown(config, rows))
+    f.write(text)
+  print(text)
   return rows
 
 
@@ -87,14 +95,20 @@ def _row(config, metrics, name=""):
   return out
 
 
-def markdown(config, rows):
-  """The table; columns that no row has are left out."""
+def markdown(config, rows, note=None):
+  """The table; columns that no row has are left out.
+
+  Args:
+    config, rows: as for and from `run`.
+    note: as `compare.seen_note`.
+  """
   shown = [c for c in config.columns if any(r[c[0]] for r in rows.values())]
   lines = [
       [label, *(compare.cell(row[title], digits) for title, _, digits in shown)]
       for label, row in rows.items()
   ]
-  return compare.table(["encoder", *(c[0] for c in shown)], lines) + "\n"
+  return (f"**{note[0]}: {note[1]}.**\n\n" if note else "") + (
+      compare.table(["encoder", *(c[0] for c in shown)], lines) + "\n")
 
 
 if __name__ == "__main__":

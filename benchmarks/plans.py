@@ -1,4 +1,6 @@
-"""Plans the distillation on four kinds of TPU: results/plan.{json,md}.
+"""Plans of every training config: results/plan.{json,md}.
+
+The distillation on four kinds of TPU, the other configs on one.
 
   python -m benchmarks.plans WORKDIR
 
@@ -21,6 +23,10 @@ PLANS = [
     ("acc_distill", "v4:4x4x4", LARGE),
     ("acc_distill", "v5p:4x4x4", LARGE),
     ("acc_distill", "v6e:8x8", LARGE),
+    *((config, "v5e:16x16", LARGE) for config in (
+        "ppg_mae", "ppg_contrastive", "acc_mae", "acc_contrastive",
+        "acc_supervised",
+    )),
 ]
 
 HEAD = """\

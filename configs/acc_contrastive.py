@@ -2,8 +2,9 @@
 
 Command: python -m accfm.pretrain --config=configs/acc_contrastive.py \
              --workdir=W
-Hardware: `laptop` on 2 CPU cores, 240 segments/s, so 9 minutes;
-the `paper` scale was not run.
+Hardware: `laptop` on 2 CPU cores, 240 segments/s, so 9 minutes. The `paper`
+scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline is 0.47
+hours for all steps (results/plan.md), if hosts can feed it.
 Expected: views told apart within 100 steps, and no heart rate from it
 (results/simulated.md).
 """

@@ -2,7 +2,9 @@
 
 Command: python -m accfm.supervise --config=configs/acc_supervised.py \
              --workdir=W
-Hardware: `laptop` on 2 CPU cores, minutes; the `paper` scale was not run.
+Hardware: `laptop` on 2 CPU cores, minutes. The `paper` scale was not run;
+compiled for v5e:16x16 at batch 32,768 its roofline is 0.18 hours for all steps
+(results/plan.md), if hosts can feed it.
 Expected: with few labelled people the training loss goes to 0 and the
 validation loss rises.
 """

@@ -8,8 +8,9 @@ which any cohort can.
 
 Command: python -m accfm.pretrain --config=configs/ppg_contrastive.py \
              --workdir=W
-Hardware: `laptop` on 2 CPU cores, 250 to 320 segments/s, so 7 minutes; the
-`paper` scale was not run.
+Hardware: `laptop` on 2 CPU cores, 250 to 320 segments/s, so 7 minutes. The
+`paper` scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline
+is 0.48 hours for all steps (results/plan.md), if hosts can feed it.
 Expected: recall@1 of the other view of a segment above 0.95 within 100 steps.
 By person, a linear probe for heart rate errs by 2 bpm instead of 4 to 5, and
 so does that of a student (results/study_easy.md).

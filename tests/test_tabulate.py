@@ -9,9 +9,10 @@ from accfm.base.errors import InputError
 from configs import table
 
 
-def evaluation(folder, split_hash="h", **values):
+def evaluation(folder, split_hash="h", seen=(), **values):
   folder.mkdir()
-  meta = {"split": "test", "split_hash": split_hash, "dataset": "toy"}
+  meta = {"split": "test", "split_hash": split_hash, "dataset": "toy",
+          "seen": list(seen)}
   folder.joinpath("metrics.json").write_text(
       json.dumps({"_meta": meta, **values})
   )
@@ -40,6 +41,22 @@ def test_rows_values_intervals_and_gaps(tmp_path):
   saved = json.loads((tmp_path / "t" / "out.json").read_text())
   assert saved["rows"] == rows
   assert saved["runs"]["second"]["dataset"] == "toy"
+
+
+def test_people_seen_in_training_are_told(tmp_path):
+  one = evaluation(tmp_path / "one", **{"test/probe_hr/mae_bpm": 3.0})
+  two = evaluation(tmp_path / "two", seen=["a", "b"],
+                   **{"test/probe_hr/mae_bpm": 4.0})
+  out = tmp_path / "out"
+  tabulate.run(table.get_config(), f"first={one},second={two}", str(out))
+  text = out.with_suffix(".md").read_text()
+  assert text.startswith(
+      "**People scored here were seen in training: 2 by second: nothing here")
+  runs = json.loads(out.with_suffix(".json").read_text())["runs"]
+  assert runs["second"]["seen_people"] == 2
+  assert "seen_people" not in runs["first"]
+  tabulate.run(table.get_config(), f"first={one}", str(out))
+  assert "seen in training" not in out.with_suffix(".md").read_text()
 
 
 def test_bad_input(tmp_path):

@@ -178,3 +178,21 @@ def table(heads, rows):
   """A Markdown table of text cells."""
   lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
   return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def seen_note(counts):
+  """What a reader must know of people whom encoders were trained on.
+
+  Args:
+    counts: run -> how many of the people scored it was trained on.
+
+  Returns:
+    (what is so, what follows), as text; None where nobody was seen.
+  """
+  found = [f"{n:,} by {run}" for run, n in counts.items() if n]
+  if not found:
+    return None
+  return (
+      f"People scored here were seen in training: {', '.join(found)}",
+      "nothing here says how these encoders do on others",
+  )

@@ -301,7 +301,10 @@ def markdown(table):
 
   first = next(iter(table["facts"].values()))
   split = first["split"]
+  note = compare.seen_note(
+      {run: len(facts["seen"] or ()) for run, facts in table["facts"].items()})
   return "\n\n".join([
+      *([f"**{note[0]}: {note[1]}.**"] if note else ()),
       f"{first['windows'][split]} windows of {first['people'][split]} people "
       f"in {first['dataset']} / {split}; brackets are 95 % intervals over "
       "people, who are drawn once for both sides of a difference.",

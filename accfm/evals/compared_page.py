@@ -8,7 +8,15 @@ people.
 import itertools
 
 from accfm.base import files
-from accfm.evals import forest, markup, plots, probe_plots, readings, tables
+from accfm.evals import (
+  compare,
+  forest,
+  markup,
+  plots,
+  probe_plots,
+  readings,
+  tables,
+)
 
 MOST_PAIRS = 6  # in a drawing; tables have all
 LESS_IS_BETTER = "mae"
@@ -49,8 +57,8 @@ def write(path, comparison):
               "minute: the share found first."), _first_pool(found), runs,
               colors),
           _drawn("Labels", (
-              "Errors on people nobody trained on: left each encoder, right "
-              "the difference of two."), whole, runs, colors),
+              "One linear model on each frozen embedding: left each encoder's "
+              "score, right the difference of two."), whole, runs, colors),
           _labels(parts, comparison.get("facts", {}), colors),
           _differences(found + [p for p in parts if p.scores], runs),
           _facts(comparison),
@@ -135,8 +143,17 @@ def _header(comparison):
   return (
       f"<h1>{len(runs)} encoders compared</h1><p class=lede>{text}Intervals "
       "are 95 %, over people, who are drawn once for both sides of a "
-      "difference.</p>"
+      "difference.</p>" + _seen(comparison.get("facts", {}))
   )
+
+
+def _seen(facts):
+  """A warning of people whom runs were trained on."""
+  note = compare.seen_note(
+      {run: len(about.get("seen") or ()) for run, about in facts.items()})
+  if note is None:
+    return ""
+  return markup.warning(note[0], f": {note[1]}.", loud=True)
 
 
 def _overview(parts, runs):

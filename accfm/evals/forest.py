@@ -27,13 +27,14 @@ def forest(title, scores, differences, axis, better, colors):
   tall = 0.38 if any("\n" in _wrap(n) for n in (*scores, *pairs)) else 0.29
 
   def draw(axes):
-    left, right = axes[0, 0], axes[0, -1]
+    left, right = axes[0]
     left.figure.get_layout_engine().set(wspace=0.05)
     for at, (run, s) in enumerate(scores.items()):
       _point(left, at, s, colors[run], True)
     _names(left, scores, most)
     left.set_xlabel(axis)
-    if not pairs:
+    if not pairs:  # one run has this score; its panel is as wide as others
+      right.set_axis_off()
       return
     right.axvline(0, color=plots.INK, lw=0.8, ls=plots.DASHED)
     for at, ((a, b), s) in enumerate(pairs.values()):
@@ -47,12 +48,9 @@ def forest(title, scores, differences, axis, better, colors):
     pad = 0.06 * (max(high, 0) - min(low, 0))
     right.set_xlim(min(low, -pad), max(high, pad))
 
-  # A second panel needs the more room the longer its names are.
-  wide = {} if not pairs else {"width_ratios": (1, 1.15)}
-  return plots.svg(
-      draw, 7.6 if pairs else 4.6, 0.65 + tall * most,
-      columns=2 if pairs else 1, alt=f"{title}: {axis} of encoders",
-      **wide,
+  return plots.svg(  # the right panel's names are longer
+      draw, 7.6, 0.65 + tall * most, columns=2,
+      alt=f"{title}: {axis} of encoders", width_ratios=(1, 1.15),
   )
 
 

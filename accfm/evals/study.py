@@ -76,6 +76,7 @@ def tabulate(config, order, work):
         "effective_rank": [
             m.get("test/health/effective_rank") for m in metrics
         ],
+        "seen_people": sum(len(m["_meta"].get("seen") or ()) for m in metrics),
     }
   mine = scored[config.runs[config.subject].title]
   improvements = {
@@ -159,9 +160,15 @@ def markdown(config, table):
       for title, row in table["retrieval"].items() if row
   ]
   pool = config.evaluate.pools[0]
+  note = compare.seen_note({
+      facts["title"]: facts.get("seen_people", 0)
+      for facts in table["runs"].values()
+  })
   return "\n\n".join([
-      "Mean absolute error on unseen people (HR in bpm, others in ms) by share "
-      "of the labelled people; brackets are 95 % intervals over people.",
+      *([f"**{note[0]}: {note[1]}.**"] if note else ()),
+      f"Mean absolute error{'' if note else ' on unseen people'} (HR in bpm, "
+      "others in ms) by share of the labelled people; brackets are 95 % "
+      "intervals over people.",
       body(table["errors"], 2),
       f"How far the error of the {table['subject']} is below each row's, "
       "paired over people.",

@@ -131,7 +131,10 @@ def test_what_one_run_lacks_is_left_out_of_it(two, tmp_path):
   (line,) = [x for x in text.splitlines() if x.startswith("| sex, AUC | ")
              and x.count("–") == 1]
   assert line.endswith("| – |")
-  assert "30 windows of 5 people in toy / test" in text
+  assert text.startswith("30 windows of 5 people in toy / test")
+  table["facts"]["b"]["seen"] = ["p", "q"]
+  assert compared.markdown(table).startswith(
+      "**People scored here were seen in training: 2 by b: nothing here says")
 
 
 def test_written_as_json_and_text(two, tmp_path, capsys):

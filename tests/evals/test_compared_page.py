@@ -73,6 +73,19 @@ def test_a_comparison_shows_everything(tmp_path):
   assert "1.50" in text  # a score without an interval
 
 
+def test_people_seen_in_training_are_told(tmp_path, no_drawing):
+  comparison = _comparison()
+  _, text, page = _write(tmp_path, comparison)
+  assert "seen in training" not in text
+  for run, count in zip(comparison["runs"], (0, 1200, 3), strict=True):
+    comparison["facts"][run]["seen"] = ["p"] * count
+  _, text, page = _write(tmp_path, comparison)
+  two, three = comparison["runs"][1:]
+  assert (f"People scored here were seen in training: 1,200 by {two}, "
+          f"3 by {three}") in text
+  assert page.index("class='warn loud'") < page.index("<h2>Scores")
+
+
 def test_the_best_is_bold(tmp_path, no_drawing):
   *_, page = _write(tmp_path, _comparison())
   table = page[page.index("<h2>Scores"):page.index("<h2>Retrieval")]
