@@ -104,7 +104,14 @@ def tiny(name, data_dir, **changes):
   return config
 
 
-@pytest.mark.parametrize("name", PRETRAIN)
+# Each has a twin of the other signal, which always runs.
+TWINS = ("acc_contrastive", "ppg_mae")
+
+
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.full if name in TWINS else ())
+    for name in PRETRAIN
+])
 def test_pretraining_runs(name, simulated, tmp_path, capsys):
   # One of them with its parameters split over four of the devices.
   fsdp = 4 if name == "acc_mae" else 1
