@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import pathlib
+import traceback
 import zlib
 
 import jax
@@ -28,9 +29,17 @@ _FROM_ORBAX = f"{os.sep}orbax{os.sep}checkpoint{os.sep}"
 logging.getLogger("absl").addFilter(
     lambda record: _FROM_ORBAX not in record.pathname
 )
-logging.getLogger("asyncio").addFilter(
-    lambda record: _FROM_ORBAX not in record.getMessage()
-)
+
+
+def _not_of_orbax(record):
+  """Whether what asyncio says is of another's task than Orbax's."""
+  text = record.getMessage()
+  if record.exc_info:  # a bare future names nobody, its traceback does
+    text += "".join(traceback.format_exception(*record.exc_info))
+  return _FROM_ORBAX not in text
+
+
+logging.getLogger("asyncio").addFilter(_not_of_orbax)
 
 
 class DamagedError(InputError):

@@ -327,8 +327,9 @@ def test_libtpu_refuses_a_shape(tpu):
 
 @pytest.mark.full
 def test_a_real_lack_of_memory_is_told(tpu):
-  """On one chip the paper's batch of 4,096 does not fit without kernels."""
+  """On one chip a batch of 32,768 does not fit without kernels."""
   config = tiny(ppg_mae, None)
+  config.batch_size = 32_768
   config.encoder.update(dtype="float32", block="plain")
   _, devices = tpu("v5e:1x1")
   mesh = meshes.make_mesh(devices)

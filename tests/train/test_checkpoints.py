@@ -1,6 +1,7 @@
 """Checkpoints: whole or refused, newest and best kept, any topology."""
 
 import json
+import logging
 import shutil
 
 import jax
@@ -297,3 +298,18 @@ def test_every_file_is_summed(three):
   sums = json.loads((path / "checksums.json").read_text())
   items = {p for p in path.glob("*/**/*") if p.is_file()}
   assert {path / name for name in sums} == items and len(items) > 8
+
+
+@pytest.mark.parametrize("file, said", [
+    ("/x/orbax/checkpoint/_src/serialization.py", False), ("/x/ours.py", True),
+])
+def test_a_lost_future_of_orbax_is_not_told(caplog, file, said):
+  """Futures of a save that failed; what went wrong is told in one line."""
+  try:
+    exec(compile("raise ValueError('no room')", file, "exec"), {})
+  except ValueError as error:
+    logging.getLogger("asyncio").error(
+        "Future exception was never retrieved",
+        exc_info=(type(error), error, error.__traceback__),
+    )
+  assert ("never retrieved" in caplog.text) == said
