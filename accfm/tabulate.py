@@ -107,8 +107,8 @@ def markdown(config, rows, note=None):
       [label, *(compare.cell(row[title], digits) for title, _, digits in shown)]
       for label, row in rows.items()
   ]
-  return (f"**{note[0]}: {note[1]}.**\n\n" if note else "") + (
-      compare.table(["encoder", *(c[0] for c in shown)], lines) + "\n")
+  table = compare.table(["encoder", *(c[0] for c in shown)], lines)
+  return compare.with_note(note, table + "\n")
 
 
 if __name__ == "__main__":

@@ -195,16 +195,11 @@ def main():
   if not args.out:
     parser.error("want --out=PATH")
   others.check(args.peers_python, PACKAGES)
-  words = [f"--{name}={getattr(args, name)}"
-           for name in ("out", "rounds", "scale", "batch", "steps")
-           if getattr(args, name) != parser.get_default(name)]
-  given = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY",)
-           if name in os.environ]
   result = interleave.run(
       commands(args), args.rounds, args.out,
       f"Augmentations beside braindecode and tsaug, {SIZES['batch']} segments",
-      " ".join([*given, "python -m benchmarks.augmentations", *words,
-                "--peers_python=PYTHON"]),
+      others.command("augmentations", parser, args,
+                     ("out", "rounds", "scale", "batch", "steps")),
   )
   del result["seconds"], result["times_as_long"]  # of unlike programs
   result["compared"] = compare(result["runs"])

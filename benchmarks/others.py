@@ -1,5 +1,6 @@
 """The interpreter that has other packages."""
 
+import os
 import subprocess
 
 from accfm.base.errors import InputError
@@ -34,3 +35,19 @@ def check(python, packages):
     raise InputError(
         f"peers_python: got {python} without {', '.join(missing)}, {want}"
     )
+
+
+def command(module, parser, args, names):
+  """How a reader runs a benchmark with peers again.
+
+  Args:
+    module: name of the benchmark.
+    parser, args: its argparse parser and what that read.
+    names: of the arguments that are told where they are not the default.
+  """
+  words = [f"--{name}={getattr(args, name)}" for name in names
+           if getattr(args, name) != parser.get_default(name)]
+  given = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY",)
+           if name in os.environ]
+  return " ".join([*given, f"python -m benchmarks.{module}", *words,
+                   "--peers_python=PYTHON"])

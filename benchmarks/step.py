@@ -242,16 +242,11 @@ def main():
   if not args.out:
     parser.error("want --out=PATH")
   others.check(args.peers_python, PACKAGES[args.task])
-  words = [f"{name}={getattr(args, name)}"
-           for name in ("task", "out", "rounds", "steps", "scale", "batch")
-           if getattr(args, name) != parser.get_default(name)]
-  given = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY",)
-           if name in os.environ]
   result = interleave.run(
       commands(args), args.rounds, args.out,
       f"A training step ({args.task}, batch {args.batch}) beside PyTorch",
-      " ".join([*given, "python -m benchmarks.step", *(f"--{w}" for w in words),
-                "--peers_python=PYTHON"]),
+      others.command("step", parser, args,
+                     ("task", "out", "rounds", "steps", "scale", "batch")),
   )
   result["checks"] = {**speeds(result["runs"]), **check_alike(result["runs"])}
   files.write_atomic(f"{args.out}.json", json.dumps(result, indent=1) + "\n")

@@ -196,3 +196,8 @@ def seen_note(counts):
       f"People scored here were seen in training: {', '.join(found)}",
       "nothing here says how these encoders do on others",
   )
+
+
+def with_note(note, text):
+  """Markdown under a note of `seen_note`, if there is one."""
+  return f"**{note[0]}: {note[1]}.**\n\n{text}" if note else text

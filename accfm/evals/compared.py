@@ -303,14 +303,13 @@ def markdown(table):
   split = first["split"]
   note = compare.seen_note(
       {run: len(facts["seen"] or ()) for run, facts in table["facts"].items()})
-  return "\n\n".join([
-      *([f"**{note[0]}: {note[1]}.**"] if note else ()),
+  return compare.with_note(note, "\n\n".join([
       f"{first['windows'][split]} windows of {first['people'][split]} people "
       f"in {first['dataset']} / {split}; brackets are 95 % intervals over "
       "people, who are drawn once for both sides of a difference.",
       compare.table(["", *runs], lines("errors", runs)),
       compare.table(["", *pairs], lines("differences", pairs)),
-  ]) + "\n"
+  ]) + "\n")
 
 
 def _title(key, part):

@@ -164,8 +164,7 @@ def markdown(config, table):
       facts["title"]: facts.get("seen_people", 0)
       for facts in table["runs"].values()
   })
-  return "\n\n".join([
-      *([f"**{note[0]}: {note[1]}.**"] if note else ()),
+  return compare.with_note(note, "\n\n".join([
       f"Mean absolute error{'' if note else ' on unseen people'} (HR in bpm, "
       "others in ms) by share of the labelled people; brackets are 95 % "
       "intervals over people.",
@@ -175,7 +174,7 @@ def markdown(config, table):
       body(table["improvements"], 0, percent=True),
       f"Recall@1 among {pool}.",
       compare.table(["encoder", "acc→PPG", "PPG→acc"], ways),
-  ]) + "\n"
+  ]) + "\n")
 
 
 def draw(config, table, path):
