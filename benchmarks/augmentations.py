@@ -113,12 +113,6 @@ def commands(args):
   }
 
 
-def spread(values, digits=2):
-  """Text of a median with its extremes."""
-  return (f"{statistics.median(values):.{digits}f} "
-          f"[{min(values):.{digits}f}, {max(values):.{digits}f}]")
-
-
 def compare(runs):
   """Plain results of `interleave.run`'s runs.
 
@@ -157,12 +151,12 @@ def markdown(result):
       "|---|---|---|---|",
   ]
   for name, line in found["operations"].items():
-    cells = [spread(line["accfm"]["ms"], 3)]
+    cells = [interleave.spread(line["accfm"]["ms"], 3)]
     for package in PEERS:
       at = line.get(package)
       cells.append("\u2013" if at is None else (
           f"{statistics.median(at['ms']):.3f} "
-          f"({spread(at['times as long'], 1)})"))
+          f"({interleave.spread(at['times as long'], 1)})"))
     lines.append(f"| {name} | " + " | ".join(cells) + " |")
   facts, loads = result["machine"], [r["load_average"] for r in result["runs"]]
   return "\n".join([
@@ -170,7 +164,8 @@ def markdown(result):
       "in which the programs take turns, each in a process of its own after "
       "its own warm-up; ratios are taken within a round.", "",
       "- augmentation's share of an augmented distillation step (vit_s, "
-      f"float32): {spread(found['share of the step'], 3)} (wanted: 0.05)",
+      f"float32): {interleave.spread(found['share of the step'], 3)} "
+      "(wanted: 0.05)",
       f"- Machine: {facts['cpu']}, {facts['cores']} cores, "
       f"{facts['system']}, Python {facts['python']}; load average "
       f"{min(loads):.1f} to {max(loads):.1f}",

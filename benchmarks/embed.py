@@ -13,7 +13,6 @@ Expected: 10 minutes on 2 idle cores.
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
@@ -101,8 +100,7 @@ def shares(runs):
     )
     share = [a / b for a, b in zip(bare, full, strict=True)]
     out[f"{encoder}: throughput of the pass by the bare one's"] = (
-        f"{statistics.median(share):.2f} [{min(share):.2f}, "
-        f"{max(share):.2f}] (wanted: 0.90)")
+        f"{interleave.spread(share)} (wanted: 0.90)")
   return out
 
 

@@ -154,17 +154,13 @@ def compare(runs):
   """{what: text}: throughputs, and ours as a share of frombuffer's."""
   out = {}
 
-  def spread(values, digits=2):
-    return (f"{statistics.median(values):.{digits}f} "
-            f"[{min(values):.{digits}f}, {max(values):.{digits}f}]")
-
   def of(name, what):
     return [r[what] for r in sorted(runs, key=lambda r: r["round"])
             if r["name"] == name]
 
   for name in PROGRAMS:
-    out[f"{name}, records/s"] = spread(of(name, "records_per_s"), 0)
-    out[f"{name}, MB/s"] = spread(of(name, "mb_per_s"), 0)
+    out[f"{name}, records/s"] = interleave.spread(of(name, "records_per_s"), 0)
+    out[f"{name}, MB/s"] = interleave.spread(of(name, "mb_per_s"), 0)
   for name in PROGRAMS:
     if not name.startswith("accfm"):
       continue
@@ -175,13 +171,13 @@ def compare(runs):
       shares = [a / b for a, b in zip(of("frombuffer", what), of(name, what),
                                       strict=True)]
       out[f"{name}: share of frombuffer's speed by {word}"] = (
-          f"{spread(shares)} (wanted: 0.70)")
+          f"{interleave.spread(shares)} (wanted: 0.70)")
   for kind, few, many in (("thread", *THREADS[:2]), ("worker", *WORKERS)):
     before, after = (
         of(f"accfm, {n} {kind}{'s' * (n > 1)}", "records_per_s")
         for n in (few, many)
     )
-    out[f"records/s of {many} {kind}s by those of {few}"] = spread(
+    out[f"records/s of {many} {kind}s by those of {few}"] = interleave.spread(
         [b / a for a, b in zip(before, after, strict=True)])
   return out
 

@@ -187,9 +187,14 @@ def machine():
   }
 
 
-def _text(spread, digits):
-  return (f"{spread['median']:.{digits}f} [{spread['low']:.{digits}f}, "
-          f"{spread['high']:.{digits}f}]")
+def spread(values, digits=2):
+  """Text of a median with its extremes."""
+  return _text(_spread(values), digits)
+
+
+def _text(found, digits):
+  return (f"{found['median']:.{digits}f} [{found['low']:.{digits}f}, "
+          f"{found['high']:.{digits}f}]")
 
 
 def markdown(result):

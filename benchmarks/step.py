@@ -195,8 +195,7 @@ def speeds(runs):
     ratios.append(rest / mine)
   return {
       "time of the quickest peer by our quickest, each round": (
-          f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, "
-          f"{max(ratios):.2f}] (wanted: 1.00)")
+          f"{interleave.spread(ratios)} (wanted: 1.00)")
   }
 
 
