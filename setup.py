@@ -65,7 +65,12 @@ setuptools.setup(
     description="Accelerometer foundation models for health, in JAX",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=setuptools.find_packages(include=["accfm", "accfm.*"]),
+    packages=[
+        *setuptools.find_packages(include=["accfm", "accfm.*"]),
+        "accfm.configs",
+    ],
+    # In the repository configs/ is on top, for those who edit them.
+    package_dir={"accfm.configs": "configs"},
     install_requires=REQUIRED,
     extras_require=EXTRAS,
 )

@@ -17,10 +17,13 @@ import time
 
 from accfm.base import configlib, files, mains
 from accfm.base.errors import InputError
-from accfm.evals import compared, inputs, privacy, suite
-from accfm.evals import watch as watchlib
-from accfm.train import checkpoints, follow
+from accfm.evals import inputs, suite
+from accfm.evals.compare import checkpoints as compared
+from accfm.evals.compare import history as watchlib
+from accfm.evals.files import privacy
+from accfm.train import checkpoints
 from accfm.train import workdir as workdir_lib
+from accfm.train.checkpoints import follow
 
 
 def run(config, checkpoint, workdir, watch=False, redact=False,

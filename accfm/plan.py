@@ -16,7 +16,8 @@ import sys
 from accfm.base import files, mains
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
-from accfm.train import aot, loop, roofline
+from accfm.plans import aot, roofline
+from accfm.train import loop
 from accfm.train import session as sessions
 
 

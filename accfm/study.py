@@ -16,7 +16,7 @@ from accfm import distill, evaluate, pretrain, supervise
 from accfm.base import configlib, files, mains
 from accfm.base.errors import InputError
 from accfm.data import manifest
-from accfm.evals import study
+from accfm.evals.compare import study
 from accfm.train import workdir as workdir_lib
 
 MAINS = {

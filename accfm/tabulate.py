@@ -13,7 +13,7 @@ import os
 
 from accfm.base import files, mains
 from accfm.base.errors import InputError
-from accfm.evals import compare
+from accfm.evals.compare import paired as compare
 
 
 def run(config, runs, out):

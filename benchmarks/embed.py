@@ -25,12 +25,12 @@ from jax.sharding import PartitionSpec
 from accfm import prepare
 from accfm.base import files
 from accfm.base import mesh as meshlib
+from accfm.configs import prepare as prepare_config
 from accfm.data import manifest, pipeline
-from accfm.evals import embed
+from accfm.evals.embedding import forward as embed
 from accfm.models import build
 from accfm.steps import towers as towerlib
 from benchmarks import interleave
-from configs import prepare as prepare_config
 
 ROWS = {"vit_laptop": 8192, "vit_s": 512}  # of the train split, again and again
 BATCH = 128

@@ -46,8 +46,8 @@ STEPS = 60  # of the training that may wait
 
 def find(data_dir):
   """The folder of the prepared data set."""
+  from accfm.configs import prepare as prepare_config
   from accfm.data import manifest
-  from configs import prepare as prepare_config
   return manifest.find(data_dir, prepare_config.get_config(DATA).name)
 
 
@@ -185,13 +185,13 @@ def compare(runs):
 def make_data(data_dir):
   """Prepares the simulated recordings."""
   from accfm import prepare
-  from configs import prepare as prepare_config
+  from accfm.configs import prepare as prepare_config
   prepare.run(prepare_config.get_config(DATA), "", data_dir)
 
 
 def train(main, config, data_dir, workdir, steps, *more):
   """One short training in a process of its own."""
-  from configs import prepare as prepare_config
+  from accfm.configs import prepare as prepare_config
   subprocess.run([
       sys.executable, "-m", f"accfm.{main}",
       f"--config=configs/{config}.py:laptop", f"--config.data_dir={data_dir}",

@@ -38,7 +38,7 @@ def main(rows=128, tokens=192, width=256, heads=4, mlp_width=1024):
 
   from accfm.base import mesh as meshlib
   from accfm.models import fused, vit1d
-  from accfm.train import aot
+  from accfm.plans import aot
 
   _, devices = aot.open_topology("v5e:1x1")
   mesh = meshlib.make_mesh(devices)

@@ -25,7 +25,7 @@ import time
 import numpy as np
 import threadpoolctl
 
-from accfm.evals import ridge
+from accfm.evals.probes import ridge
 from benchmarks import interleave
 
 ALPHAS = tuple(float(a) for a in 10.0 ** np.linspace(-2, 4, 13))

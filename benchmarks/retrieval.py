@@ -3,8 +3,9 @@
   pip install '.[bench]'
   python -m benchmarks.retrieval --out=results/benchmark_retrieval
 
-Top 10 of inner products of 256 dimensions, `accfm.evals.nearest.top_k`
-beside faiss-cpu's `IndexFlatIP.search`, both with all cores and float32.
+Top 10 of inner products of 256 dimensions,
+`accfm.evals.retrieval.nearest.top_k` beside faiss-cpu's
+`IndexFlatIP.search`, both with all cores and float32.
 Vectors are unit rows; each query is a key with noise, so that a few keys are
 near and most are not. Ours is timed from NumPy to NumPy; for faiss the index
 is built before, untimed. A minute on 2 cores; 1 GiB.
@@ -37,7 +38,7 @@ def accfm(query, key):
   """`search() -> (scores, indices)` and facts of ours."""
   import jax
 
-  from accfm.evals import nearest
+  from accfm.evals.retrieval import nearest
   return lambda: nearest.top_k(query, key, K), {
       "jax": jax.__version__, "device": jax.devices()[0].device_kind,
   }

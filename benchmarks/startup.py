@@ -30,8 +30,8 @@ import time
 
 from accfm import prepare
 from accfm.base import files
+from accfm.configs import prepare as prepare_config
 from benchmarks import interleave
-from configs import prepare as prepare_config
 
 MAINS = ("prepare", "pretrain", "distill", "supervise", "evaluate", "study",
          "plan")

@@ -53,8 +53,8 @@ ALIKE = 0.02  # how far sizes may differ where layers do, and products
 
 def make_config(task, scale, batch, augmented=False):
   """The config of a task: float32 in plain blocks, for a CPU."""
+  from accfm.configs import acc_distill, ppg_mae
   from accfm.signals import augment
-  from configs import acc_distill, ppg_mae
   config = {"distill": acc_distill, "mae": ppg_mae}[task].get_config(scale)
   with config.unlocked():
     config.batch_size = batch
@@ -70,7 +70,7 @@ def make_config(task, scale, batch, augmented=False):
 
 def sizes(task, config):
   """What a peer has to know, plain values."""
-  from accfm.train import aot
+  from accfm.plans import aot
   encoder = config.encoder
   out = {
       "batch": config.batch_size, "samples": aot.CONTRACT.samples,
@@ -99,9 +99,9 @@ def make_step(task, config):
   import numpy as np
 
   from accfm.base import mesh as meshlib
+  from accfm.plans import aot
   from accfm.steps import nets, objectives
   from accfm.steps import state as statelib
-  from accfm.train import aot
   from accfm.train import session as sessions
   contract, rng = aot.CONTRACT, np.random.default_rng(0)
   if task == "distill":
@@ -133,7 +133,7 @@ def one(task, config, steps):
   """One process of ours."""
   import jax
 
-  from accfm.train import flops
+  from accfm.plans import flops
   step, (state, *rest) = make_step(task, config)
   start = time.perf_counter()
   traced = step.trace(state, *rest)

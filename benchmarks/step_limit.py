@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from accfm.models import build
-from accfm.train import roofline
+from accfm.plans import roofline
 from benchmarks import kernel_schedule, plans
 
 CHIP = roofline.CHIPS["v5e"]

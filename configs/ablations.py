@@ -11,8 +11,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import configlib
 from accfm.base.errors import InputError
-from accfm.signals import augment
-from configs import (
+from accfm.configs import (
   acc_contrastive,
   acc_distill,
   common,
@@ -20,6 +19,7 @@ from configs import (
   ppg_mae,
   study,
 )
+from accfm.signals import augment
 
 # Student's presets by scale: about 5 times smaller, and for a watch.
 SIZES = {

@@ -9,7 +9,7 @@ Expected: views told apart within 100 steps, and no heart rate from it
 (results/simulated.md).
 """
 
-from configs import ppg_contrastive
+from accfm.configs import ppg_contrastive
 
 
 def get_config(arg=None):

@@ -11,8 +11,8 @@ simulated cohort (results/simulated.md).
 
 from ml_collections import ConfigDict
 
+from accfm.configs import common
 from accfm.signals import augment
-from configs import common
 
 
 def get_config(arg=None):

@@ -8,7 +8,7 @@ Expected: acceleration of a still wrist is mostly noise, which no patch tells
 of another, so the loss stays near 1 (results/simulated.md).
 """
 
-from configs import ppg_mae
+from accfm.configs import ppg_mae
 
 
 def get_config(arg=None):

@@ -6,7 +6,7 @@ Hardware: as `acc_supervised`.
 Expected: what it gains over `acc_supervised` was not measured.
 """
 
-from configs import acc_supervised, common
+from accfm.configs import acc_supervised, common
 
 
 def get_config(arg=None):

@@ -18,8 +18,8 @@ so does that of a student (results/study_easy.md).
 
 from ml_collections import ConfigDict
 
+from accfm.configs import common
 from accfm.signals import augment
-from configs import common
 
 
 def get_config(arg=None, signal="ppg"):

@@ -8,8 +8,8 @@ Expected: how low its loss gets at these scales was not measured.
 
 from ml_collections import ConfigDict
 
+from accfm.configs import common
 from accfm.signals import augment
-from configs import common
 
 ENCODERS = {
     "paper": "vit_s", "laptop": "vit_laptop_mae",

@@ -8,7 +8,7 @@ and batch, scored on the same unseen people. `small` takes about an hour on
 
 from ml_collections import ConfigDict
 
-from configs import (
+from accfm.configs import (
   acc_contrastive,
   acc_distill,
   acc_mae,
@@ -16,7 +16,7 @@ from configs import (
   common,
   ppg_contrastive,
 )
-from configs import evaluate as evaluate_config
+from accfm.configs import evaluate as evaluate_config
 
 SCALES = {"paper": "paper", "small": "laptop", "tiny": "tiny"}
 FRACTIONS = {

@@ -5,7 +5,7 @@ Command: python -m accfm.tabulate --runs="label=DIR,label=DIR" --out=PATH
 
 from ml_collections import ConfigDict
 
-from configs import common
+from accfm.configs import common
 
 
 def get_config(arg=None):

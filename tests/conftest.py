@@ -115,7 +115,7 @@ def real_data():
 def simulated(tmp_path_factory):
   """data_dir with "simulated_easy": 12 people, 8 s windows, split 8/2/2."""
   from accfm import prepare
-  from configs import prepare as prepare_config
+  from accfm.configs import prepare as prepare_config
 
   config = prepare_config.get_config(
       "simulated,participants=12,minutes=1,split=8/2/2"

@@ -13,10 +13,10 @@ import pytest
 from accfm import distill, evaluate, pretrain
 from accfm.base import configlib
 from accfm.base.errors import InputError
+from accfm.configs import common
+from accfm.configs import evaluate as evaluate_config
 from accfm.data import manifest
 from accfm.train import checkpoints, writer
-from configs import common
-from configs import evaluate as evaluate_config
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(

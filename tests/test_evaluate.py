@@ -10,7 +10,8 @@ import pytest
 
 from accfm import evaluate
 from accfm.base.errors import InputError
-from accfm.evals import compare, suite
+from accfm.evals import suite
+from accfm.evals.compare import paired as compare
 from accfm.models import build
 from accfm.steps import state
 from accfm.train import checkpoints

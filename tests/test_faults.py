@@ -7,9 +7,9 @@ import pytest
 
 from accfm import pretrain
 from accfm.base.errors import InputError
+from accfm.configs import acc_mae
 from accfm.data import damage, manifest, pipeline
 from accfm.train import checkpoints, guard, writer
-from configs import acc_mae
 from tests.data.shards import put_scale, rewrite
 
 

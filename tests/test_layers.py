@@ -2,6 +2,7 @@
 
 `LAYERS` is the architecture. A module imports lower numbers only, folders of
 one number never meet, mains see all, and modules never import in a circle.
+`ROOMS` is the order within `evals`, by the same rules.
 The checker is itself checked on small trees that break one rule each.
 """
 
@@ -17,9 +18,18 @@ LAYERS = {
     "signals": 1, "models": 1, "losses": 1,
     "steps": 2, "data": 2,
     "train": 3, "evals": 3,
+    "plans": 4, "use": 4,
 }
-MAIN = 4
-# Configs take defaults (an encoder's sizes, an augmentation's) from layer 1.
+MAIN = 5
+# Folders of evals, and the module that gathers for all; what lies beside them
+# (suite, validate) sees all.
+ROOMS = {
+    "stats": 0, "files": 0, "baselines": 0,
+    "embedding": 1, "inputs": 1, "retrieval": 2, "probes": 2,
+    "report": 3, "compare": 4,
+}
+# Configs (`accfm.configs` is the folder configs/) take defaults, such as an
+# encoder's sizes or an augmentation's, from layer 1.
 CONFIGS_SEE = 1
 EVERYBODY_IMPORTS = {"accfm", "accfm.version"}
 # TensorFlow is slow to import and not needed; the others run what they read.
@@ -36,7 +46,11 @@ def modules(root):
       parts = list(path.relative_to(root).with_suffix("").parts)
       if parts[-1] == "__init__":
         parts.pop()
-      out[".".join(parts)] = path
+      if top == "configs":
+        parts.insert(0, "accfm")
+      name = ".".join(parts)
+      # configs/__init__.py and accfm/configs.py are one package.
+      out[f"{name}.clone" if name in out else name] = path
   return out
 
 
@@ -67,14 +81,25 @@ def layer(name):
   return LAYERS.get(parts[1])
 
 
+def room(name):
+  """The folder of evals that a module lies in, "" where there is none."""
+  parts = name.split(".")
+  inside = parts[1] == "evals" and len(parts) > 2 and parts[2] in ROOMS
+  return parts[2] if inside else ""
+
+
+def is_config(name):
+  """Whether a module is a config."""
+  return f"{name}.".startswith("accfm.configs.")
+
+
 def import_problems(root):
   """Lines that say which import breaks which rule."""
   known = modules(root)
   graph = {name: set() for name in known}
   problems = []
   for name, path in known.items():
-    is_config = name.split(".")[0] == "configs"
-    free = is_config or name in EVERYBODY_IMPORTS
+    free = is_config(name) or name in EVERYBODY_IMPORTS
     if not free and layer(name) is None:
       problems.append(f"{name}: folder has no layer in {list(LAYERS)}")
       continue
@@ -86,9 +111,11 @@ def import_problems(root):
         graph[name].add(target)
       if target in EVERYBODY_IMPORTS or target.split(".")[0] != "accfm":
         continue
-      if is_config or name in EVERYBODY_IMPORTS:
-        seen = CONFIGS_SEE if is_config else 0
-        if layer(target) is None or layer(target) > seen:
+      if is_config(name) or name in EVERYBODY_IMPORTS:
+        seen = CONFIGS_SEE if is_config(name) else 0
+        if not (is_config(name) and is_config(target)) and (
+            layer(target) is None or layer(target) > seen
+        ):
           problems.append(
               f"{where} sees layers up to {seen}, imports {target}"
           )
@@ -100,6 +127,13 @@ def import_problems(root):
         problems.append(
             f"{where} (layer {layer(name)}) imports {target} "
             f"(layer {layer(target)})"
+        )
+      mine, other = room(name), room(target)
+      if mine and mine != other and target.startswith("accfm.evals") and (
+          not other or ROOMS[other] >= ROOMS[mine]
+      ):
+        problems.append(
+            f"{where} (room {mine}) imports {target}, want a room before it"
         )
   try:
     graphlib.TopologicalSorter(graph).prepare()
@@ -143,7 +177,7 @@ def test_files_stay_small():
   long = []
   for name, path in modules(ROOT).items():
     lines = len(path.read_text().splitlines())
-    kind = "main" if name.startswith("accfm.") and (
+    kind = "main" if name != "accfm" and not is_config(name) and (
         layer(name) == MAIN
     ) else "module"
     if lines > MAX_LINES[kind]:
@@ -171,7 +205,12 @@ def write_tree(root, files):
       "accfm/data/sources/e4.py": "from accfm.data import splits",
       "accfm/train/loop.py": "from accfm.base.keys import stream",
       "accfm/pretrain.py": "from accfm.train import loop",
-      "configs/x.py": "from accfm.base import keys\nfrom configs import y",
+      "accfm/evals/stats/roc.py": "",
+      "accfm/evals/report/page.py": "from accfm.evals.stats import roc",
+      "accfm/evals/suite.py": "from accfm.evals.report import page",
+      "configs/x.py": (
+          "from accfm.base import keys\nfrom accfm.configs import y"
+      ),
       "configs/y.py": "",
   }
   for name, text in (good | files).items():
@@ -191,7 +230,7 @@ def test_checker_accepts_a_good_tree(tmp_path):
     ("accfm/data/x.py", "from ..train import loop", "accfm.train.loop"),
     ("accfm/data/__init__.py", "from ..train import loop", "layer 3"),
     ("accfm/signals/x.py", "from accfm.models import vit", "layer 1"),
-    ("accfm/evals/x.py", "from accfm import pretrain", "layer 4"),
+    ("accfm/evals/x.py", "from accfm import pretrain", "layer 5"),
     ("accfm/evals/x.py", "from accfm import train", "layer 3"),
     ("accfm/tools/x.py", "", "no layer"),
     ("accfm/version.py", "from accfm import data", "up to 0"),
@@ -200,6 +239,9 @@ def test_checker_accepts_a_good_tree(tmp_path):
     ("accfm/data/x.py", "try:\n  import pickle\nexcept E: pass", "pickle"),
     ("configs/x.py", "from accfm.data import splits", "up to 1"),
     ("accfm/data/splits.py", "from accfm.data.sources import e4", "circle"),
+    ("accfm/evals/stats/x.py", "from accfm.evals.report import page",
+     "room before"),
+    ("accfm/evals/report/x.py", "from accfm.evals import suite", "room before"),
 ])
 def test_checker_rejects(tmp_path, name, text, want):
   write_tree(tmp_path, {name: text})

@@ -7,11 +7,11 @@ import pytest
 
 from accfm import distill, evaluate, prepare, pretrain
 from accfm.base.errors import InputError
+from accfm.configs import acc_distill, ppg_contrastive
+from accfm.configs import evaluate as evaluate_config
+from accfm.configs import prepare as prepare_config
 from accfm.signals import augment
 from accfm.train import checkpoints, session, writer
-from configs import acc_distill, ppg_contrastive
-from configs import evaluate as evaluate_config
-from configs import prepare as prepare_config
 
 MIXED = "simulated_easy:3,simulated_other:1"
 

@@ -10,8 +10,8 @@ import pytest
 
 from accfm import plan
 from accfm.base.errors import InputError
-from accfm.train import aot, roofline
-from configs import acc_distill, acc_mae, study
+from accfm.configs import acc_distill, acc_mae, study
+from accfm.plans import aot, roofline
 
 
 @pytest.fixture

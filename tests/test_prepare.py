@@ -13,10 +13,10 @@ import tensorflow_datasets as tfds
 from accfm import prepare
 from accfm.base import faults
 from accfm.base.errors import InputError
+from accfm.configs import prepare as prepare_config
 from accfm.data import manifest
 from accfm.data.sources import SOURCES, e4, ieee_spc
 from accfm.signals import labels, quality
-from configs import prepare as prepare_config
 from tests.data import fake_source
 from tests.data.fake_source import Fake
 
@@ -252,7 +252,7 @@ def test_no_tensorflow(tmp_path):
   code = f"""
 import sys
 from accfm import prepare
-from configs import prepare as configs
+from accfm.configs import prepare as configs
 config = configs.get_config("simulated,participants=3,minutes=1")
 config.workers = 1
 prepare.run(config, "", {str(tmp_path)!r})

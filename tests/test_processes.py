@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from accfm import pretrain
+from accfm.configs import acc_mae
 from accfm.data import manifest
-from accfm.train import stored, writer
-from configs import acc_mae
+from accfm.train import writer
+from accfm.train.checkpoints import reader
 from tests import processes
 
 HOST = socket.gethostname()
@@ -55,7 +56,7 @@ def check_same(a, b, step):
   np.testing.assert_allclose(
       [r[2] for r in rows[0]], [r[2] for r in rows[1]], rtol=1e-5
   )
-  one, two = stored.load(a), stored.load(b)
+  one, two = reader.load(a), reader.load(b)
   assert one.step == two.step == step
   for part in ("params", "carried", "frozen"):
     x, y = (dict(leaves(getattr(c, part))) for c in (one, two))

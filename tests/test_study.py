@@ -6,9 +6,9 @@ import pytest
 
 from accfm import study
 from accfm.base.errors import InputError
+from accfm.configs import ablations
+from accfm.configs import study as study_config
 from accfm.signals import augment
-from configs import ablations
-from configs import study as study_config
 
 # A teacher, two that need it, one that does not; --full runs all.
 SOME = ("teacher", "distilled", "cosine", "accel_person")

@@ -8,11 +8,11 @@ import pytest
 
 from accfm import evaluate, pretrain, supervise
 from accfm.base.errors import InputError
+from accfm.configs import acc_contrastive, acc_supervised, finetune
+from accfm.configs import evaluate as evaluate_config
 from accfm.data import labelled, manifest, pipeline
-from accfm.evals import compare
+from accfm.evals.compare import paired as compare
 from accfm.train import checkpoints
-from configs import acc_contrastive, acc_supervised, finetune
-from configs import evaluate as evaluate_config
 
 
 def config_of(module, data_dir, arg="tiny", **fields):

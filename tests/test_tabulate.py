@@ -6,7 +6,7 @@ import pytest
 
 from accfm import tabulate
 from accfm.base.errors import InputError
-from configs import table
+from accfm.configs import table
 
 
 def evaluation(folder, split_hash="h", seen=(), **values):

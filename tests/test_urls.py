@@ -5,12 +5,12 @@ import pytest
 from accfm import evaluate, prepare, study, tabulate
 from accfm.base import files
 from accfm.base.errors import InputError
+from accfm.configs import evaluate as evaluate_config
+from accfm.configs import prepare as prepare_config
+from accfm.configs import study as study_config
+from accfm.configs import table
 from accfm.data import manifest
 from accfm.train import workdir
-from configs import evaluate as evaluate_config
-from configs import prepare as prepare_config
-from configs import study as study_config
-from configs import table
 
 URL = "gs://bucket/run"
 WRITES = "want a folder; appends and renames are not atomic in a bucket"

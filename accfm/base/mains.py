@@ -14,8 +14,9 @@ import sys
 from absl import flags, logging
 from ml_collections import config_flags
 
-from accfm.base import cluster, configlib, errors
+from accfm.base import configlib, errors
 from accfm.base.errors import InputError
+from accfm.base.processes import cluster
 
 
 def start(run, optional=(), config=None, switches=None, several=False,
@@ -27,7 +28,8 @@ def start(run, optional=(), config=None, switches=None, several=False,
     optional: names of the flags that may be left out; their value is "".
     config: default path of --config; None makes it required.
     switches: flag -> help text of those that are on or, left out, off.
-    several: whether it may run as several processes (`accfm.base.cluster`).
+    several: whether it may run as several processes (see
+      `accfm.base.processes.cluster`).
     **texts: flag = help text, all of them text flags.
   """
   switches = switches or {}

@@ -13,7 +13,8 @@ import numpy as np
 from accfm.base.errors import InputError
 from accfm.data import manifest, pipeline
 from accfm.data import splits as splits_lib
-from accfm.evals import envelope, features, privacy
+from accfm.evals.baselines import envelope, features
+from accfm.evals.files import privacy
 from accfm.signals import contract as contract_lib
 from accfm.signals import feed
 from accfm.signals import targets as targets_lib

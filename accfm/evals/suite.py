@@ -10,23 +10,18 @@ import numpy as np
 
 from accfm.base import configlib
 from accfm.base.errors import InputError
-from accfm.evals import (
-  cache,
-  compared,
-  direct,
-  embed,
-  health,
-  inputs,
-  own_labels,
-  page,
-  privacy,
-  probe,
-  reidentify,
-  report,
-  retrieval,
-  stats,
-  store,
-)
+from accfm.evals import inputs
+from accfm.evals.compare import checkpoints as compared
+from accfm.evals.embedding import cache, health
+from accfm.evals.embedding import forward as embed
+from accfm.evals.files import privacy, store
+from accfm.evals.probes import direct, own_labels
+from accfm.evals.probes import run as probe
+from accfm.evals.report import page
+from accfm.evals.report import results as report
+from accfm.evals.retrieval import reidentify
+from accfm.evals.retrieval import run as retrieval
+from accfm.evals.stats import bootstrap as stats
 from accfm.steps import towers
 
 EVALS = {

@@ -9,7 +9,9 @@ from jax.sharding import PartitionSpec
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import batches, samplers
-from accfm.evals import embed, health, ranks
+from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import health
+from accfm.evals.retrieval import ranks
 from accfm.steps import towers as towerlib
 
 

@@ -20,7 +20,7 @@ import optax
 
 from accfm.base import keys
 from accfm.base.mesh import ROWS
-from accfm.steps import split
+from accfm.steps import fsdp as split
 
 
 @flax.struct.dataclass

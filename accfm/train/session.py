@@ -10,28 +10,22 @@ import json
 
 import jax
 
-from accfm.base import cluster, configlib
+from accfm.base import configlib
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
+from accfm.base.processes import cluster, facts, heartbeat
 from accfm.data import batches as batchlib
 from accfm.data import manifest as manifest_lib
 from accfm.data import orders, pipeline, splits
 from accfm.steps import micro
 from accfm.steps import state as statelib
 from accfm.train import checkpoints as checkpoints_lib
-from accfm.train import (
-  facts,
-  heartbeat,
-  loop,
-  optim,
-  parallel,
-  sharding,
-  stored,
-)
 from accfm.train import guard as guard_lib
+from accfm.train import loop, optim, parallel, sharding
 from accfm.train import trace as trace_lib
 from accfm.train import workdir as workdir_lib
 from accfm.train import writer as writer_lib
+from accfm.train.checkpoints import reader
 from accfm.version import __version__
 
 
@@ -203,10 +197,10 @@ def resumed(workdir, kind, main):
   Raises:
     InputError: the workdir is one of another kind of run.
   """
-  newest = stored.newest_whole(workdir)
+  newest = reader.newest_whole(workdir)
   if newest is None:
     return None
-  mine = stored.load(newest)
+  mine = reader.load(newest)
   if mine.meta["kind"] != kind:
     raise InputError(
         f"workdir {workdir}: got a {mine.meta['kind']!r} run, want one of "
@@ -220,10 +214,10 @@ def check_same_data(workdir, meta):
 
   Batch k would be another one, and people may have changed sides.
   """
-  newest = stored.newest_whole(workdir)
+  newest = reader.newest_whole(workdir)
   if newest is None:
     return
-  before, now = stored.read_meta(newest), json.loads(json.dumps(meta))
+  before, now = reader.read_meta(newest), json.loads(json.dumps(meta))
   lines = configlib.differences(
       {"contract": _fixed(before["contract"])},
       {"contract": _fixed(now["contract"])},
@@ -293,7 +287,10 @@ def fit(config, workdir, session, objective, meta, validate, best, sampler,
   check_same_data(workdir, meta)
   progress = heartbeat.make_progress(config.stall_seconds)
   if not cluster.alone():
-    cluster.agree(facts.collect(config, workdir, session, objective, meta))
+    cluster.agree(facts.collect(
+        config, workdir, session, objective, meta,
+        reader.newest_whole(workdir),
+    ))
   workdir = workdir_lib.claim(workdir, config)
   count = sum(x.size for x in jax.tree.leaves(objective.params))
   start = statelib.create(objective, tx)

@@ -17,7 +17,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.base.mesh import ROWS
-from accfm.steps.split import AXIS
+from accfm.steps.fsdp import AXIS
 
 LEAST = 1024  # numbers in a leaf that is worth splitting
 # Layers of a block whose outputs, and whose inputs, `model` splits.

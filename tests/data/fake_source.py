@@ -7,8 +7,8 @@ goes wrong with a recording is told by `Fake.faults`.
 import numpy as np
 
 from accfm.base.errors import InputError
+from accfm.configs import prepare as prepare_config
 from accfm.signals.recording import Beats, Recording, Signal, Span
-from configs import prepare as prepare_config
 
 RATE_HZ = 32.0
 WINDOW_SEC = 4.0

@@ -11,8 +11,8 @@ import pytest
 from accfm import prepare
 from accfm.base import configlib, mesh
 from accfm.base.errors import InputError
+from accfm.configs import common
 from accfm.data import batches, orders, pipeline, samplers
-from configs import common
 from tests.data import fake_source
 from tests.data.trees import same
 

@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 
 from accfm import prepare
 from accfm.base.errors import InputError
+from accfm.configs import prepare as prepare_config
 from accfm.data import manifest
 from accfm.data.sources import SOURCES
-from configs import prepare as prepare_config
 
 DOC = pathlib.Path(__file__).parents[2] / "docs" / "cohort.md"
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from accfm.base.errors import InputError
+from accfm.configs import prepare
 from accfm.data.sources import e4
 from accfm.signals import labels, windows
 from accfm.signals.contract import Contract, SignalSpec
 from accfm.signals.recording import Span
-from configs import prepare
 
 T0 = 1_644_829_925
 

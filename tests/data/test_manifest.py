@@ -6,8 +6,8 @@ import os
 import pytest
 
 from accfm.base.errors import InputError
+from accfm.configs import prepare as prepare_config
 from accfm.data import manifest
-from configs import prepare as prepare_config
 
 
 def write(root, name, version):

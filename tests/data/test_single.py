@@ -7,9 +7,9 @@ import pytest
 
 from accfm import prepare
 from accfm.base.errors import InputError
+from accfm.configs import prepare as prepare_config
 from accfm.data import manifest, pipeline, single
 from accfm.data.sources import simulated as source
-from configs import prepare as prepare_config
 
 CFG = prepare_config.get_config("simulated,participants=12,minutes=1")
 CFG.window_sec = CFG.hop_sec = 8.0

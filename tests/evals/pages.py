@@ -4,7 +4,7 @@ import html.parser
 import re
 import xml.etree.ElementTree
 
-from accfm.evals import plots
+from accfm.evals.report import plots
 
 VOID = {"meta", "br", "wbr"}
 

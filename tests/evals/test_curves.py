@@ -5,7 +5,9 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from accfm.base.errors import InputError
-from accfm.evals import agreement, projection, roc, stats
+from accfm.evals.embedding import projection
+from accfm.evals.stats import agreement, roc
+from accfm.evals.stats import bootstrap as stats
 from tests.evals import toy
 
 

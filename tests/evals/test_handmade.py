@@ -7,15 +7,12 @@ import pytest
 from scipy import signal as sps
 
 from accfm.base.errors import InputError
-from accfm.evals import (
-  envelope,
-  features,
-  health,
-  inputs,
-  ranks,
-  retrieval,
-  stats,
-)
+from accfm.evals import inputs
+from accfm.evals.baselines import envelope, features
+from accfm.evals.embedding import health
+from accfm.evals.retrieval import ranks
+from accfm.evals.retrieval import run as retrieval
+from accfm.evals.stats import bootstrap as stats
 from accfm.train import session
 from tests.evals import toy
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from accfm.base import mesh as meshes
+from accfm.configs import acc_distill, ppg_contrastive
 from accfm.data import manifest, pipeline
-from accfm.evals import embed, validate
+from accfm.evals import validate
+from accfm.evals.embedding import forward as embed
 from accfm.signals import augment
 from accfm.steps import nets, objectives, towers
 from accfm.train import session as sessions
-from configs import acc_distill, ppg_contrastive
 from tests.models import fresh
 
 

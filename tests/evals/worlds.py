@@ -5,8 +5,8 @@ import types
 
 from accfm import evaluate
 from accfm.base import configlib
+from accfm.configs import evaluate as evaluate_config
 from accfm.evals import inputs, suite
-from configs import evaluate as evaluate_config
 from tests.evals import toy
 
 

@@ -12,7 +12,8 @@ from jax.sharding import PartitionSpec
 from accfm.base import mesh as meshes
 from accfm.base.errors import InputError
 from accfm.models import build, fused, vit1d
-from accfm.train import aot, flops, hlo, sharding
+from accfm.plans import aot, flops, hlo
+from accfm.train import sharding
 from tests.models import fresh
 
 WIDTH, HEADS, MLP = 128, 2, 256

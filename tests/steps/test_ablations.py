@@ -8,10 +8,10 @@ import optax
 import pytest
 
 from accfm.base import mesh as meshes
+from accfm.configs import ablations
 from accfm.steps import objectives, towers
 from accfm.steps import state as states
 from accfm.train import parallel
-from configs import ablations
 from tests.steps import wired
 
 STUDY = ablations.get_config("tiny")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from accfm.base.errors import InputError
+from accfm.configs import acc_distill, ppg_contrastive
 from accfm.steps import micro, objectives
-from configs import acc_distill, ppg_contrastive
 from tests.steps import wired
 
 

@@ -10,9 +10,9 @@ from jax.sharding import PartitionSpec
 
 from accfm.base import mesh as meshes
 from accfm.base.errors import InputError
+from accfm.configs import acc_distill, ppg_mae
 from accfm.signals import augment
 from accfm.steps import mae, objectives, towers
-from configs import acc_distill, ppg_mae
 from tests.steps import wired
 from tests.steps.wired import CONTRACT, B, build, one_step
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from accfm.base.errors import InputError
+from accfm.configs import ppg_contrastive
 from accfm.signals import augment
 from accfm.steps import objectives, towers
-from configs import ppg_contrastive
 from tests.steps import wired
 from tests.steps.wired import CONTRACT, B, one_step
 

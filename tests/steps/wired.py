@@ -10,18 +10,18 @@ import numpy as np
 import optax
 
 from accfm.base import mesh as meshes
-from accfm.signals import augment, targets
-from accfm.signals.contract import Contract, SignalSpec
-from accfm.steps import objectives, towers
-from accfm.steps import state as states
-from accfm.train import parallel
-from configs import (
+from accfm.configs import (
   acc_distill,
   acc_supervised,
   finetune,
   ppg_contrastive,
   ppg_mae,
 )
+from accfm.signals import augment, targets
+from accfm.signals.contract import Contract, SignalSpec
+from accfm.steps import objectives, towers
+from accfm.steps import state as states
+from accfm.train import parallel
 
 B, T = 16, 512
 CONTRACT = Contract(

@@ -2,7 +2,8 @@
 
 Real processes of the toy main, with the real loop. Whatever befalls one of
 them, all end, say the same about it, and give the exit code that
-`accfm.base.cluster` promises. `tests/test_processes.py` has the real mains.
+`accfm.base.processes.cluster` promises. `tests/test_processes.py` has the
+real mains.
 """
 
 import re
@@ -12,7 +13,8 @@ import socket
 import numpy as np
 import pytest
 
-from accfm.train import checkpoints, stored, writer
+from accfm.train import checkpoints, writer
+from accfm.train.checkpoints import reader
 from tests import processes
 from tests.train import toy_main as toy
 
@@ -163,7 +165,7 @@ def test_sigterm_saves_one_step_everywhere(tmp_path, whom):
     for i in whom:
       job.send(i, signal.SIGTERM)
     assert job.ends() == [143, 143], job.said(0) + job.said(1)
-  step = stored.load(tmp_path / "w").step
+  step = reader.load(tmp_path / "w").step
   assert f"SIGTERM: saved step {step}" in job.said(0) and step >= 5
   with processes.Job(*given) as job:
     job.until(0, f"resumed from the checkpoint of step {step}")

@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from accfm.base import mesh as meshes
-from accfm.steps import split
+from accfm.steps import fsdp as split
 from accfm.steps import state as states
 from accfm.train import checkpoints, optim, parallel, sharding
 from tests.steps import wired

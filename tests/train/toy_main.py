@@ -19,13 +19,13 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from accfm.base import cluster, errors
+from accfm.base import errors
 from accfm.base import mesh as meshes
+from accfm.base.processes import cluster, heartbeat
 from accfm.steps import state as states
 from accfm.train import (
   checkpoints,
   guard,
-  heartbeat,
   loop,
   optim,
   parallel,

@@ -1,0 +1,1 @@
+"""The processes of one job: start, agreement, signs of life, the end."""

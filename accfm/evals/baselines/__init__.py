@@ -1,0 +1,1 @@
+"""What needs no learning: hand-made features, the motion envelope."""

@@ -1,0 +1,317 @@
+"""Several evaluations of one command, side by side, with paired differences.
+
+Every difference is over the very windows that both encoders scored, people
+drawn once for both: two intervals that overlap may hide a difference that is
+plain, and the paired one shows it.
+"""
+
+import itertools
+import json
+import os
+
+import numpy as np
+
+from accfm.base import files
+from accfm.base.errors import InputError
+from accfm.evals import inputs
+from accfm.evals.compare import page as compared_page
+from accfm.evals.compare import paired as compare
+from accfm.evals.embedding import cache
+from accfm.evals.files import store
+from accfm.evals.retrieval import pools, ranks
+from accfm.evals.retrieval import windows as candidates
+
+SAME = ("dataset", "split", "split_hash", "rows_hash")
+
+
+def name_runs(paths):
+  """A folder name for each checkpoint, the shortest that tells them apart.
+
+  Args:
+    paths: folders of steps, as RUN/checkpoints/STEP (or RUN/STEP).
+
+  Returns:
+    Names: RUN, else RUN-STEP, else with the folder above RUN.
+
+  Raises:
+    InputError: one checkpoint twice.
+  """
+  if len(set(paths)) < len(paths):
+    twice = [str(p) for n, p in enumerate(paths) if p in paths[:n]]
+    raise InputError(
+        f"--checkpoint: got {twice[0]} twice, want different checkpoints"
+    )
+  parts = []
+  for path in paths:
+    run = path.parent
+    run = run.parent if run.name == "checkpoints" else run
+    parts.append((run.parent.name, run.name, path.name))
+  forms = ("{1}", "{1}-{2}", "{0}-{1}", "{0}-{1}-{2}")
+  for form in forms:
+    names = [form.format(*part) for part in parts]
+    if len(set(names)) == len(names):
+      return names
+  return [f"{name}-{n}" for n, name in enumerate(names, 1)]
+
+
+def check_same(facts):
+  """Raises InputError unless all evaluations are of the same windows.
+
+  Args:
+    facts: run -> {"dataset", "split", "split_hash", "rows_hash", ...}.
+  """
+  (first, want), *others = facts.items()
+  for name, got in others:
+    wrong = [key for key in SAME if got.get(key) != want.get(key)]
+    if wrong:
+      raise InputError(
+          f"comparison: {wrong[0]} of {name} is {got.get(wrong[0])!r}, that "
+          f"of {first} is {want.get(wrong[0])!r}, want the same people and "
+          "windows; set --config.dataset and --config.data_dir for all"
+      )
+
+
+def check_runs(config, metas, shared):
+  """Opens what several checkpoints are evaluated on; all checks are its own.
+
+  Args:
+    config: as `configs/evaluate.py`.
+    metas: run -> its checkpoint's meta.
+    shared: `inputs.Shared`.
+
+  Returns:
+    Names of the data sets, the same for all.
+
+  Raises:
+    InputError: as `inputs.open_splits`, or other people or windows.
+  """
+  names = {run: inputs.datasets(config, m) for run, m in metas.items()}
+  datasets = next(iter(names.values()))
+  if any(found != datasets for found in names.values()):
+    raise InputError(
+        f"--checkpoint: got runs of other data sets {names}, want one for "
+        "all; set --config.dataset"
+    )
+  for dataset in datasets:
+    facts = {}
+    for run, meta in metas.items():
+      splits, _ = inputs.open_splits(config, meta, dataset, shared)
+      tested = splits[config.split]
+      facts[run] = dict(zip(SAME, (
+          dataset, config.split, tested.manifest["split_hash"],
+          cache.rows_hash(tested.table),
+      ), strict=True))
+    check_same(facts)
+  return datasets
+
+
+def write(config, folders, workdir):
+  """Writes comparison.json, .md, which is printed, and .html.
+
+  Args:
+    config: with `bootstrap_draws`, `seed` and `report`: whether .html.
+    folders: run -> folder of its evaluation.
+    workdir: where to write.
+
+  Returns:
+    As `tabulate`.
+  """
+  table = tabulate(folders, config.bootstrap_draws, config.seed)
+  text, out = markdown(table), os.path.join(workdir, "comparison")
+  files.write_atomic(
+      f"{out}.json", json.dumps(table, indent=1, allow_nan=False) + "\n"
+  )
+  files.write_atomic(f"{out}.md", text)
+  if config.report:
+    compared_page.write(f"{out}.html", table)
+  print(f"\n{text}\n{out}.md and .json", flush=True)
+  return table
+
+
+def tabulate(folders, draws, seed):
+  """All that a comparison says, as plain data.
+
+  Args:
+    folders: run -> folder of its evaluation.
+    draws, seed: of the bootstrap.
+
+  Returns:
+    {"runs": [names], "tasks": {task: part}, "retrieval": {key: part},
+    "facts": {run: facts}}, with a part
+    {"measure", "unit", "errors": {run: [value, low, high]},
+    "differences": {"a minus b": [value, low, high]}}. Errors are what the
+    measure says: of a classifier its AUC or accuracy, of retrieval its
+    recall; of several draws of labels those of the first. A run that has no
+    such task is left out of it. A run's facts
+    are some of its `_meta`; with labels it has its "label_fraction".
+
+  Raises:
+    InputError: evaluations of other people or windows, or a file of them
+      that cannot be read.
+  """
+  facts = {name: _facts(folder) for name, folder in folders.items()}
+  check_same(facts)
+  scored = {
+      name: compare.load([os.path.join(folder, "predictions.parquet")])
+      for name, folder in folders.items()
+  }
+  tasks = {}
+  for task in dict.fromkeys(
+      task for found in scored.values() for task, row in found
+      if row == "encoder"
+  ):
+    runs = {
+        name: found[task, "encoder"] for name, found in scored.items()
+        if (task, "encoder") in found
+    }
+    one = next(iter(runs.values()))
+    tasks[task] = {
+        "measure": one.measure,
+        "unit": one.unit if one.measure == "mae" else "",
+        **_part(runs, compare.score, compare.difference, draws, seed),
+    }
+  return {
+      "runs": list(folders), "tasks": tasks,
+      "retrieval": _retrieval(folders, facts, draws, seed), "facts": facts,
+  }
+
+
+def _part(runs, score, difference, draws, seed):
+  return {
+      "errors": {name: score(x, draws, seed) for name, x in runs.items()},
+      "differences": {
+          f"{a} minus {b}": difference(runs[a], runs[b], draws, seed)
+          for a, b in itertools.combinations(runs, 2)
+      },
+  }
+
+
+def _facts(folder):
+  """What `metrics.json` says of an evaluation."""
+  path = os.path.join(folder, "metrics.json")
+  try:
+    with open(path, encoding="utf-8") as f:
+      about = json.load(f)["_meta"]
+  except (OSError, KeyError, TypeError, ValueError) as error:
+    raise InputError(
+        f"{path}: cannot be read ({type(error).__name__}: {error}), want the "
+        "metrics.json of an evaluation; evaluate again"
+    ) from error
+  facts = {key: about.get(key) for key in (
+      *SAME, "checkpoint", "step", "kind", "student", "teacher", "windows",
+      "people", "seen", "pools",
+  )}
+  share = (about.get("trained_config") or {}).get("label_fraction")
+  return facts if share is None else {**facts, "label_fraction": share}
+
+
+def _retrieval(folders, facts, draws, seed):
+  """recall@1 of each direction and pool, paired over queries."""
+  found = {}
+  for name, folder in folders.items():
+    path = os.path.join(folder, "queries.parquet")
+    if os.path.exists(path):
+      for way, queries in _load_queries(path).items():
+        found.setdefault(way, {})[name] = queries
+  pools = next(iter(facts.values()))["pools"] or []
+  out = {}
+  for way, pool in itertools.product(found, [*pools, "all"]):
+    runs = {
+        name: _hits(queries, pool) for name, queries in found[way].items()
+        if pool == "all" or queries["windows"].min() >= pool
+    }
+    if runs:
+      out[f"{way}/recall@1_pool{pool}"] = {
+          "measure": "recall@1", "unit": "",
+          **_part(runs, compare.score, compare.difference, draws, seed),
+      }
+  return out
+
+
+def _load_queries(path):
+  """{direction: {"keys", "people", "windows", "rank"}, all [N]}."""
+  wanted = "the queries.parquet of an evaluation; evaluate again"
+  token, out = store.read_facts(path, wanted).get("redaction", ""), {}
+  for group in store.read(path, lambda there: there, wanted):
+    for way in dict.fromkeys(group["direction"].tolist()):
+      mine = group["direction"] == way
+      out.setdefault(way, []).append({
+          "keys": compare.window_keys(group, token)[mine],
+          "people": group["participant"][mine],
+          "windows": group["windows"][mine], "rank": group["rank"][mine],
+      })
+  return {
+      way: {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+      for way, parts in out.items()
+  }
+
+
+def _hits(queries, pool):
+  """A Scored whose errors are each query's share of pools with rank 1."""
+  nearer = queries["rank"] - 1  # first, where a pool has none of these
+  hits = 1 - pools.control_fails(
+      ranks.Counts(queries["windows"], nearer, nearer, nearer), pool
+  )
+  return compare.Scored(
+      queries["keys"], queries["people"], np.zeros(len(hits)), hits
+  )
+
+
+def queries(data):
+  """Ranks of the encoder under test among all windows of the split.
+
+  Args:
+    data: `inputs.Inputs`.
+
+  Returns:
+    (direction -> (windows [M], rank [M]), rows [M] of the table): {} and
+    none where the checkpoint has no pair of heads.
+  """
+  table = data.table
+  if "" not in data.pairs:
+    return {}, np.zeros(0, int)
+  rows = candidates.thin(
+      table["participant"], table["session"], table["start_s"],
+      data.window_sec,
+  )
+  out = {}
+  for a, b in ((data.student, data.teacher), (data.teacher, data.student)):
+    (counts,) = ranks.count(
+        data.pairs[""][a][rows], data.pairs[""][b][rows]
+    )
+    out[f"{a}2{b}"] = counts.n, counts.b + 1
+  return out, rows
+
+
+def markdown(table):
+  """The comparison as text: scores, then differences."""
+  parts, runs = table["tasks"] | table["retrieval"], table["runs"]
+  pairs = [f"{a} minus {b}" for a, b in itertools.combinations(runs, 2)]
+
+  def lines(kind, columns):
+    return [
+        [_title(key, part), *(
+            compare.cell(part[kind].get(c), 2 if part["unit"] else 3)
+            for c in columns
+        )] for key, part in parts.items() if part[kind]
+    ]
+
+  first = next(iter(table["facts"].values()))
+  split = first["split"]
+  note = compare.seen_note(
+      {run: len(facts["seen"] or ()) for run, facts in table["facts"].items()})
+  return compare.with_note(note, "\n\n".join([
+      f"{first['windows'][split]} windows of {first['people'][split]} people "
+      f"in {first['dataset']} / {split}; brackets are 95 % intervals over "
+      "people, who are drawn once for both sides of a difference.",
+      compare.table(["", *runs], lines("errors", runs)),
+      compare.table(["", *pairs], lines("differences", pairs)),
+  ]) + "\n")
+
+
+def _title(key, part):
+  """`hr, bpm` of an error, `sex, AUC` of a class, a recall's own key."""
+  if part["measure"] == "recall@1":
+    return key
+  what = part["unit"] or {"auc": "AUC"}.get(part["measure"], part["measure"])
+  return f"{key}, {what}"

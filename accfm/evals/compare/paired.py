@@ -1,0 +1,205 @@
+"""Several encoders on the same people: pooled errors, paired differences.
+
+Works on the `predictions.parquet` of evaluations, so folds of a cohort can be
+put together: every window is predicted by models that never saw its person.
+Two encoders are compared on exactly the windows that both predicted, people
+resampled together.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from accfm.base.errors import InputError
+from accfm.evals.files import store
+from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import scores
+
+WANTED = "the predictions.parquet of an evaluation; evaluate again"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+  """One encoder's predictions of one task.
+
+  Attributes:
+    keys: [N] text, one per window: person, session and start, or numbers.
+    people: [N] ids.
+    true, predicted: [N].
+    unit: of both; "log_odds" or "class" for classes.
+  """
+
+  keys: np.ndarray
+  people: np.ndarray
+  true: np.ndarray
+  predicted: np.ndarray
+  unit: str = ""
+
+  @property
+  def errors(self):
+    """[N] absolute errors."""
+    return np.abs(self.predicted - self.true)
+
+  @property
+  def measure(self):
+    """How such predictions are judged: "mae", "auc" or "accuracy"."""
+    return {"log_odds": "auc", "class": "accuracy"}.get(self.unit, "mae")
+
+  def sorted(self):
+    """The same in the order of keys."""
+    order = np.argsort(self.keys)
+    return dataclasses.replace(self, **{
+        name: getattr(self, name)[order]
+        for name in ("keys", "people", "true", "predicted")
+    })
+
+
+def load(paths):
+  """Predictions of one run, of one or several folds.
+
+  Args:
+    paths: `predictions.parquet` files.
+
+  Returns:
+    {(task, row): Scored}; rows of several files follow one another.
+
+  Raises:
+    InputError: a file that `accfm.evaluate` did not write.
+  """
+  parts = {}
+  for number, path in enumerate(paths):
+    token = store.read_facts(path, WANTED).get("redaction", "")
+    for group in store.read(path, _columns, WANTED):
+      keys = window_keys(group, f"{number}|{token}")
+      name = np.stack([group[c] for c in ("task", "row", "unit")], 1)
+      for key in dict.fromkeys(map(tuple, name.tolist())):
+        mine = (name == key).all(1)
+        task, row, unit = key
+        parts.setdefault((task, row), []).append((unit, keys[mine], *(
+            group[c][mine] for c in ("participant", "true", "predicted")
+        )))
+  return {
+      name: Scored(
+          *(np.concatenate(x) for x in list(zip(*found, strict=True))[1:]),
+          unit=found[0][0],
+      )
+      for name, found in parts.items()
+  }
+
+
+def _columns(there):
+  """All columns; the row keys are those that the file has."""
+  keys = [name for name in store.ROW_KEYS if name in there]
+  return list(dict.fromkeys(["participant", *keys, *store.PREDICTIONS]))
+
+
+def window_keys(group, first):
+  """[N] text that names each window; `first` goes before it."""
+  columns = [group[n].tolist() for n in store.ROW_KEYS if n in group]
+  return np.array([
+      "|".join((first, *map(str, row))) for row in zip(*columns, strict=True)
+  ], str)
+
+
+def score(scored, draws, seed):
+  """Its measure with the interval over people: [value, low, high]."""
+  crowd = stats.People(scored.people, draws, seed)
+  return _plain(crowd.weighted(_statistic(scored, crowd)))
+
+
+def difference(scored, other, draws, seed):
+  """Measure of one minus that of the other, on the windows of both.
+
+  Args:
+    scored, other: Scored of one task.
+    draws, seed: of the bootstrap; people are drawn once for both.
+
+  Returns:
+    [value, low, high].
+
+  Raises:
+    InputError: they predicted different windows.
+  """
+  scored, other = _paired(scored, other)
+  crowd = stats.People(scored.people, draws, seed)
+  one, two = (_statistic(s, crowd) for s in (scored, other))
+  return _plain(crowd.weighted(lambda w: one(w) - two(w)))
+
+
+def improvement(scored, baseline, draws, seed):
+  """1 - MAE / MAE of a baseline; else as `difference`."""
+  scored, baseline = _paired(scored, baseline)
+  both = np.stack([scored.errors, baseline.errors], 1)
+  crowd = stats.People(scored.people, draws, seed)
+  return _plain(
+      crowd.estimate(crowd.sums(both), lambda s: 1 - stats.ratio(s))
+  )
+
+
+def _paired(one, other):
+  """Both in one order of windows."""
+  one, other = one.sorted(), other.sorted()
+  if not np.array_equal(one.keys, other.keys):
+    raise InputError(
+        f"compare: got {len(one.keys)} and {len(other.keys)} predictions of "
+        "different windows, want the same; evaluate both on one data set, "
+        "and, with --redact, in one command"
+    )
+  return one, other
+
+
+def _statistic(scored, crowd):
+  """`statistic(weights [..., P]) -> measure [...]`."""
+  if scored.measure == "auc":
+    return scores.make_auc(crowd.index, scored.true, scored.predicted)
+  value = scored.errors
+  if scored.measure == "accuracy":
+    value = scored.true == scored.predicted
+  sums = crowd.sums(np.stack([value, np.ones(len(value))], 1))
+  return scores.of_sums(stats.ratio, sums)
+
+
+def _plain(estimate):
+  return [estimate.value, estimate.low, estimate.high]
+
+
+def cell(found, digits, percent=False):
+  """`1.23 [1.10, 1.40]` of [value, low, high]; a dash for None."""
+  if found is None:
+    return "–"
+  value, low, high = (x if x is None else x * (100 if percent else 1)
+                      for x in found)
+  unit = " %" if percent else ""
+  text = f"{value:.{digits}f}{unit}"
+  if low is None or high is None:
+    return text
+  return f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def table(heads, rows):
+  """A Markdown table of text cells."""
+  lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+  return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def seen_note(counts):
+  """What a reader must know of people whom encoders were trained on.
+
+  Args:
+    counts: run -> how many of the people scored it was trained on.
+
+  Returns:
+    (what is so, what follows), as text; None where nobody was seen.
+  """
+  found = [f"{n:,} by {run}" for run, n in counts.items() if n]
+  if not found:
+    return None
+  return (
+      f"People scored here were seen in training: {', '.join(found)}",
+      "nothing here says how these encoders do on others",
+  )
+
+
+def with_note(note, text):
+  """Markdown under a note of `seen_note`, if there is one."""
+  return f"**{note[0]}: {note[1]}.**\n\n{text}" if note else text

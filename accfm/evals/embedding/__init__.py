@@ -1,0 +1,1 @@
+"""Embeddings of a split: made, kept, described."""

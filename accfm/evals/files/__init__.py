@@ -1,0 +1,1 @@
+"""What an evaluation writes for others to read, and whom it names there."""

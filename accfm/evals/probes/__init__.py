@@ -1,0 +1,1 @@
+"""What linear models on frozen embeddings predict."""

@@ -1,0 +1,202 @@
+"""What probes are fitted and scored on: all windows, or all people.
+
+A Panel stacks the rows of all splits with everything that a linear model may
+be given: each encoder's embedding, hand-made features, the person's age, sex
+and BMI, or nothing at all.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from accfm.base.errors import InputError
+from accfm.evals.probes import roles as roles_lib
+from accfm.evals.probes import subgroups
+from accfm.evals.probes.tasks import slug, task_and_unit
+from accfm.evals.stats import bootstrap as stats
+
+# Facts of a person, each with what must not help to predict it.
+DEMOGRAPHICS = {
+    "age": {"age"}, "sex": {"sex"}, "bmi": {"bmi", "height", "weight"},
+    "height": {"height", "bmi"}, "weight": {"weight", "bmi"},
+}
+POOLINGS = ("mean", "mean_sd")
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+  """N rows over all splits.
+
+  Attributes:
+    people: [N] ids.
+    keys: column -> [N], what names a row in `predictions.parquet`.
+    roles: list of [N], one a fold.
+    columns: column -> [N] labels.
+    rows: row name -> [N, D] what a probe of that row is given.
+    facts: demographic -> [N], NaN where unknown.
+    groups: subgroup's name -> [N] text, "" for none; of tested rows.
+  """
+
+  people: np.ndarray
+  keys: dict
+  roles: list
+  columns: dict
+  rows: dict
+  facts: dict
+  groups: dict
+
+  def given(self, names):
+    """What each row of the result is given for tasks.
+
+    Demographics leave out what a task asks for and what follows from it.
+
+    Args:
+      names: K names of tasks.
+
+    Returns:
+      [(row name, [N, D], places of the tasks)].
+    """
+    everything = list(range(len(names)))
+    out = [(row, x, everything) for row, x in self.rows.items()]
+    sets = {}
+    for place, name in enumerate(names):
+      sets.setdefault(_allowed(name, self.facts), []).append(place)
+    fit = np.all([r == roles_lib.FIT for r in self.roles], axis=0)
+    for allowed, places in sets.items():
+      x = _filled([self.facts[f] for f in allowed], fit)
+      if x.shape[1]:
+        out.append(("demographics", x, places))
+    return [*out, ("mean", np.zeros((len(self.people), 0)), everything)]
+
+
+def check(cfg):
+  """Raises InputError for an unknown `person_pooling`."""
+  if cfg.person_pooling not in POOLINGS:
+    raise InputError(
+        f"person_pooling: got {cfg.person_pooling!r}, want one of {POOLINGS}"
+    )
+
+
+def windows(data, cfg):
+  """The Panel of windows.
+
+  Args:
+    data: `inputs.Inputs`.
+    cfg: `probe_folds`, `seed`.
+  """
+  names = sorted(data.tables)
+  tables = [data.tables[s] for s in names]
+  common = set.intersection(*(set(t) for t in tables))
+  stack = {c: np.concatenate([t[c] for t in tables]) for c in sorted(common)}
+  rows = {**data.encoders}
+  if data.features:
+    rows["features"] = data.features
+  whole = np.concatenate([
+      np.full(len(t["participant"]), s == data.split)
+      for s, t in zip(names, tables, strict=True)
+  ])
+  groups = {}
+  for name, values in subgroups.groups(data.table).items():
+    groups[name] = np.zeros(len(whole), values.dtype)
+    groups[name][whole] = values
+  return Panel(
+      stack["participant"],
+      {c: stack[c] for c in ("participant", "session", "start_s")},
+      roles_lib.deal(data.tables, data.split, cfg.probe_folds, cfg.seed),
+      _columns(stack),
+      {
+          row: np.concatenate([parts[s] for s in names])
+          for row, parts in rows.items() if set(names) <= set(parts)
+      },
+      _facts(stack), groups,
+  )
+
+
+def _columns(stack):
+  """The columns that are labels, each under another task's name."""
+  out, names = {}, {}
+  for column, values in stack.items():
+    if column == "condition" and not (values != "").any():
+      continue
+    if column == "condition" or column.startswith(("labels/", "attributes/")):
+      name = task_and_unit(slug(column.split("/", 1)[-1]))[0]
+      if names.setdefault(name, column) != column:
+        raise InputError(
+            f"probes: got labels {names[name]!r} and {column!r}, both of task "
+            f"{name!r}; want one: give one another name"
+        )
+      out[column] = values
+  return out
+
+
+def _facts(stack):
+  """The demographics of every row; a text of two values is 0 and 1."""
+  out = {}
+  for column, values in stack.items():
+    name = task_and_unit(column.removeprefix("attributes/"))[0]
+    if not column.startswith("attributes/") or name not in DEMOGRAPHICS:
+      continue
+    if values.dtype.kind == "f":
+      out[name] = values.astype(np.float64)
+      continue
+    texts = np.unique(values[values != ""])
+    if len(texts) == 2:
+      out[name] = np.where(
+          values == "", np.nan, (values == texts[1]).astype(np.float64))
+  return out
+
+
+def persons(panel, pooling):
+  """The Panel of people, from that of their windows.
+
+  Args:
+    panel: of windows.
+    pooling: "mean": a person is the mean of the embeddings; "mean_sd": the
+      mean and the SD over the windows, [P, 2 D].
+  """
+  crowd = stats.People(panel.people, 1, 0)
+  first = np.unique(panel.people, return_index=True)[1]
+  return Panel(
+      crowd.names, {"participant": crowd.names},
+      [role[first] for role in panel.roles],
+      {c: v[first] for c, v in panel.columns.items()},
+      {row: pool(crowd, x, pooling) for row, x in panel.rows.items()},
+      {name: v[first] for name, v in panel.facts.items()},
+      {name: v[first] for name, v in panel.groups.items()
+       if name not in subgroups.OF_WINDOWS},
+  )
+
+
+def pool(crowd, x, pooling):
+  """Embeddings [N, D] of windows as [P, D] or [P, 2 D] of people."""
+  count = crowd.sums(np.ones((len(x), 1)))
+  mean = crowd.sums(np.asarray(x, np.float64)) / count
+  if pooling == "mean":
+    return mean
+  spread = crowd.sums((x - mean[crowd.index]) ** 2) / count
+  return np.concatenate([mean, np.sqrt(spread)], axis=1)
+
+
+def _allowed(task, facts):
+  """Sorted demographics that may help with a task."""
+  hidden = set()
+  for word in task.split("_"):
+    hidden |= DEMOGRAPHICS.get(word, set())
+  return tuple(sorted(set(facts) - hidden))
+
+
+def _filled(columns, fit):
+  """Facts [N] as [N, C]; an unknown one is the fitting people's mean.
+
+  Each fact that is unknown for somebody brings a second column that says for
+  whom, so that the filling is never mistaken for knowledge.
+  """
+  out = []
+  for values in columns:
+    known = np.isfinite(values)
+    if not (known & fit).any():
+      continue
+    out.append(np.where(known, values, values[known & fit].mean()))
+    if not known.all():
+      out.append(known.astype(np.float64))
+  return np.stack(out, axis=1) if out else np.zeros((len(fit), 0))

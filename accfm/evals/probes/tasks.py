@@ -1,0 +1,157 @@
+"""What probes are asked: labels of any kind as numbers or classes.
+
+A column of 0 and 1 has two classes, a text as many as it has values, all
+else is a number.
+"""
+
+import dataclasses
+import re
+
+import numpy as np
+
+from accfm.evals.probes import roles as roles_lib
+from accfm.signals import targets
+
+UNITS = (
+    "bpm", "ms", "s", "years", "kg", "cm", "m", "mmhg", "c",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """One label of N rows.
+
+  Attributes:
+    name, unit: e.g. "hr", "bpm"; the unit may be "".
+    y: [N] float64: the number, or the place of the class; NaN unknown.
+    classes: None for a number, else the values, sorted; of two the second is
+      the positive one.
+    left_out: {class: why it is not among them}.
+  """
+
+  name: str
+  unit: str
+  y: np.ndarray
+  classes: tuple | None = None
+  left_out: dict = dataclasses.field(default_factory=dict)
+
+  @property
+  def known(self):
+    """[N] rows that have it."""
+    return np.isfinite(self.y)
+
+  @property
+  def measure(self):
+    """The name of its first score."""
+    if self.classes is not None:
+      return "auc"
+    return f"mae_{self.unit}" if self.unit else "mae"
+
+
+def task_and_unit(label):
+  """`hr_bpm` -> ("hr", "bpm"); no known unit at the end -> (label, "")."""
+  name, _, unit = label.rpartition("_")
+  return (name, unit) if name and unit in UNITS else (label, "")
+
+
+def slug(value):
+  """A value as part of a metric's key."""
+  text = f"{value:g}" if isinstance(value, float) else str(value)
+  return re.sub(r"[^A-Za-z0-9.+-]+", "_", text)
+
+
+def make_task(column, values, people, roles, min_class):
+  """The Task of one column.
+
+  Args:
+    column: e.g. "labels/hr_bpm"; its folder is dropped.
+    values: [N] numbers, NaN unknown, or text, "" unknown.
+    people: [N] ids.
+    roles: list of [N], one a fold.
+    min_class: people that a class of three or more needs to fit and to test;
+      one with fewer is left out, and so is a text that no fitting row has.
+
+  Returns:
+    Task.
+  """
+  label = slug(column.split("/", 1)[-1])
+  values = np.asarray(values)
+  if values.dtype.kind in "biu":
+    values = values.astype(np.float64)
+  known = targets.known_rows(values)
+  if values.dtype.kind == "f":
+    if not known.any() or not np.isin(values[known], (0, 1)).all():
+      return Task(*task_and_unit(label), np.asarray(values, np.float64))
+    return Task(label, "", np.asarray(values, np.float64), (0.0, 1.0))
+  fit = np.any([role == roles_lib.FIT for role in roles], axis=0)
+  classes = np.unique(values[known & fit]).tolist()
+  left_out = {}
+  if len(classes) > 2:
+    y = _places(values, classes)
+    parts = {
+        "to fit on": [role == roles_lib.FIT for role in roles],
+        "to test": [roles_lib.tested(roles)],
+    }
+    for part, sets in parts.items():
+      counts = np.min([
+          roles_lib.class_people(people, y, len(classes), rows)
+          for rows in sets
+      ], axis=0)
+      for value, count in zip(classes, counts, strict=True):
+        if count < min_class:
+          left_out.setdefault(value, (
+              f"{count} people of this class {part}, want at least "
+              f"{min_class}: its rows are left out"
+          ))
+    classes = [value for value in classes if value not in left_out]
+  return Task(label, "", _places(values, classes), tuple(classes), left_out)
+
+
+def _places(values, classes):
+  """[N] place of each value among the classes, NaN where it is none."""
+  out = np.full(len(values), np.nan)
+  for place, value in enumerate(classes):
+    out[values == value] = place
+  return out
+
+
+def shortage(task, people, roles, least, min_fit, min_test):
+  """Why a task cannot be evaluated, or "".
+
+  Args:
+    task: Task.
+    people, roles, least: as `roles.shortage`; roles of every fold and draw.
+    min_fit, min_test: people that each class needs in these roles, at least
+      one in any case.
+  """
+  reason = roles_lib.shortage(people, task.known, roles, least)
+  if reason:
+    return reason
+  fits = [task.known & (role == roles_lib.FIT) for role in roles]
+  test = task.known & roles_lib.tested(roles)
+  if task.classes is None:
+    for part, sets in (("to fit on", fits), ("to test", [test])):
+      for rows in sets:
+        if np.ptp(task.y[rows]) == 0:
+          return f"the label is constant ({task.y[rows][0]:g}) {part}"
+    return ""
+  if len(task.classes) < 2:
+    return (
+        f"the label has {len(task.classes)} class(es) with enough people "
+        f"({', '.join(map(str, task.classes))}), want at least two"
+    )
+  for part, sets, want in (
+      ("fit", fits, min_fit), ("test", [test], min_test)
+  ):
+    for rows in sets:
+      counts = roles_lib.class_people(people, task.y, len(task.classes), rows)
+      if counts.min() < max(want, 1):
+        shown = ", ".join(
+            f"{slug(c)}: {n}"
+            for c, n in zip(task.classes, counts, strict=True)
+        )
+        return (
+            f"{counts.min()} people of the rarer class to {part} ({shown}), "
+            f"want at least {max(want, 1)}"
+        )
+  return ""

@@ -1,0 +1,1 @@
+"""One evaluation as numbers, a table and a page."""

@@ -1,0 +1,1 @@
+"""Finding a minute by its other signal, or a person by their minutes."""

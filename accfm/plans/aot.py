@@ -1,0 +1,357 @@
+"""The train step of a config, compiled for TPUs that are not there.
+
+The same functions wire it as in training: `objectives`, `session.make_step`,
+`batches.make_batch`. Weights, optimiser and batch are shapes: nothing is
+read, initialised or allocated, so any machine with libtpu can do it.
+"""
+
+import dataclasses
+import os
+import re
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import topologies
+
+from accfm.base import mesh as meshlib
+from accfm.base.errors import InputError
+from accfm.data import batches, manifest, pipeline, samplers
+from accfm.models import build
+from accfm.plans import flops, hlo, roofline
+from accfm.signals import targets
+from accfm.signals.contract import Contract, SignalSpec, from_dict
+from accfm.steps import nets, objectives
+from accfm.steps import state as statelib
+from accfm.train import session as sessions
+from accfm.train import sharding
+from accfm.train.checkpoints import reader
+
+# The paper's minute, as `configs/prepare.py:simulated` prepares it.
+CONTRACT = Contract(
+    {
+        "acc": SignalSpec(3, "g", "acc", gravity_kept=True),
+        "ppg": SignalSpec(4, "au", "ppg", band_hz=(0.5, 8.0)),
+    },
+    rate_hz=64.0, window_sec=60.0,
+)
+ENCODER = "vit_s"  # where a config leaves the encoder to a checkpoint
+
+# libtpu asks the cloud what machine this is, and wants to be alone.
+_ENVIRONMENT = {
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+    "TPU_WORKER_ID": "0",
+}
+
+
+def open_topology(name):
+  """(Chip, devices) of a TPU topology such as "v5e:4x4" or "v4:4x4x8".
+
+  Raises:
+    InputError: an unknown chip or shape, or libtpu is not installed.
+  """
+  found = re.fullmatch(r"(\w+):(\d+(?:x\d+)*)", name)
+  chip = roofline.CHIPS.get(found[1]) if found else None
+  sides = [int(n) for n in found[2].split("x")] if found else []
+  if chip is None or len(sides) != chip.axes:
+    raise InputError(
+        f"topology: got {name!r}, want a chip of {sorted(roofline.CHIPS)} and "
+        "its shape, such as v5e:4x4 or v4:2x2x1"
+    )
+  chips = int(np.prod(sides))
+  if not 0 < chips <= chip.largest:
+    raise InputError(
+        f"topology: got {name!r}, {chips} chips, want 1 to {chip.largest}"
+    )
+  for variable, value in _ENVIRONMENT.items():
+    os.environ.setdefault(variable, value)
+  jax.config.update("jax_platforms", "cpu")  # a TPU that is here rests
+  options = dict(chip.options)
+  if chips < chip.chips_per_host:
+    options["chips_per_host_bounds"] = (*sides, 1)[:3]
+  try:
+    devices = topologies.get_topology_desc(
+        platform="tpu", topology_name=name, **options
+    ).devices
+  except jax.errors.JaxRuntimeError as error:
+    raise InputError(
+        f"topology: got {name!r}, want one that libtpu knows ("
+        f"{' '.join(str(error).split())})"
+    ) from error
+  except RuntimeError as error:
+    raise InputError(
+        "libtpu is not installed, want it for planning; install accfm[tpu], "
+        f"or jax[tpu]=={jax.__version__}"
+    ) from error
+  return chip, devices
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """What a config trains, as shapes.
+
+  Attributes:
+    kind: as `session.make_meta`.
+    signals: that its batches hold.
+    objective: a `state.Objective` whose weights are shapes.
+    row: a batch of one row, as shapes.
+    cohorts: names of the data sets.
+    assumed: sentences on what the config does not say.
+  """
+
+  kind: str
+  signals: tuple
+  objective: statelib.Objective
+  row: Any
+  cohorts: tuple
+  assumed: tuple
+
+  @property
+  def row_bytes(self):
+    """Of one segment, as hosts hand it to chips."""
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(self.row))
+
+  @property
+  def parameters(self):
+    """How many numbers are trained."""
+    return sum(x.size for x in jax.tree.leaves(self.objective.params))
+
+
+def check_trains(config):
+  """Raises InputError for a config of a main that trains nothing itself."""
+  if not any(field in config for field in MAKERS):
+    raise InputError(
+        "config: got one that trains nothing, want one of accfm.pretrain, "
+        "accfm.distill or accfm.supervise, such as configs/acc_distill.py"
+    )
+
+
+def make_task(config):
+  """The Task of a config of accfm.pretrain, accfm.distill, accfm.supervise.
+
+  Raises:
+    InputError: a config of another main, or one that cannot be wired.
+  """
+  check_trains(config)
+  make = next(make for field, make in MAKERS.items() if field in config)
+  contract, cohorts, assumed = _data(config)
+  kind, signals, wire, draw, extra, also = make(config, contract)
+  sessions.check_signals(signals, contract, "the planned data")
+  row = batches.make_batch(_Shapes(contract, cohorts), signals, draw,
+                            extra=extra)
+  row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), row)
+  return Task(
+      kind, signals, _as_shapes(wire), row, cohorts, (*assumed, *also)
+  )
+
+
+def trace(config, task, mesh):
+  """The step of a Task for a mesh, traced: `.jaxpr`, `.lower()`."""
+  step, tx, _ = sessions.make_step(
+      config, task.objective, task.cohorts, mesh
+  )
+  return step.trace(*arguments(config, task, mesh, tx))
+
+
+def arguments(config, task, mesh, tx):
+  """(state, frozen, batch, key) of the step, as shapes with shardings."""
+  state = statelib.shapes(task.objective, tx)
+  batch = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(
+          (config.batch_size, *x.shape[1:]), x.dtype
+      ), task.row,
+  )
+  key = jax.eval_shape(lambda: jax.random.key(config.seed))
+  whole, rows = meshlib.replicated(mesh), meshlib.rows(mesh)
+  return (
+      jax.tree.map(_with_sharding, state, sharding.shardings(state, mesh)),
+      _placed(task.objective.frozen, whole),
+      _placed(batch, rows), _placed(key, whole),
+  )
+
+
+def compile_step(config, traced, mesh):
+  """The compiled program of `trace`.
+
+  Raises:
+    InputError: it needs more memory than a chip has; says what would help.
+  """
+  try:
+    return traced.lower().compile()
+  except jax.errors.JaxRuntimeError as error:
+    memory = hlo.memory_needed(str(error))
+    if memory is None:
+      raise
+    needed, available = memory
+    rows = config.batch_size // meshlib.row_shards(mesh)
+    raise InputError(
+        f"the step of batch {config.batch_size:,} on {mesh.size} chips "
+        f"({rows:,} rows a chip) does not fit: got "
+        f"{roofline.gigabytes(needed)}, want at most "
+        f"{roofline.gigabytes(available)} a chip; "
+        + roofline.remedies(config, mesh.size, needed, available)
+    ) from error
+
+
+def counts(traced, compiled, model=1):
+  """What a step does on one chip, plain values.
+
+  Args:
+    traced, compiled: of `trace` and `compile_step`.
+    model: chips that share each product of a block; its FLOPs are counted
+      as shared evenly.
+
+  Returns:
+    {"peak_memory_bytes"; "flops", "bf16_flops", "unknown_loops" as
+    `flops.Work`, "xla_flops"; "bytes_accessed", XLA's count with loops as
+    often as they run, "xla_bytes_accessed" without, "hbm_bytes" as
+    `hlo.Traffic`; "bytes_received", "collectives"}.
+  """
+  cost, text = compiled.cost_analysis(), compiled.as_text()
+  work = flops.count(traced.jaxpr)
+  moved, found = hlo.traffic(text), hlo.collectives(text)
+  accessed = cost["bytes accessed"] * moved.all / moved.once
+  return {
+      "peak_memory_bytes": compiled.memory_analysis().peak_memory_in_bytes,
+      **dataclasses.asdict(work),
+      "flops": work.flops / model,
+      "bf16_flops": work.bf16_flops / model,
+      "xla_flops": cost["flops"],
+      "bytes_accessed": accessed,
+      "xla_bytes_accessed": cost["bytes accessed"],
+      "hbm_bytes": min(moved.hbm, accessed),
+      "bytes_received": sum(one.times * one.received for one in found),
+      "collectives": hlo.by_kind(found),
+  }
+
+
+def _data(config):
+  """(contract, names of the data sets, sentences) of a config's data."""
+  names = tuple(sessions.parse_mixture(config.dataset))
+  try:
+    folder = manifest.find(config.data_dir, names[0])
+  except InputError:
+    signals = ", ".join(
+        f"{name} of {spec.channels} channels"
+        for name, spec in CONTRACT.signals.items()
+    )
+    return CONTRACT, names, (
+        f"no data set {names[0]} in {config.data_dir}: segments of "
+        f"{CONTRACT.window_sec:g} s at {CONTRACT.rate_hz:g} Hz, {signals}",
+    )
+  return from_dict(manifest.load(folder)["contract"]), names, ()
+
+
+class _Shapes:
+  """Stands for a `pipeline.Joined`: rows of the right shape, not filled."""
+
+  def __init__(self, contract, names):
+    self._contract, self.parts = contract, names
+
+  def read(self, indices, signals):
+    return pipeline.empty_rows(self._contract, len(indices), signals)
+
+  def cohort(self, rows):
+    return np.zeros(len(rows), np.int32)
+
+
+def _as_shapes(wire):
+  """The Objective that `wire()` makes, its weights as shapes."""
+  made = []
+
+  def weights():
+    made.append(wire())
+    return made[0].params, made[0].carried, made[0].frozen
+
+  params, carried, frozen = jax.eval_shape(weights)
+  return dataclasses.replace(
+      made[0], params=params, carried=carried, frozen=frozen
+  )
+
+
+def _placed(tree, where):
+  return jax.tree.map(lambda x: _with_sharding(x, where), tree)
+
+
+def _with_sharding(x, where):
+  return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
+
+
+# What follows says of each main's config: (kind, signals, wire, draw, extra,
+# sentences), with `wire()` the Objective, and draw and extra as the main
+# gives them to `batches`.
+
+_ONE = np.zeros(1, np.int64)
+
+
+def _pretrain(config, contract):
+  pairs = _ONE if sessions.by_people(config) else None
+  return (
+      config.objective, (config.signal,),
+      lambda: objectives.make_pretrain(config, contract),
+      samplers.Draw(_ONE, pairs), None, (),
+  )
+
+
+def _distill(config, contract):
+  signal, cfg, assumed = config.teacher_signal, config.teacher_encoder, ()
+  if config.teacher:
+    path = reader.find(config.teacher, config.teacher_step)
+    meta = reader.read_meta(path)
+    signal, cfg = meta["signals"][0], meta["config"]["encoder"]
+  elif config.teacher_mode != "scratch":
+    assumed = ("no --config.teacher: one like config.teacher_encoder",)
+
+  def wire():
+    variables = None
+    if config.teacher_mode != "scratch":
+      variables = nets.init_encoder(
+          nets.encoder(cfg), config.seed, "teacher", contract, signal
+      )
+    return objectives.make_distill(
+        config, contract, config.signal,
+        objectives.Teacher(signal, cfg, variables),
+    )
+
+  return (
+      "distill", (config.signal, signal), wire, samplers.Draw(_ONE), None,
+      assumed,
+  )
+
+
+def _supervise(config, contract):
+  assumed = []
+  if config.init:
+    meta = reader.read_meta(reader.find(config.init, config.init_step))
+    config = type(config)({
+        **config.to_dict(), "encoder": meta["config"]["encoder"],
+    })
+  elif "encoder" not in config:
+    config = type(config)({
+        **config.to_dict(), "encoder": build.encoder_config(ENCODER),
+    })
+    assumed.append(f"no --config.init: an encoder {ENCODER}")
+  if config.classes:
+    assumed.append("two values of each label in config.classes")
+  wanted = [targets.Target(column) for column in config.numbers]
+  wanted += [
+      targets.Target(column, classes=(0.0, 1.0)) for column in config.classes
+  ]
+
+  def labels(rows):
+    return {"labels": np.zeros((len(rows), len(wanted)), np.float32)}
+
+  return (
+      "supervised", (config.signal,),
+      lambda: objectives.make_supervised(config, contract, wanted),
+      samplers.Draw(_ONE), labels, tuple(assumed),
+  )
+
+
+# The field that tells a main's config from the others'.
+MAKERS = {
+    "objective": _pretrain, "teacher_mode": _distill, "numbers": _supervise,
+}

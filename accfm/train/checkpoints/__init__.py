@@ -1,0 +1,26 @@
+"""Checkpoints of a run: written, found, verified, read, followed."""
+
+from accfm.train.checkpoints.reader import (
+    DamagedError,
+    Loaded,
+    exists,
+    find,
+    load,
+    newest_whole,
+    read_meta,
+    verify,
+)
+from accfm.train.checkpoints.saver import Checkpoints, SaveError
+
+__all__ = [
+    "Checkpoints",
+    "DamagedError",
+    "Loaded",
+    "SaveError",
+    "exists",
+    "find",
+    "load",
+    "newest_whole",
+    "read_meta",
+    "verify",
+]

@@ -1,0 +1,139 @@
+"""The page of several encoders: scores, differences, shares of labels."""
+
+import itertools
+
+import pytest
+
+from accfm.evals.compare import forest
+from accfm.evals.compare import page as compared_page
+from tests.evals import pages
+
+
+@pytest.fixture
+def no_drawing(monkeypatch):
+  pages.no_drawing(monkeypatch)
+
+
+def _part(measure, unit, scores):
+  pairs = itertools.combinations(scores, 2)
+  return {
+      "measure": measure, "unit": unit,
+      "errors": {r: [v, v - 0.1, v + 0.1] for r, v in scores.items()},
+      "differences": {
+          f"{a} minus {b}": [
+              scores[a] - scores[b], scores[a] - scores[b] - 0.2,
+              scores[a] - scores[b] + 0.2]
+          for a, b in pairs
+      },
+  }
+
+
+def _comparison(runs=("stu<dent", "base_line", "scratch")):
+  one, two, three = runs
+  return {
+      "runs": list(runs),
+      "tasks": {
+          "hr": _part("mae", "bpm", {one: 2.0, two: 4.25}),
+          "hr_at_1pct": _part("mae", "bpm", {one: 2.5, two: 5.0}),
+          "direct_hr": _part("mae", "bpm", {three: 3.125}),
+          "sex": _part("auc", "", {one: 0.6, two: 0.5, three: 0.55}),
+          "bmi": {"measure": "mae", "unit": "", "errors": {
+              one: [1.5, None, None], two: [None, None, None]},
+              "differences": {f"{one} minus {two}": [None, None, None]}},
+      },
+      "retrieval": {
+          f"{way}/recall@1_pool{pool}": _part(
+              "recall@1", "", {one: 0.9, two: 0.4})
+          for way in ("acc2ppg", "ppg2acc") for pool in ("256", "all")
+      },
+      "facts": {run: {
+          "dataset": "toy", "split": "test", "windows": {"test": 5000},
+          "people": {"test": 30}, "step": 7, "seen": [],
+      } | ({"label_fraction": 0.01} if run == three else {}) for run in runs},
+  }
+
+
+def _write(tmp_path, comparison):
+  path = tmp_path / "comparison.html"
+  compared_page.write(path, comparison)
+  return *pages.read(path), path.read_text()
+
+
+def test_a_comparison_shows_everything(tmp_path):
+  heads, text, _ = _write(tmp_path, _comparison())
+  assert heads[:3] == ["3 encoders compared", "Scores", "Retrieval"]
+  for title in ("acceleration \u2192 PPG, among 256", "HR", "sex", "BMI",
+                "HR, predicted directly", "Fewer labels", "Details"):
+    assert title in heads, title
+  # The second pool is in the tables alone.
+  assert "acceleration \u2192 PPG, among all" not in heads
+  for said in ("5,000 windows of 30 people", "toy / test", "4.25",
+               "4.15 to 4.35", "stu<dent \u2212 base_ line",
+               "\u22122.25 \u22122.45 to \u22122.05", "among all", "1 %"):
+    assert said in text, said
+  assert "1.50" in text  # a score without an interval
+
+
+def test_people_seen_in_training_are_told(tmp_path, no_drawing):
+  comparison = _comparison()
+  _, text, page = _write(tmp_path, comparison)
+  assert "seen in training" not in text
+  for run, count in zip(comparison["runs"], (0, 1200, 3), strict=True):
+    comparison["facts"][run]["seen"] = ["p"] * count
+  _, text, page = _write(tmp_path, comparison)
+  two, three = comparison["runs"][1:]
+  assert (f"People scored here were seen in training: 1,200 by {two}, "
+          f"3 by {three}") in text
+  assert page.index("class='warn loud'") < page.index("<h2>Scores")
+
+
+def test_the_best_is_bold(tmp_path, no_drawing):
+  *_, page = _write(tmp_path, _comparison())
+  table = page[page.index("<h2>Scores"):page.index("<h2>Retrieval")]
+  bold = [part.split("<")[0] for part in table.split("<td class=main>")[1:]]
+  assert bold == ["0.900", "0.900", "0.900", "0.900", "2.00", "3.12", "0.60",
+                  "1.50"] or bold[5] == "3.13"
+
+
+def test_a_supervised_run_is_a_point_at_its_share(tmp_path, no_drawing):
+  _, text, _ = _write(tmp_path, _comparison())
+  table = text[text.index("The figures of these curves"):]
+  assert "scratch, direct 3.12" in table or "scratch, direct 3.13" in table
+  comparison = _comparison()
+  del comparison["facts"]["scratch"]["label_fraction"]
+  _, text, _ = _write(tmp_path, comparison)
+  assert "scratch, direct" not in text
+
+
+def test_many_pairs_are_drawn_to_the_first_alone(tmp_path, monkeypatch):
+  runs = ["r0", "r1", "r2", "r3", "r4"]
+  comparison = {
+      "runs": runs, "retrieval": {},
+      "tasks": {"hr": _part("mae", "bpm", {
+          r: 1.0 + i for i, r in enumerate(runs)})},
+  }
+  drawn = []
+  monkeypatch.setattr(
+      forest, "forest", lambda title, scores, pairs, *_: drawn.append(pairs))
+  heads, text, _ = _write(tmp_path, comparison)
+  assert list(drawn[0]) == [("r0", r) for r in runs[1:]]
+  assert "Differences to r0; the table has 6 more." in text
+  assert "r3 \u2212 r4" in text and "Fewer labels" not in heads
+
+
+def test_other_names_of_the_same_are_read(tmp_path, no_drawing):
+  comparison = _comparison()
+  for part in comparison["retrieval"].values():
+    part["values"] = part.pop("errors")
+    del part["measure"]
+  facts = comparison.pop("facts")
+  comparison["meta"] = facts["scratch"]
+  heads, text, _ = _write(tmp_path, comparison)
+  assert "5,000 windows of 30 people" in text and "Retrieval" in heads
+
+
+def test_nothing_to_compare_is_said(tmp_path, no_drawing):
+  heads, text, _ = _write(
+      tmp_path, {"runs": ["a", "b"], "tasks": {}, "retrieval": {}})
+  assert heads == ["2 encoders compared"]
+  assert "Nothing could be compared" in text

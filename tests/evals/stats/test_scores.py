@@ -1,0 +1,152 @@
+"""Scores against scikit-learn, their intervals against repeated rows."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import scores
+
+
+def rows_of(people, counts):
+  """Row numbers of one draw: each person's rows as often as drawn."""
+  return np.concatenate([
+      np.flatnonzero(people.index == p).repeat(times)
+      for p, times in enumerate(counts)
+  ])
+
+
+def windows(seed=0, n=60, people=9, classes=2):
+  """People behind windows, their classes, and odds with ties."""
+  rng = np.random.default_rng(seed)
+  y = rng.integers(0, classes, n)
+  odds = np.round(rng.normal(size=(n, classes)) + np.eye(classes)[y], 1)
+  return stats.People(rng.integers(0, people, n), 40, 1), y, odds
+
+
+def test_scores_equal_their_definitions():
+  rng = np.random.default_rng(0)
+  y = rng.normal(70, 8, 50)
+  p = 0.5 * y + 30 + rng.normal(0, 4, 50)
+  s = scores.moments(y, p).sum(axis=0)
+  assert scores.mae(s) == pytest.approx(np.mean(np.abs(y - p)))
+  assert scores.rmse(s) == pytest.approx(np.sqrt(np.mean((y - p) ** 2)))
+  assert scores.r2(s) == pytest.approx(sk.r2_score(y, p))
+  assert scores.pearson(s) == pytest.approx(np.corrcoef(y, p)[0, 1])
+  assert np.isnan(scores.pearson(scores.moments(y, y * 0 + 70).sum(axis=0)))
+
+
+@pytest.mark.parametrize("make, want", [
+    (scores.make_auc, sk.roc_auc_score),
+    (scores.make_average_precision, sk.average_precision_score),
+])
+def test_ranked_scores_of_every_draw_equal_scikit_learn(make, want):
+  people, y, odds = windows()
+  score = make(people.index, y, odds[:, 0])
+  assert score(np.ones(9)) == pytest.approx(want(y, odds[:, 0]))
+  got = score(people.weights)
+  for draw, counts in zip(got, people.weights, strict=True):
+    rows = rows_of(people, counts)
+    assert draw == pytest.approx(want(y[rows], odds[rows, 0]))
+
+
+@pytest.mark.parametrize("make", [
+    scores.make_auc, scores.make_average_precision])
+def test_ranked_scores_by_blocks_and_without_a_class(make, monkeypatch):
+  people, y, odds = windows()
+  score = make(people.index, y, odds[:, 0])
+  want = score(people.weights)
+  monkeypatch.setattr(scores, "BLOCK", 150)  # two draws at a time
+  np.testing.assert_array_equal(score(people.weights), want)
+  y = (people.index == 0).astype(float)
+  none = np.arange(9) > 0  # everybody but the only positive person
+  assert np.isnan(make(people.index, y, odds[:, 0])(none.astype(float)))
+
+
+def test_macro_auc_is_the_mean_of_one_against_the_rest():
+  people, y, odds = windows(classes=3, n=90)
+  p = np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+  score = scores.make_macro_auc(people.index, y, p)
+  want = sk.roc_auc_score(y, p, multi_class="ovr", average="macro")
+  assert score(np.ones(9)) == pytest.approx(want)
+  for got, counts in zip(
+      score(people.weights[:5]), people.weights, strict=False):
+    rows = rows_of(people, counts)
+    assert got == pytest.approx(
+        sk.roc_auc_score(y[rows], p[rows], multi_class="ovr"))
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_balanced_accuracy_equals_scikit_learn(classes):
+  people, y, odds = windows(classes=classes, n=120)
+  chosen = odds.argmax(axis=1)
+  sums = people.sums(scores.hits(y, chosen, classes))
+  got = people.estimate(sums, scores.balanced_accuracy)
+  assert got.value == pytest.approx(sk.balanced_accuracy_score(y, chosen))
+  drawn = []
+  for counts in people.weights:
+    rows = rows_of(people, counts)
+    drawn.append(sk.balanced_accuracy_score(y[rows], chosen[rows]))
+  assert got.low == pytest.approx(np.percentile(drawn, 2.5))
+  assert got.high == pytest.approx(np.percentile(drawn, 97.5))
+
+
+def test_auc_interval_equals_a_loop_over_drawn_people():
+  people, y, odds = windows()
+  got = scores.auc(people, y, odds[:, 0])
+  drawn = [
+      sk.roc_auc_score(y[rows], odds[rows, 0])
+      for rows in (rows_of(people, c) for c in people.weights)
+  ]
+  assert got.value == pytest.approx(sk.roc_auc_score(y, odds[:, 0]))
+  assert got.low == pytest.approx(np.percentile(drawn, 2.5))
+  assert got.high == pytest.approx(np.percentile(drawn, 97.5))
+
+
+def test_fifty_thousand_rows():
+  """Where all pairs would be 20 GB."""
+  rng = np.random.default_rng(0)
+  y = rng.integers(0, 2, 50_000)
+  odds = y + rng.normal(size=len(y))
+  people = stats.People(rng.integers(0, 80, len(y)), 20, 0)
+  got = scores.auc(people, y, odds)
+  assert got.value == pytest.approx(sk.roc_auc_score(y, odds))
+  assert got.low < got.value < got.high
+  got = people.weighted(
+      scores.make_average_precision(people.index, y, odds))
+  assert got.value == pytest.approx(sk.average_precision_score(y, odds))
+
+
+def test_mean_over_draws_of_labels_draws_people_jointly():
+  rng = np.random.default_rng(0)
+  people = stats.People(np.repeat(list("abcdef"), 5), 60, 2)
+  y = rng.normal(70, 8, 30)
+  made = [y + rng.normal(0, s, 30) for s in (1, 2, 4)]
+  sums = [people.sums(scores.moments(y, p)) for p in made]
+  m = stats.Metrics()
+  scores.add_mean(m, "x/mae", people, [
+      scores.of_sums(scores.mae, s) for s in sums])
+  alone = [np.mean(np.abs(p - y)) for p in made]
+  assert m.values["x/mae"] == pytest.approx(np.mean(alone))
+  assert m.values["x/mae_draws_sd"] == pytest.approx(np.std(alone, ddof=1))
+  drawn = []
+  for counts in people.weights:
+    rows = rows_of(people, counts)
+    drawn.append(np.mean([np.mean(np.abs(p - y)[rows]) for p in made]))
+  assert m.values["x/mae_ci95_low"] == pytest.approx(
+      np.percentile(drawn, 2.5))
+  assert m.values["x/mae_ci95_high"] == pytest.approx(
+      np.percentile(drawn, 97.5))
+
+
+def test_one_draw_has_no_spread_and_an_undefined_mean_is_said():
+  people = stats.People(list("aabb"), 20, 0)
+  y = np.array([60.0, 70, 80, 90])
+  good = people.sums(scores.moments(y, y + 1))
+  flat = people.sums(scores.moments(y, y * 0 + 70))
+  m = stats.Metrics()
+  scores.add_mean(m, "a", people, [scores.of_sums(scores.pearson, good)])
+  scores.add_mean(m, "b", people, [
+      scores.of_sums(scores.pearson, s) for s in (good, flat)])
+  assert m.values["a"] == pytest.approx(1) and "a_draws_sd" not in m.values
+  assert m.values["b"] is None and "b_draws_sd" not in m.values
