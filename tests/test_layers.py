@@ -178,7 +178,8 @@ def test_nothing_runs_text_as_code():
       if p != ROOT / IMPORTS_BY_NAME
   ]
   others = [ROOT / "setup.py"]
-  others += [p for f in ("benchmarks", "tests") for p in (ROOT / f).rglob("*.py")]
+  for folder in ("benchmarks", "tests"):
+    others += (ROOT / folder).rglob("*.py")
   assert not [
       line for path in others for line in call_problems(path)
   ] + [
