@@ -11,10 +11,10 @@ import os
 import re
 import sys
 
-from absl import flags, logging
+from absl import flags
 from ml_collections import config_flags
 
-from accfm.base import configlib, errors
+from accfm.base import configlib, errors, quiet
 from accfm.base.errors import InputError
 from accfm.base.processes import cluster
 
@@ -39,7 +39,7 @@ def start(run, optional=(), config=None, switches=None, several=False,
   define(flags.FLAGS, argv, optional, switches, **texts)
 
   def main(_):
-    logging.set_verbosity(logging.WARNING)  # libraries narrate at INFO
+    quiet.quiet_libraries()
     run(
         flags.FLAGS["config"].value,
         **{name: flags.FLAGS[name].value for name in (*texts, *switches)},
