@@ -23,24 +23,27 @@ RUN, BITS = nearest.GROUP, 10  # RUN < 2 ** BITS, 3 BITS < 32
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-  """For each query, over the keys that it may meet beside the right answer.
+  """How many keys each of N queries may meet, and how many beat its answer.
 
   Attributes:
-    n: [N] keys, the right answer included.
-    b: [N] others at least as near as the right answer.
-    e: [N] the same for the control, or None.
-    o: [N] others in both, or None.
+    candidates: [N] keys that the query may meet, the right answer included.
+    beaten_by: [N] wrong keys at least as near as the right answer.
+    control_beaten_by: [N] the same for the control's vectors, or None.
+    both_beaten_by: [N] wrong keys that are counted in both, or None.
   """
 
-  n: np.ndarray
-  b: np.ndarray
-  e: np.ndarray | None = None
-  o: np.ndarray | None = None
+  candidates: np.ndarray
+  beaten_by: np.ndarray
+  control_beaten_by: np.ndarray | None = None
+  both_beaten_by: np.ndarray | None = None
 
   def take(self, rows):
     """The counts of some queries."""
     return Counts(*(
-        x if x is None else x[rows] for x in (self.n, self.b, self.e, self.o)
+        x if x is None else x[rows] for x in (
+            self.candidates, self.beaten_by, self.control_beaten_by,
+            self.both_beaten_by,
+        )
     ))
 
 
