@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import forward
 from accfm.evals.retrieval import nearest
 from accfm.evals.stats import scaling
 
@@ -99,7 +99,7 @@ def count(
     for one in waiting:
       _settle(wins, *one, kinds, masks)
     part = wins[first:first + blocks.rows]
-    part += embed.fetch(sure)[:len(part)]
+    part += forward.fetch(sure)[:len(part)]
   return [
       Counts(m.sizes() + 1 - m.allows(own, answer), *wins[:, i].T)
       for i, m in enumerate(masks)
@@ -157,7 +157,7 @@ def _settle(wins, first, at, unsure, kinds, masks):
     unsure: [q, k / 8] packed bits: the block's open pairs.
     kinds: list of _Similarity; masks: list of nearest.Mask.
   """
-  unsure = embed.fetch(unsure)[:len(wins) - first]
+  unsure = forward.fetch(unsure)[:len(wins) - first]
   for start in range(0, len(unsure), 256):
     bits = unsure[start:start + 256]
     found = np.count_nonzero(bits)
