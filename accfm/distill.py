@@ -15,8 +15,7 @@ from accfm.data import samplers
 from accfm.evals import validate
 from accfm.signals import contract
 from accfm.steps import objectives, towers
-from accfm.train import checkpoints
-from accfm.train import session as sessions
+from accfm.train import checkpoints, fit, opening, record
 
 MODES = ("frozen", "trained", "scratch")
 
@@ -29,26 +28,26 @@ def run(config, workdir):
         f"teacher: got one of {teacher.signal!r}, the student's own signal, "
         "want one of another signal"
     )
-  session = sessions.open_session(config, (config.signal, teacher.signal))
+  data = opening.open_data(config, (config.signal, teacher.signal))
   if "contract" in teacher_meta:
     contract.check_match(
-        session.contract, contract.from_dict(teacher_meta["contract"]),
-        [teacher.signal], session.train.parts[0].dataset_dir,
+        data.contract, contract.from_dict(teacher_meta["contract"]),
+        [teacher.signal], data.train.parts[0].dataset_dir,
     )
   sampler = samplers.make(
-      session.train, config.batch_size, config.seed, session.weights,
-      multiple=mesh.row_shards(session.mesh), near=sessions.near(config),
+      data.train, config.batch_size, config.seed, data.weights,
+      multiple=mesh.row_shards(data.mesh), near=opening.near(config),
   )
-  meta = sessions.make_meta("distill", config, session, teacher_meta)
+  meta = record.make_meta("distill", config, data, teacher_meta)
   objective = objectives.make_distill(
-      config, session.contract, config.signal, teacher
+      config, data.contract, config.signal, teacher
   )
   check = validate.make_validate(
-      meta, session, objective.loss, config.validate_rows, config.seed
+      meta, data, objective.loss, config.validate_rows, config.seed
   )
   best = f"val/{config.signal}2{teacher.signal}/recall@1"
-  return sessions.fit(
-      config, workdir, session, objective, meta, check, (best, "max"), sampler
+  return fit.fit(
+      config, workdir, data, objective, meta, check, (best, "max"), sampler
   )
 
 
@@ -61,7 +60,7 @@ def load_teacher(config, workdir):
     raise InputError(
         f"teacher_mode: got {config.teacher_mode!r}, want one of {MODES}"
     )
-  mine = sessions.resumed(workdir, "distill", "distill")
+  mine = record.resumed(workdir, "distill", "distill")
   if mine is not None:
     return _teacher(mine, "teacher", mine.meta["signals"][1],
                     mine.meta["teacher"])

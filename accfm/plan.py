@@ -15,8 +15,7 @@ from accfm.base import commandline, files, mains
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.plans import aot, roofline
-from accfm.train import loop
-from accfm.train import session as sessions
+from accfm.train import loop, opening
 
 
 def run(config, topology, batch="", segments="", json="", command=()):
@@ -47,7 +46,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   total = count("segments", segments) if segments else total
   chip, devices = aot.open_topology(topology)
   mesh = meshlib.make_mesh(devices, config.fsdp, config.model)
-  sessions.check_mesh(config, mesh)
+  opening.check_mesh(config, mesh)
   task = aot.make_task(config)
   traced = aot.trace(config, task, mesh)
   compiled = aot.compile_step(config, traced, mesh)

@@ -9,25 +9,25 @@ from accfm.base import mains, mesh
 from accfm.data import samplers
 from accfm.evals import validate
 from accfm.steps import objectives
-from accfm.train import session as sessions
+from accfm.train import fit, opening, record
 
 
 def run(config, workdir):
   """Trains to the end of the config; returns the last TrainState."""
-  session = sessions.open_session(config, (config.signal,))
-  by_people = sessions.by_people(config)
+  data = opening.open_data(config, (config.signal,))
+  by_people = opening.by_people(config)
   sampler = samplers.make(
-      session.train, config.batch_size, config.seed, session.weights,
-      by_people, mesh.row_shards(session.mesh), sessions.near(config),
+      data.train, config.batch_size, config.seed, data.weights,
+      by_people, mesh.row_shards(data.mesh), opening.near(config),
   )
-  objective = objectives.make_pretrain(config, session.contract)
-  meta = sessions.make_meta(config.objective, config, session)
+  objective = objectives.make_pretrain(config, data.contract)
+  meta = record.make_meta(config.objective, config, data)
   check = validate.make_validate(
-      meta, session, objective.loss, config.validate_rows, config.seed,
+      meta, data, objective.loss, config.validate_rows, config.seed,
       by_people,
   )
-  return sessions.fit(
-      config, workdir, session, objective, meta, check, ("val/loss", "min"),
+  return fit.fit(
+      config, workdir, data, objective, meta, check, ("val/loss", "min"),
       sampler,
   )
 

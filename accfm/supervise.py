@@ -19,8 +19,7 @@ from accfm.data import labelled, samplers
 from accfm.evals import validate
 from accfm.signals import contract, targets
 from accfm.steps import objectives, towers
-from accfm.train import checkpoints
-from accfm.train import session as sessions
+from accfm.train import checkpoints, fit, opening, record
 
 
 def run(config, workdir):
@@ -28,29 +27,29 @@ def run(config, workdir):
   start, cfg, parent = load_start(config, workdir)
   if cfg is not None:
     config = ml_collections.ConfigDict({**config.to_dict(), "encoder": cfg})
-  session = sessions.open_session(config, (config.signal,))
+  data = opening.open_data(config, (config.signal,))
   if parent and "contract" in parent:
     contract.check_match(
-        session.contract, contract.from_dict(parent["contract"]),
-        [config.signal], session.train.parts[0].dataset_dir,
+        data.contract, contract.from_dict(parent["contract"]),
+        [config.signal], data.train.parts[0].dataset_dir,
     )
   columns = {c: "number" for c in config.numbers}
   columns |= {c: "class" for c in config.classes}
   rows, people = labelled.choose(
-      session.train.table, columns, config.label_fraction, config.label_seed
+      data.train.table, columns, config.label_fraction, config.label_seed
   )
-  wanted = targets.from_labels(columns, session.train.table, rows)
+  wanted = targets.from_labels(columns, data.train.table, rows)
   print(
       f"labels: {len(rows):,} windows of {people} people, "
       f"{100 * config.label_fraction:g} % of those labelled", flush=True,
   )
   sampler = samplers.Chosen(rows, config.batch_size, config.seed)
-  meta = sessions.make_meta(
-      "supervised", config, session, parent,
+  meta = record.make_meta(
+      "supervised", config, data, parent,
       targets=targets.to_plain(wanted),
   )
   objective = objectives.make_supervised(
-      config, session.contract, wanted, start
+      config, data.contract, wanted, start
   )
 
   def labels_of(split):
@@ -60,12 +59,12 @@ def run(config, workdir):
     return lambda rows: {"labels": known[rows]}
 
   check = validate.make_validate(
-      meta, session, objective.loss, config.validate_rows, config.seed,
-      extra=labels_of(session.val),
+      meta, data, objective.loss, config.validate_rows, config.seed,
+      extra=labels_of(data.val),
   )
-  return sessions.fit(
-      config, workdir, session, objective, meta, check, ("val/loss", "min"),
-      sampler, labels_of(session.train),
+  return fit.fit(
+      config, workdir, data, objective, meta, check, ("val/loss", "min"),
+      sampler, labels_of(data.train),
   )
 
 
@@ -74,7 +73,7 @@ def load_start(config, workdir):
 
   All None for a start from scratch.
   """
-  mine = sessions.resumed(workdir, "supervised", "supervise")
+  mine = record.resumed(workdir, "supervised", "supervise")
   if mine is not None:
     variables = towers.encoder_variables(
         mine.params, mine.carried, mine.frozen, "encoder"

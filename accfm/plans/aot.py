@@ -1,6 +1,6 @@
 """The train step of a config, compiled for TPUs that are not there.
 
-The same functions wire it as in training: `objectives`, `session.make_step`,
+The same functions wire it as in training: `objectives`, `fit.make_step`,
 `batches.make_batch`. Weights, optimiser and batch are shapes: nothing is
 read, initialised or allocated, so any machine with libtpu can do it.
 """
@@ -23,8 +23,7 @@ from accfm.signals import targets
 from accfm.signals.contract import Contract, SignalSpec, from_dict
 from accfm.steps import nets, objectives
 from accfm.steps import state as statelib
-from accfm.train import session as sessions
-from accfm.train import sharding
+from accfm.train import fit, opening, sharding
 from accfm.train.checkpoints import reader
 
 # The paper's minute, as `configs/prepare.py:simulated` prepares it.
@@ -94,7 +93,7 @@ class Task:
   """What a config trains, as shapes.
 
   Attributes:
-    kind: as `session.make_meta`.
+    kind: as `record.make_meta`.
     signals: that its batches hold.
     objective: a `state.Objective` whose weights are shapes.
     row: a batch of one row, as shapes.
@@ -139,7 +138,7 @@ def make_task(config):
   make = next(make for field, make in MAKERS.items() if field in config)
   contract, cohorts, assumed = _data(config)
   kind, signals, wire, draw, extra, also = make(config, contract)
-  sessions.check_signals(signals, contract, "the planned data")
+  opening.check_signals(signals, contract, "the planned data")
   row = batches.make_batch(_Shapes(contract, cohorts), signals, draw,
                             extra=extra)
   row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), row)
@@ -150,7 +149,7 @@ def make_task(config):
 
 def trace(config, task, mesh):
   """The step of a Task for a mesh, traced: `.jaxpr`, `.lower()`."""
-  step, tx, _ = sessions.make_step(
+  step, tx, _ = fit.make_step(
       config, task.objective, task.cohorts, mesh
   )
   return step.trace(*arguments(config, task, mesh, tx))
@@ -230,7 +229,7 @@ def counts(traced, compiled, model=1):
 
 def _data(config):
   """(contract, names of the data sets, sentences) of a config's data."""
-  names = tuple(sessions.parse_mixture(config.dataset))
+  names = tuple(opening.parse_mixture(config.dataset))
   try:
     folder = manifest.find(config.data_dir, names[0])
   except InputError:
@@ -288,7 +287,7 @@ _ONE = np.zeros(1, np.int64)
 
 
 def _pretrain(config, contract):
-  pairs = _ONE if sessions.by_people(config) else None
+  pairs = _ONE if opening.by_people(config) else None
   return (
       config.objective, (config.signal,),
       lambda: objectives.make_pretrain(config, contract),

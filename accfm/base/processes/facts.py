@@ -18,7 +18,7 @@ from accfm.base import configlib
 from accfm.version import __version__
 
 
-def collect(config, workdir, session, objective, meta, newest):
+def collect(config, workdir, data, objective, meta, newest):
   """{"config/lr": 0.1, "data/...": ..., ...} of this process, plain data.
 
   First what a user sets, last what follows from it.
@@ -26,9 +26,9 @@ def collect(config, workdir, session, objective, meta, newest):
   Args:
     config: the run's config.
     workdir: folder of the run.
-    session: a `session.Session`.
+    data: the run's `opening.TrainingData`.
     objective: a `state.Objective`, whose weights to start from are compared.
-    meta: as `session.make_meta`.
+    meta: as `record.make_meta`.
     newest: folder of the checkpoint to resume from, or None.
   """
   plain = config.to_dict()
@@ -38,7 +38,7 @@ def collect(config, workdir, session, objective, meta, newest):
   out["command/workdir"] = os.fspath(workdir)
   out["command/kind"] = meta["kind"]
   out["data/contract"] = configlib.digest(meta["contract"])
-  for part in session.train.parts:
+  for part in data.train.parts:
     name = part.manifest["name"]
     out[f"data/{name} split"] = part.manifest["split_hash"]
     out[f"data/{name} shards"] = shards(part.dataset_dir)
