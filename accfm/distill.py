@@ -96,5 +96,11 @@ def _teacher(loaded, name, signal, meta):
   return teacher, meta
 
 
+MAIN = mains.Main(
+    __doc__, run, (mains.Flag("workdir", "folder of the run"),),
+    usual=("acc_distill",),
+    several=True,
+)
+
 if __name__ == "__main__":
-  mains.start(run, several=True, workdir="folder of the run")
+  MAIN.start()

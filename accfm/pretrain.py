@@ -32,5 +32,11 @@ def run(config, workdir):
   )
 
 
+MAIN = mains.Main(
+    __doc__, run, (mains.Flag("workdir", "folder of the run"),),
+    usual=("ppg_contrastive", "ppg_mae", "acc_contrastive", "acc_mae"),
+    several=True,
+)
+
 if __name__ == "__main__":
-  mains.start(run, several=True, workdir="folder of the run")
+  MAIN.start()

@@ -101,5 +101,11 @@ def load_start(config, workdir):
   return variables, loaded.meta["config"]["encoder"], loaded.meta
 
 
+MAIN = mains.Main(
+    __doc__, run, (mains.Flag("workdir", "folder of the run"),),
+    usual=("acc_supervised", "finetune"),
+    several=True,
+)
+
 if __name__ == "__main__":
-  mains.start(run, several=True, workdir="folder of the run")
+  MAIN.start()
