@@ -8,6 +8,7 @@ renamed into place, is compared before anything is believed.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import os
@@ -20,6 +21,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from accfm.base.errors import InputError
+from accfm.steps import record as recordlib
 
 CHECKSUMS = "checksums.json"
 
@@ -55,7 +57,7 @@ class Loaded:
     params: nested dict of NumPy arrays.
     carried: nested dict of NumPy arrays, empty if nothing was carried.
     frozen: nested dict of NumPy arrays, empty if nothing was frozen.
-    meta: the JSON record that was saved with it.
+    meta: the JSON object that was saved with it, as it stands in the file.
     path: its folder.
   """
 
@@ -65,6 +67,11 @@ class Loaded:
   frozen: dict
   meta: dict
   path: pathlib.Path
+
+  @functools.cached_property
+  def record(self) -> recordlib.Record:
+    """`meta` as a typed record; InputError where it is none."""
+    return recordlib.from_plain(self.meta, f"checkpoint {self.path}: record")
 
 
 def load(directory, step=None):
@@ -260,14 +267,19 @@ def _best_step(root, steps):
 
 
 def read_meta(path):
-  """The JSON record of a step folder."""
+  """The JSON object that was saved with a step folder's arrays."""
   try:
     return json.loads((path / "meta" / "metadata").read_text())
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise DamagedError(
         f"checkpoint {path}: its record cannot be read ({reason(error)}); "
         "use another step"
     ) from error
+
+
+def read_record(path: pathlib.Path) -> recordlib.Record:
+  """The typed record of a step folder; InputError where it is none."""
+  return recordlib.from_plain(read_meta(path), f"checkpoint {path}: record")
 
 
 def set_aside(path):
