@@ -109,13 +109,19 @@ def follow_run(config, given, work, shared, wait):
   return out
 
 
+MAIN = mains.Main(
+    __doc__, run, (
+        mains.Flag(
+            "checkpoint", "a run's workdir or one step's folder, or several"
+        ),
+        mains.Flag("workdir", "where the results go"),
+        mains.Flag(
+            "watch", "evaluate each new checkpoint while the run trains", False
+        ),
+        mains.Flag("redact", "name people by numbers in all files", False),
+    ),
+    config="evaluate", usual=("evaluate",),
+)
+
 if __name__ == "__main__":
-  mains.start(
-      run, config="configs/evaluate.py",
-      switches={
-          "watch": "evaluate each new checkpoint while the run trains",
-          "redact": "name people by numbers in all files",
-      },
-      checkpoint="a run's workdir or one step's folder, or several",
-      workdir="where the results go",
-  )
+  MAIN.start()

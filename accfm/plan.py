@@ -9,11 +9,9 @@ a measurement, and of validation and reading it says nothing. Needs the extra
 `tpu`.
 """
 
-import functools
 import json as jsonlib
-import sys
 
-from accfm.base import files, mains
+from accfm.base import commandline, files, mains
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.plans import aot, roofline
@@ -58,7 +56,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   hosts = len({device.process_index for device in devices})
   times = roofline.times(chip, counts)
   plan = {
-      "config": mains.config_path(list(command)),
+      "config": commandline.config_place(command),
       "command": " ".join(["python -m accfm.plan", *command]),
       "kind": task.kind,
       "signals": list(task.signals),
@@ -96,12 +94,23 @@ def count(name, text):
   return int(value)
 
 
+MAIN = mains.Main(
+    __doc__, run, (
+        mains.Flag(
+            "topology", "chip and shape, such as v5e:4x4 or v4:2x2x1"
+        ),
+        mains.Flag("batch", "segments of a step, else the config's", ""),
+        mains.Flag(
+            "segments", "of the whole run, else total_steps times batch", ""
+        ),
+        mains.Flag("json", "file that the plan is written to", ""),
+    ),
+    usual=(
+        "acc_distill", "ppg_contrastive", "ppg_mae", "acc_contrastive",
+        "acc_mae", "acc_supervised", "finetune",
+    ),
+    tells_command=True,
+)
+
 if __name__ == "__main__":
-  mains.start(
-      functools.partial(run, command=tuple(sys.argv[1:])),
-      optional=("batch", "segments", "json"),
-      topology="chip and shape, such as v5e:4x4 or v4:2x2x1",
-      batch="segments of a step, in place of the config's",
-      segments="of the whole run; by default total_steps times batch",
-      json="file that the plan is written to",
-  )
+  MAIN.start()

@@ -153,12 +153,12 @@ def gather(split, learned, untrained, handmade, student, teacher, window_sec,
 
   Args:
     split: name of the split under evaluation.
-    learned, untrained: split -> `embed.Embedded`; `untrained` may be {}.
+    learned, untrained: split -> `forward.Embedded`; `untrained` may be {}.
     handmade: split -> {"features": [N, F], "envelope": {signal: [N, S]}}.
     student, teacher: signal names.
     window_sec: length of a window.
     targets: that the checkpoint predicts.
-    extra: split -> further columns of its table (`own_labels.columns`).
+    extra: split -> further columns of its table (`own_labels.load_columns`).
 
   Returns:
     Inputs.

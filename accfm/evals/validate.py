@@ -114,7 +114,7 @@ def make_validate(record, data, loss_fn, rows, seed, by_people=False,
       for name, a, b in (
           (f"{student}2{teacher}", q, k), (f"{teacher}2{student}", k, q)
       ):
-        beaten = ranks.count(a, b)[0].b
+        beaten = ranks.count(a, b)[0].beaten_by
         out[f"val/{name}/recall@1"] = float(np.mean(beaten == 0))
     return out
 

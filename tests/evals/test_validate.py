@@ -11,7 +11,7 @@ from accfm.base import mesh as meshes
 from accfm.configs import acc_distill, ppg_contrastive
 from accfm.data import manifest, pipeline
 from accfm.evals import validate
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import forward
 from accfm.signals import augment
 from accfm.steps import nets, objectives, towers
 from accfm.train import opening
@@ -84,6 +84,6 @@ def test_numbers_of_a_pair(simulated, monkeypatch):
     assert got[f"val/{name}/recall@1"] == pytest.approx(recall)
   assert sorted(got) == ["val/acc2ppg/recall@1", "val/effective_rank",
                          "val/loss", "val/ppg2acc/recall@1"]
-  compiled = embed.make_forward(data.mesh)._cache_size()
+  compiled = forward.make_forward(data.mesh)._cache_size()
   assert check(state, made.frozen) == got
-  assert embed.make_forward(data.mesh)._cache_size() == compiled
+  assert forward.make_forward(data.mesh)._cache_size() == compiled

@@ -10,8 +10,8 @@ import pytest
 from accfm.base import mesh as meshes
 from accfm.configs import ablations
 from accfm.steps import kinds, towers
-from accfm.steps.given import Given, Start
 from accfm.steps import state as states
+from accfm.steps.given import Given, Start
 from accfm.train import parallel
 from tests.steps import wired
 

@@ -17,9 +17,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import logging
 
-from accfm.base import errors
+from accfm.base import errors, quiet
 from accfm.base import mesh as meshes
 from accfm.base.processes import cluster, heartbeat
 from accfm.steps import state as states
@@ -217,7 +216,7 @@ def leaves(state):
 
 
 def main(argv):
-  logging.set_verbosity(logging.WARNING)  # as mains.start
+  quiet.quiet_libraries()  # as mains.start
   cluster.start()
   path = pathlib.Path(argv[1])
   fields = dict(item.split("=") for item in argv[2:])

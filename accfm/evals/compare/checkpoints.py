@@ -279,7 +279,7 @@ def queries(data):
     (counts,) = ranks.count(
         data.pairs[""][a][rows], data.pairs[""][b][rows]
     )
-    out[f"{a}2{b}"] = counts.n, counts.b + 1
+    out[f"{a}2{b}"] = counts.candidates, counts.beaten_by + 1
   return out, rows
 
 

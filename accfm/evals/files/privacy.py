@@ -22,7 +22,7 @@ def draw_key():
 
 
 @dataclasses.dataclass(frozen=True)
-class Mask:
+class Naming:
   """How files name people and windows.
 
   Attributes:
@@ -62,7 +62,7 @@ class Mask:
     return out
 
 
-def make_mask(config, key, tables):
+def make_naming(config, key, tables):
   """The mask of a config.
 
   Args:
@@ -72,15 +72,15 @@ def make_mask(config, key, tables):
     tables: split -> columns [N]: everybody who may come.
 
   Returns:
-    Mask.
+    Naming.
   """
   if config.redact:
-    return Mask(_make_numbers(key, tables), _digest(key, "token").hex()[:16])
+    return Naming(_make_numbers(key, tables), _digest(key, "token").hex()[:16])
   salt = config.pseudonym_salt
   if salt:
-    return Mask(lambda rows: _in_place(_pseudonyms(rows, salt)),
+    return Naming(lambda rows: _in_place(_pseudonyms(rows, salt)),
                 salt=pseudonyms.known_salt(salt))
-  return Mask(_in_place)
+  return Naming(_in_place)
 
 
 def _in_place(rows):

@@ -32,7 +32,7 @@ def facts(config, loaded, splits, data, seen, mask):
     splits: name -> open split.
     data: `inputs.Inputs`.
     seen: scored people that training saw.
-    mask: `privacy.Mask`, for their names.
+    mask: `privacy.Naming`, for their names.
   """
   record = loaded.record
   manifest = splits[data.split].manifest

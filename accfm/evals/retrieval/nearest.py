@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec
 from accfm.base import mesh as meshlib
 from accfm.base import shapes
 from accfm.base.errors import InputError
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import forward
 
 BLOCK = (512, 4096)  # queries per device, keys: 8 MiB stay in a CPU's cache
 GROUP = 32  # keys whose largest similarity is looked at first
@@ -90,7 +90,7 @@ def top_k(queries, keys, k, mask=None, block=BLOCK):
     for at in blocks.met(first):
       best = blocks.compiled(_best)((best, *here), (key_blocks[at], at))
     found.append(best)
-  found = [embed.fetch(best) for best in found]
+  found = [forward.fetch(best) for best in found]
   return tuple(
       np.concatenate(x)[:len(queries)] for x in zip(*found, strict=True)
   )

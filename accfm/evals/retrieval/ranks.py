@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import forward
 from accfm.evals.retrieval import nearest
 from accfm.evals.stats import scaling
 
@@ -23,24 +23,27 @@ RUN, BITS = nearest.GROUP, 10  # RUN < 2 ** BITS, 3 BITS < 32
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-  """For each query, over the keys that it may meet beside the right answer.
+  """How many keys each of N queries may meet, and how many beat its answer.
 
   Attributes:
-    n: [N] keys, the right answer included.
-    b: [N] others at least as near as the right answer.
-    e: [N] the same for the control, or None.
-    o: [N] others in both, or None.
+    candidates: [N] keys that the query may meet, the right answer included.
+    beaten_by: [N] wrong keys at least as near as the right answer.
+    control_beaten_by: [N] the same for the control's vectors, or None.
+    both_beaten_by: [N] wrong keys that are counted in both, or None.
   """
 
-  n: np.ndarray
-  b: np.ndarray
-  e: np.ndarray | None = None
-  o: np.ndarray | None = None
+  candidates: np.ndarray
+  beaten_by: np.ndarray
+  control_beaten_by: np.ndarray | None = None
+  both_beaten_by: np.ndarray | None = None
 
   def take(self, rows):
     """The counts of some queries."""
     return Counts(*(
-        x if x is None else x[rows] for x in (self.n, self.b, self.e, self.o)
+        x if x is None else x[rows] for x in (
+            self.candidates, self.beaten_by, self.control_beaten_by,
+            self.both_beaten_by,
+        )
     ))
 
 
@@ -96,7 +99,7 @@ def count(
     for one in waiting:
       _settle(wins, *one, kinds, masks)
     part = wins[first:first + blocks.rows]
-    part += embed.fetch(sure)[:len(part)]
+    part += forward.fetch(sure)[:len(part)]
   return [
       Counts(m.sizes() + 1 - m.allows(own, answer), *wins[:, i].T)
       for i, m in enumerate(masks)
@@ -154,7 +157,7 @@ def _settle(wins, first, at, unsure, kinds, masks):
     unsure: [q, k / 8] packed bits: the block's open pairs.
     kinds: list of _Similarity; masks: list of nearest.Mask.
   """
-  unsure = embed.fetch(unsure)[:len(wins) - first]
+  unsure = forward.fetch(unsure)[:len(wins) - first]
   for start in range(0, len(unsure), 256):
     bits = unsure[start:start + 256]
     found = np.count_nonzero(bits)

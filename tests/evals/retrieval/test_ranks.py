@@ -73,13 +73,15 @@ def test_counts_equal_a_double_loop(kind):
   for mask, got, single in zip(masks, with_control, alone, strict=True):
     allowed = mask.allows(*np.broadcast_arrays(*both))
     beside = allowed & ~np.eye(n, dtype=bool)
-    np.testing.assert_array_equal(got.n, 1 + beside.sum(axis=1))
-    np.testing.assert_array_equal(got.b, (b & allowed).sum(axis=1))
-    np.testing.assert_array_equal(got.e, (e & allowed).sum(axis=1))
-    np.testing.assert_array_equal(got.o, (b & e & allowed).sum(axis=1))
-    np.testing.assert_array_equal(single.n, got.n)
-    np.testing.assert_array_equal(single.b, got.b)
-    assert single.e is None and single.o is None
+    np.testing.assert_array_equal(got.candidates, 1 + beside.sum(axis=1))
+    np.testing.assert_array_equal(got.beaten_by, (b & allowed).sum(axis=1))
+    np.testing.assert_array_equal(
+        got.control_beaten_by, (e & allowed).sum(axis=1))
+    np.testing.assert_array_equal(
+        got.both_beaten_by, (b & e & allowed).sum(axis=1))
+    np.testing.assert_array_equal(single.candidates, got.candidates)
+    np.testing.assert_array_equal(single.beaten_by, got.beaten_by)
+    assert single.control_beaten_by is None and single.both_beaten_by is None
   assert name == "collapsed" or 0 < b.sum() < n * (n - 1)
 
 
@@ -101,7 +103,7 @@ def test_whole_numbers_tie_exactly():
   ties = (ours == theirs).sum() - len(query)
   assert ties > 500
   (got,) = ranks.count(query, key)
-  np.testing.assert_array_equal(got.b, want)
+  np.testing.assert_array_equal(got.beaten_by, want)
 
 
 def test_float32_alone_would_count_otherwise():
@@ -116,7 +118,7 @@ def test_float32_alone_would_count_otherwise():
     naive = (fast >= np.diag(fast)[:, None]).sum(axis=1) - 1
     assert (naive != want).any()
     (got,) = ranks.count(query, key)
-    np.testing.assert_array_equal(got.b, want)
+    np.testing.assert_array_equal(got.beaten_by, want)
 
 
 def test_rounding_stays_within_the_slack():
@@ -152,7 +154,8 @@ def test_any_product_within_the_bound_counts_the_same(monkeypatch):
     monkeypatch.setattr(ranks, "UNIT", unit)
     nearest._compiled.cache_clear()
     (got,) = ranks.count(query, key)
-    assert (got.b == want.b).all() == same  # a smaller bound is too small
+    # A smaller bound is too small.
+    assert (got.beaten_by == want.beaten_by).all() == same
   nearest._compiled.cache_clear()
 
 
@@ -163,13 +166,13 @@ def test_an_answer_elsewhere():
   answer = rng.integers(0, n, 30)
   (got,) = ranks.count(query, key, answer=answer)
   want = _loop(query, key, answer, np.ones((30, n), bool)).sum(axis=1)
-  np.testing.assert_array_equal(got.b, want)
-  assert (got.n == n).all()
+  np.testing.assert_array_equal(got.beaten_by, want)
+  assert (got.candidates == n).all()
   barred = nearest.Mask.everything(30, n)
   barred = nearest.Mask(barred.keep, np.stack([answer, answer + 1], axis=1))
   (got,) = ranks.count(query, key, [barred], answer=answer)
-  np.testing.assert_array_equal(got.b, want)
-  assert (got.n == n).all()  # the right answer takes part all the same
+  np.testing.assert_array_equal(got.beaten_by, want)
+  assert (got.candidates == n).all()  # the right answer takes part all the same
 
 
 def test_a_collapsed_embedding_ranks_last_and_a_perfect_one_first():
@@ -180,7 +183,7 @@ def test_a_collapsed_embedding_ranks_last_and_a_perfect_one_first():
       (np.concatenate([query, query]), 1),  # each answer has a double
   ):
     (got,) = ranks.count(x, x)
-    assert (got.b == want).all()
+    assert (got.beaten_by == want).all()
 
 
 def test_one_compilation_for_all_blocks():
