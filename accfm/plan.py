@@ -15,6 +15,7 @@ from accfm.base import commandline, files, mains
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.plans import aot, roofline
+from accfm.steps import kinds
 from accfm.train import loop, opening
 
 
@@ -37,7 +38,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
     InputError: a topology or config that cannot be planned, or a step that
       needs more memory than a chip has.
   """
-  aot.check_trains(config)
+  kinds.of_config(config)  # or it trains nothing
   config = config.copy_and_resolve_references()
   if batch:
     config.batch_size = count("batch", batch)

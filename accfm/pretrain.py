@@ -1,35 +1,37 @@
 """Main: one signal of prepared shards -> a self-supervised encoder.
 
-  python -m accfm.pretrain --config=configs/ppg_contrastive.py --workdir=W
+  python -m accfm.pretrain --config=ppg_contrastive --workdir=W
 
 Running the same command again resumes.
 """
 
-from accfm.base import mains, mesh
-from accfm.data import samplers
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from accfm.base import mains
 from accfm.evals import validate
-from accfm.steps import objectives
-from accfm.train import fit, opening, record
+from accfm.steps import kinds
+from accfm.steps import record as recordlib
+from accfm.steps.given import Given
+from accfm.train import fit, opening
 
 
-def run(config, workdir):
+def run(config: ConfigDict, workdir: str) -> Any:
   """Trains to the end of the config; returns the last TrainState."""
-  data = opening.open_data(config, (config.signal,))
-  by_people = opening.by_people(config)
-  sampler = samplers.make(
-      data.train, config.batch_size, config.seed, data.weights,
-      by_people, mesh.row_shards(data.mesh), opening.near(config),
-  )
-  objective = objectives.make_pretrain(config, data.contract)
-  meta = record.make_meta(config.objective, config, data)
+  name, kind = kinds.of_config(config, "pretrain")
+  data = opening.open_data(config, kind.signals(config, None))
+  config = kind.resolve_augment(config, data.contract, data.signals)
+  sampler = opening.make_sampler(config, data)
+  objective = kind.make_objective(config, Given(data.contract))
+  record = recordlib.make(name, config, data)
   check = validate.make_validate(
-      meta, data, objective.loss, config.validate_rows, config.seed,
-      by_people,
+      record, data, objective.loss, config.validate_rows, config.seed,
+      opening.by_people(config),
   )
-  return fit.fit(
-      config, workdir, data, objective, meta, check, ("val/loss", "min"),
-      sampler,
-  )
+  return fit.fit(fit.Training(
+      config, workdir, data, objective, record, sampler, check
+  ))
 
 
 MAIN = mains.Main(

@@ -94,5 +94,6 @@ def entry(main, title, config, needs="", fraction=1.0):
   """
   return ConfigDict(dict(
       main=main, title=title, needs=needs, fraction=fraction,
-      reference="distilled", config=config.to_dict(),
+      reference="distilled",
+      config=config.to_dict(preserve_field_references=True),
   ))

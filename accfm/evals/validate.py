@@ -54,12 +54,12 @@ def draw(split, wanted, devices, by_people=False):
   return samplers.Draw(first[places], first[places] + 1), count
 
 
-def make_validate(meta, data, loss_fn, rows, seed, by_people=False,
+def make_validate(record, data, loss_fn, rows, seed, by_people=False,
                   extra=None):
   """Measures a state on fixed rows.
 
   Args:
-    meta: the run's meta, from which towers are built.
+    record: the run's record, from which towers are built.
     data: with the val split, the signals to read and the mesh.
     loss_fn: the training loss (`state.Objective`), run with one fixed key.
     rows: how many rows at most; also the pool of recall@1.
@@ -95,7 +95,7 @@ def make_validate(meta, data, loss_fn, rows, seed, by_people=False,
   def validate(state, frozen):
     parts = state.params, state.carried, frozen
     losses, metrics = loss(*parts, batch)
-    towers = towerlib.from_checkpoint(*parts, meta)
+    towers = towerlib.from_checkpoint(*parts, record)
     vectors = forward(towers, batch)
     losses, vectors = jax.tree.map(
         lambda x: x[:count], embed.fetch((losses, vectors))

@@ -5,14 +5,18 @@ batch size and the config have been found fit to run.
 """
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import batches as batchlib
 from accfm.data import manifest as manifest_lib
-from accfm.data import orders, pipeline
+from accfm.data import orders, pipeline, samplers
+from accfm.signals.contract import Contract
 from accfm.steps import micro
 from accfm.train import guard as guard_lib
 from accfm.train import loop, sharding
@@ -32,17 +36,17 @@ class TrainingData:
 
   train: pipeline.Joined
   val: pipeline.Joined
-  weights: tuple
+  weights: tuple[float, ...]
   mesh: jax.sharding.Mesh
-  signals: tuple
+  signals: tuple[str, ...]
 
   @property
-  def contract(self):
+  def contract(self) -> Contract:
     """The data sets' input contract."""
     return self.train.contract
 
 
-def open_data(config, signals):
+def open_data(config: ConfigDict, signals: Iterable[str]) -> TrainingData:
   """Opens the data sets of a config and checks that a run can use them.
 
   Args:
@@ -72,7 +76,7 @@ def open_data(config, signals):
   )
 
 
-def check_mesh(config, mesh):
+def check_mesh(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
   """Raises InputError for a batch or blocks that a mesh cannot be given."""
   meshlib.check_batch(config.batch_size, mesh)
   sharding.check_blocks(config, mesh)
@@ -80,7 +84,9 @@ def check_mesh(config, mesh):
     micro.check(config, config.batch_size // meshlib.row_shards(mesh))
 
 
-def check_signals(signals, contract, where):
+def check_signals(
+    signals: Iterable[str], contract: Contract, where: str
+) -> None:
   """Raises InputError unless the data of a contract have the signals."""
   for name in signals:
     if name not in contract.signals:
@@ -90,13 +96,8 @@ def check_signals(signals, contract, where):
       )
 
 
-def near(config):
-  """The `orders.Nearness` of a config."""
-  return orders.Nearness(**config.order)
-
-
-def by_people(config):
-  """Whether a self-supervised config pairs two segments of a person."""
+def by_people(config: ConfigDict) -> bool:
+  """Whether a config pairs two segments of a person, by its `positives`."""
   positives = config.get("positives", "segment")
   if positives not in ("segment", "participant"):
     raise InputError(
@@ -105,7 +106,16 @@ def by_people(config):
   return positives == "participant"
 
 
-def parse_mixture(text):
+def make_sampler(config: ConfigDict, data: TrainingData) -> Any:
+  """`sampler(k) -> samplers.Draw` of a run without labels."""
+  return samplers.make(
+      data.train, config.batch_size, config.seed, data.weights,
+      by_people(config), meshlib.row_shards(data.mesh),
+      orders.Nearness(**config.order),
+  )
+
+
+def parse_mixture(text: str) -> dict[str, float]:
   """{"a": 2.0, "b": 1.0} of "a:2,b:1"; a name without a weight has 1.
 
   Raises:

@@ -15,6 +15,7 @@ from accfm.base import configlib
 from accfm.base.errors import InputError
 from accfm.evals.embedding import forward
 from accfm.evals.files import store
+from accfm.steps import kinds
 from accfm.version import __version__
 
 KINDS = ("embedding", "projection", "prediction")
@@ -36,13 +37,10 @@ def weights_hash(loaded):
   return digest.hexdigest()
 
 
-def encoders(meta):
-  """{signal: config of its encoder} of a checkpoint's meta."""
-  parts = zip(meta["signals"], (meta, meta.get("teacher")), strict=False)
-  return {
-      signal: part["config"].get("encoder", {})
-      for signal, part in parts if part
-  }
+def encoders(record):
+  """{signal: config of its encoder} of a checkpoint's record."""
+  configs = kinds.encoder_configs(record).values()
+  return dict(zip(record.signals, configs, strict=True))
 
 
 def rows_hash(table):
@@ -68,7 +66,7 @@ def identity(loaded, weights, split, name):
       "what": "embeddings", "code_version": __version__,
       "backend": jax.default_backend(),
       "checkpoint": str(loaded.path), "step": int(loaded.step),
-      "checkpoint_sha256": weights, "encoders": encoders(loaded.meta),
+      "checkpoint_sha256": weights, "encoders": encoders(loaded.record),
       "dataset": manifest["name"], "split": name,
       "split_hash": manifest["split_hash"],
       "manifest_hash": configlib.digest(manifest),
