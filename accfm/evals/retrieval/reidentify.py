@@ -15,7 +15,6 @@ import numpy as np
 
 from accfm.evals.retrieval import nearest, pools, ranks
 from accfm.evals.retrieval import windows as candidates
-from accfm.evals.retrieval.masks import Mask
 from accfm.evals.stats import bootstrap as stats
 from accfm.evals.stats import scaling
 
@@ -46,7 +45,7 @@ def run(data, cfg, metrics):
   ))
   people = len(np.unique(windows.participant))
   alone = np.all(windows.person == windows.recording, axis=1)
-  same = Mask(windows.person, np.where(
+  same = nearest.Mask(windows.person, np.where(
       alone[:, None], windows.adjacent(cfg.adjacent_sec), windows.recording
   ))
   found = same.sizes() > 0
@@ -115,7 +114,7 @@ def beaten(x, same, others):
 
   Args:
     x: [N, D] embeddings, standardised here.
-    same, others: `masks.Mask`: the windows of the same person that count,
+    same, others: `nearest.Mask`: the windows of the same person that count,
       and those of other people.
 
   Returns:

@@ -105,7 +105,7 @@ def _among(data, cfg, metrics, windows, masks, curves):
 
   Args:
     windows: `candidates.Windows`, queries and answers at once.
-    masks: variant -> `masks.Mask`.
+    masks: variant -> `nearest.Mask`.
     curves: filled as `run` returns them.
   """
   settings = {

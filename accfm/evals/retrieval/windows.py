@@ -2,12 +2,12 @@
 
 Windows are sorted by person, recording and time. A person, a recording and
 the minutes around a window are then ranges of rows, and so is any set that
-a query must keep to or stay out of (`masks.Mask`).
+a query must keep to or stay out of (`nearest.Mask`).
 """
 
 import numpy as np
 
-from accfm.evals.retrieval.masks import Mask
+from accfm.evals.retrieval import nearest
 
 _SLACK_SEC = 1e-6  # rounding of start times
 
@@ -75,15 +75,15 @@ class Windows:
 
   def everybody(self):
     """Mask: all windows."""
-    return Mask.everything(len(self), len(self))
+    return nearest.Mask.everything(len(self), len(self))
 
   def within_person(self):
     """Mask: the same person's."""
-    return Mask(self.person, np.zeros_like(self.person))
+    return nearest.Mask(self.person, np.zeros_like(self.person))
 
   def but(self, ranges):
     """Mask: all windows but a range [M, 2] of each."""
-    return Mask(self.everybody().keep, ranges)
+    return nearest.Mask(self.everybody().keep, ranges)
 
 
 def _ranges(changes):
