@@ -63,7 +63,7 @@ def run(config, checkpoint, workdir, watch=False, redact=False,
 
 def evaluate(config, loaded, workdir, shared, name=""):
   """Evaluates one checkpoint into WORKDIR/DATASET/NAME, as far as needed."""
-  names = inputs.datasets(config, loaded.meta)
+  names = inputs.datasets(config, loaded.record)
   out = {}
   for dataset in names:
     folder = os.path.join(workdir, dataset if len(names) > 1 else "", name)
@@ -74,8 +74,10 @@ def evaluate(config, loaded, workdir, shared, name=""):
 def compare_runs(config, paths, workdir, shared):
   """Evaluates several checkpoints on the same people and compares them."""
   runs = dict(zip(compared.name_runs(paths), paths, strict=True))
-  metas = {name: checkpoints.read_meta(path) for name, path in runs.items()}
-  datasets, out = compared.check_runs(config, metas, shared), {}
+  records = {
+      name: checkpoints.read_record(path) for name, path in runs.items()
+  }
+  datasets, out = compared.check_runs(config, records, shared), {}
   for name, path in runs.items():
     print(f"\n== {name}: {path}", flush=True)
     loaded = checkpoints.load(path)
@@ -107,13 +109,19 @@ def follow_run(config, given, work, shared, wait):
   return out
 
 
+MAIN = mains.Main(
+    __doc__, run, (
+        mains.Flag(
+            "checkpoint", "a run's workdir or one step's folder, or several"
+        ),
+        mains.Flag("workdir", "where the results go"),
+        mains.Flag(
+            "watch", "evaluate each new checkpoint while the run trains", False
+        ),
+        mains.Flag("redact", "name people by numbers in all files", False),
+    ),
+    config="evaluate", usual=("evaluate",),
+)
+
 if __name__ == "__main__":
-  mains.start(
-      run, config="configs/evaluate.py",
-      switches={
-          "watch": "evaluate each new checkpoint while the run trains",
-          "redact": "name people by numbers in all files",
-      },
-      checkpoint="a run's workdir or one step's folder, or several",
-      workdir="where the results go",
-  )
+  MAIN.start()

@@ -99,9 +99,16 @@ def make_contract(config, source_dir, sources):
   )
 
 
+MAIN = mains.Main(
+    __doc__, run, (
+        mains.Flag(
+            "source_dir", "folder of the recordings; simulated ones need none",
+            "",
+        ),
+        mains.Flag("data_dir", "where the prepared data set goes"),
+    ),
+    usual=("prepare",),
+)
+
 if __name__ == "__main__":
-  mains.start(
-      run, optional=("source_dir",),
-      source_dir="folder of the recordings; simulated ones need none",
-      data_dir="where the prepared data set goes",
-  )
+  MAIN.start()

@@ -111,8 +111,13 @@ def markdown(config, rows, note=None):
   return compare.with_note(note, table + "\n")
 
 
+MAIN = mains.Main(
+    __doc__, run, (
+        mains.Flag("runs", "label=folder pairs with commas between"),
+        mains.Flag("out", "path of the table without ending"),
+    ),
+    config="table", usual=("table",),
+)
+
 if __name__ == "__main__":
-  mains.start(
-      run, config="configs/table.py",
-      runs="label=folder pairs", out="path of the table without ending",
-  )
+  MAIN.start()

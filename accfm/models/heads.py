@@ -67,20 +67,21 @@ class Predictor(nn.Module):
     return nn.Dense(self.outputs, name="out")(x.astype(jnp.float32))
 
 
-def distill_configs(head, teacher_head, loss, teacher_dim):
+def distill_configs(head, teacher_head, normalize, teacher_dim):
   """The head configs of student and teacher in distillation.
 
   Args:
     head: config of the student's, and of an "mlp" teacher head.
     teacher_head: "mlp", or "identity" for the teacher's embedding itself;
       the student's head then has as many outputs (`out` 0 or that number).
-    loss: "contrastive", "cosine" or "mse", which needs free lengths.
+    normalize: whether both give rows of unit length; the squared error needs
+      free lengths.
     teacher_dim: values of the teacher's embedding.
 
   Returns:
     (student's, teacher's), dicts for `build.build_head`.
   """
-  head = {**head, "normalize": loss != "mse"}
+  head = {**head, "normalize": normalize}
   if teacher_head == "mlp":
     if not head["out"]:
       raise InputError("head.out: got 0, want the size of both projections")

@@ -90,7 +90,7 @@ def row_specs(specs):
 
 
 def split_dims(specs):
-  """The `dims` of `steps.split`."""
+  """The `dims` of `steps.fsdp`."""
   return _map(lambda s: list(s).index(AXIS) if AXIS in s else -1, specs)
 
 

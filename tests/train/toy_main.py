@@ -188,13 +188,13 @@ def run(path, config, devices=1, loss_fn=loss_fn):
       ) as saver,
       writer.Writer(path) as out,
   ):
-    return loop.run(
-        step,
-        fresh(),
-        frozen,
-        batches,
-        jax.random.key(config.seed),
-        cfg=config,
+    return loop.train(loop.Run(
+        step=step,
+        state=fresh(),
+        frozen=frozen,
+        batches=batches,
+        key=jax.random.key(config.seed),
+        config=config,
         checkpoints=saver,
         writer=out,
         meta={"kind": "toy", "config": config.to_dict()},
@@ -206,7 +206,7 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         validate=validate,
         schedule=schedule,
         progress=progress,
-    )
+    ))
 
 
 def leaves(state):

@@ -13,8 +13,9 @@ import numpy as np
 
 from accfm.base import configlib
 from accfm.base.errors import InputError
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import forward
 from accfm.evals.files import store
+from accfm.steps import kinds
 from accfm.version import __version__
 
 KINDS = ("embedding", "projection", "prediction")
@@ -36,13 +37,10 @@ def weights_hash(loaded):
   return digest.hexdigest()
 
 
-def encoders(meta):
-  """{signal: config of its encoder} of a checkpoint's meta."""
-  parts = zip(meta["signals"], (meta, meta.get("teacher")), strict=False)
-  return {
-      signal: part["config"].get("encoder", {})
-      for signal, part in parts if part
-  }
+def encoders(record):
+  """{signal: config of its encoder} of a checkpoint's record."""
+  configs = kinds.encoder_configs(record).values()
+  return dict(zip(record.signals, configs, strict=True))
 
 
 def rows_hash(table):
@@ -68,7 +66,7 @@ def identity(loaded, weights, split, name):
       "what": "embeddings", "code_version": __version__,
       "backend": jax.default_backend(),
       "checkpoint": str(loaded.path), "step": int(loaded.step),
-      "checkpoint_sha256": weights, "encoders": encoders(loaded.meta),
+      "checkpoint_sha256": weights, "encoders": encoders(loaded.record),
       "dataset": manifest["name"], "split": name,
       "split_hash": manifest["split_hash"],
       "manifest_hash": configlib.digest(manifest),
@@ -76,19 +74,19 @@ def identity(loaded, weights, split, name):
   }
 
 
-def run(towers, split, batch_size, path, facts, mask, say=print):
-  """As `embed.run`, from a file where it holds the same, else into it.
+def embed_or_reuse(towers, split, batch_size, path, facts, mask, say=print):
+  """Embeds a split, or reads its embeddings from a file that still holds them.
 
   Args:
-    towers, split, batch_size: as `embed.run`.
+    towers, split, batch_size: as `forward.embed_split`.
     path: pathlib.Path of the file.
     facts: as `identity`.
-    mask: `privacy.Mask` of the row keys. Numbered rows are never reused:
+    mask: `privacy.Naming` of the row keys. Numbered rows are never reused:
       they do not say which they are.
     say: prints a line.
 
   Returns:
-    `embed.Embedded`.
+    `forward.Embedded`.
   """
   facts = {**facts, "redaction": mask.token, "pseudonym_salt": mask.salt}
   facts = json.loads(json.dumps(facts))  # tuples as they will be read back
@@ -99,7 +97,7 @@ def run(towers, split, batch_size, path, facts, mask, say=print):
       return found
     except InputError as error:
       say(f"{error}; embedding again")
-  found = embed.run(towers, split, batch_size)
+  found = forward.embed_split(towers, split, batch_size)
   path.parent.mkdir(parents=True, exist_ok=True)
   _save(path, found, facts, mask)
   return found
@@ -154,4 +152,4 @@ def _load(path, split, facts):
   for name, x in out.items():
     signal, kind = name.rsplit("/", 1)
     signals.setdefault(signal, dict.fromkeys(KINDS))[kind] = x
-  return embed.Embedded(split.table, signals)
+  return forward.Embedded(split.table, signals)

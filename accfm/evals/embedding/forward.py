@@ -66,7 +66,7 @@ def make_forward(mesh):
   ))
 
 
-def run(towers, split, batch_size=256, mesh=None, rows=None):
+def embed_split(towers, split, batch_size=256, mesh=None, rows=None):
   """Embeds every row of a split once.
 
   Args:

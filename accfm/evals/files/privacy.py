@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from accfm.data import splits
+from accfm.base import pseudonyms
 
 
 def draw_key():
@@ -22,7 +22,7 @@ def draw_key():
 
 
 @dataclasses.dataclass(frozen=True)
-class Mask:
+class Naming:
   """How files name people and windows.
 
   Attributes:
@@ -62,7 +62,7 @@ class Mask:
     return out
 
 
-def make_mask(config, key, tables):
+def make_naming(config, key, tables):
   """The mask of a config.
 
   Args:
@@ -72,15 +72,15 @@ def make_mask(config, key, tables):
     tables: split -> columns [N]: everybody who may come.
 
   Returns:
-    Mask.
+    Naming.
   """
   if config.redact:
-    return Mask(_make_numbers(key, tables), _digest(key, "token").hex()[:16])
+    return Naming(_make_numbers(key, tables), _digest(key, "token").hex()[:16])
   salt = config.pseudonym_salt
   if salt:
-    return Mask(lambda rows: _in_place(_pseudonyms(rows, salt)),
-                salt=splits.known_salt(salt))
-  return Mask(_in_place)
+    return Naming(lambda rows: _in_place(_pseudonyms(rows, salt)),
+                salt=pseudonyms.known_salt(salt))
+  return Naming(_in_place)
 
 
 def _in_place(rows):
@@ -90,10 +90,10 @@ def _in_place(rows):
 def _pseudonyms(rows, salt):
   """Salted participants and, as it may hold their names, sessions."""
   people, out = rows["participant"], dict(rows)
-  out["participant"] = _text(splits.pseudonym(p, salt) for p in people)
+  out["participant"] = _text(pseudonyms.pseudonym(p, salt) for p in people)
   if "session" in rows:
     out["session"] = _text(
-        splits.session_pseudonym(p, s, salt)
+        pseudonyms.session_pseudonym(p, s, salt)
         for p, s in zip(people, rows["session"], strict=True)
     )
   return out
@@ -145,4 +145,4 @@ def public(plain):
   salt = plain.get("pseudonym_salt")
   if not salt:
     return plain
-  return {**plain, "pseudonym_salt": splits.known_salt(salt)}
+  return {**plain, "pseudonym_salt": pseudonyms.known_salt(salt)}

@@ -8,6 +8,7 @@ before: finding a checkpoint and reading its record do without.
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 from typing import Any
@@ -17,13 +18,14 @@ import numpy as np
 
 from accfm.base import trees
 from accfm.base.errors import InputError
+from accfm.steps import record as recordlib
 from accfm.train.checkpoints import record
 from accfm.train.checkpoints.record import DamagedError, reason
 
 __all__ = [
     "DamagedError", "Loaded", "check_template", "exists", "find", "listing",
-    "load", "newest_whole", "read_meta", "reason", "set_aside", "steps",
-    "verify",
+    "load", "newest_whole", "read_meta", "read_record", "reason", "set_aside",
+    "steps", "verify",
 ]
 
 Path = str | os.PathLike
@@ -38,7 +40,7 @@ class Loaded:
     params: nested dict of NumPy arrays.
     carried: nested dict of NumPy arrays, empty if nothing was carried.
     frozen: nested dict of NumPy arrays, empty if nothing was frozen.
-    meta: the JSON record that was saved with it.
+    meta: the JSON object of its record, as it stands in the file.
     path: its folder.
   """
 
@@ -48,6 +50,11 @@ class Loaded:
   frozen: dict
   meta: dict
   path: pathlib.Path
+
+  @functools.cached_property
+  def record(self) -> recordlib.Record:
+    """`meta` as a typed record; InputError where it is none."""
+    return recordlib.from_plain(self.meta, f"checkpoint {self.path}: record")
 
 
 def load(directory: Path, step: int | str | None = None) -> Loaded:
@@ -138,8 +145,13 @@ def verify(path: Path) -> None:
 
 
 def read_meta(path: Path) -> dict:
-  """The JSON record of a step's folder; DamagedError if it has none."""
+  """The JSON object of a step's record; DamagedError if it has none."""
   return record.read(pathlib.Path(path))
+
+
+def read_record(path: Path) -> recordlib.Record:
+  """The typed record of a step's folder; InputError where it is none."""
+  return recordlib.from_plain(read_meta(path), f"checkpoint {path}: record")
 
 
 def check_template(path: pathlib.Path, item: str, template: Any) -> None:
