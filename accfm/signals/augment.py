@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from accfm.base import configlib, settings
@@ -42,10 +43,14 @@ OPERATIONS = {
 }
 
 # Every field of an operation's config beside `prob`. All strengths are [o]
-# ours. `together`: all views of a segment (two signals, or two views of one)
-# get the same draw.
+# ours.
 FIELDS = {
-    "time_shift": dict(together=True, max_share=0.5),
+    "time_shift": dict(
+        # Whether all views of a segment (two signals, or two views of one)
+        # get the same draw.
+        together=True,
+        max_share=0.5,
+    ),
     "time_jitter": dict(together=False, max_share=1 / 120),
     # 0.1 moves a beat by about a second within a minute. Much more would
     # make another person's heart rate variability of it.
@@ -55,7 +60,12 @@ FIELDS = {
     "scale": dict(together=False, sd=0.2),
     "rotate": dict(together=False, max_angle_deg=30.0),
     "cutout": dict(together=False, max_share=0.2),
-    "noise": dict(together=False, sd=0.1, relative=True),
+    "noise": dict(
+        together=False, sd=0.1,
+        # Whether `sd` is a share of each channel's own SD or in the signal's
+        # unit; None: by kind.
+        relative=True,
+    ),
 }
 
 # prob is [L] for ppg and ecg, and 0 for what is not named; acc is [o] as ppg.
@@ -88,10 +98,18 @@ BY_KIND = {
 
 INF = float("inf")
 
-# Least and largest value of a field.
+# Least and largest value of a field. The comments are what --help shows.
 LIMITS = {
-    "prob": (0.0, 1.0), "max_share": (0.0, 1.0), "sd": (0.0, INF),
-    "knots": (2, INF), "max_angle_deg": (0.0, 180.0),
+    # Chance that a segment has it; None: that of the signal's kind.
+    "prob": (0.0, 1.0),
+    # Largest part of the segment that is cut out, or distance that it moves.
+    "max_share": (0.0, 1.0),
+    # Strength: SD of noise, or of the logarithm of a factor; None: by kind.
+    "sd": (0.0, INF),
+    # Places at which a smooth curve is drawn.
+    "knots": (2, INF),
+    # Largest angle of a rotation.
+    "max_angle_deg": (0.0, 180.0),
 }
 
 
@@ -111,7 +129,7 @@ def preset(
   return _changed(PRESETS[kind], overrides)
 
 
-def by_kind(**overrides: Mapping[str, Any]) -> dict[str, Any]:
+def by_kind(**overrides: Mapping[str, Any]) -> ConfigDict:
   """The augmentation config that follows the signal's kind.
 
   Each field that depends on the kind is an empty placeholder of its type. A
@@ -127,10 +145,15 @@ def by_kind(**overrides: Mapping[str, Any]) -> dict[str, Any]:
           for field, value in fields.items()
       } for name, fields in PRESETS["ppg"].items()
   }
-  return {"preset": "kind", **_changed(fields, overrides)}
+  return ConfigDict({
+      # Whose values the empty fields get: those of the signal's "kind", or
+      # of "ppg", "ecg" or "acc" whatever it is.
+      "preset": "kind",
+      **_changed(fields, overrides),
+  })
 
 
-def off() -> dict[str, Any]:
+def off() -> ConfigDict:
   """The augmentation config that does nothing."""
   return by_kind(**{name: dict(prob=0.0) for name in OPERATIONS})
 
