@@ -8,7 +8,7 @@ run that learns, `tiny` only runs the code.
 
 from ml_collections import ConfigDict
 
-from accfm.base import configlib
+from accfm.base import configlib, plugins
 from accfm.base.errors import InputError
 from accfm.models import build
 
@@ -54,13 +54,20 @@ def parse(arg, scales=None, /, **fields):
 def encoder(scale, preset):
   """An encoder's config; at the paper's scale as TPUs compute it best.
 
-  There encoders compute in bfloat16, and the blocks of a ViT are kernels if
-  its widths suit them: a tenth of the memory traffic (results/step_limit.md).
+  `preset` may also be an encoder class outside the package, such as
+  "./nets.py:ConvNet"; the argument of a command's config names it.
+
+  At the paper's scale encoders compute in bfloat16, and the blocks of a ViT
+  are kernels if its widths suit them: a tenth of the memory traffic
+  (results/step_limit.md).
   """
+  if plugins.is_plugin(preset):
+    plugins.allow([preset])
   cfg = build.encoder_config(preset)
   if scale != "paper":
     return cfg
-  cfg.dtype = "bfloat16"
+  if "dtype" in cfg:
+    cfg.dtype = "bfloat16"
   if "block" in cfg and not (cfg.width % 128 or cfg.mlp_width % 128):
     cfg.block = "fused"
   return cfg
