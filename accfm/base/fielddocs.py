@@ -20,8 +20,8 @@ from ml_collections import ConfigDict
 
 # Group of fields -> the files of the package that explain them.
 EXPLAINED_IN = {
-    "encoder": ("models/build.py", "models/{family}.py"),
-    "teacher_encoder": ("models/build.py", "models/{family}.py"),
+    "encoder": ("models/build.py", "models/encoders/{family}.py"),
+    "teacher_encoder": ("models/build.py", "models/encoders/{family}.py"),
     "head": ("models/heads.py",),
     "decoder": ("models/mae_decoder.py",),
     "augment": ("signals/augment.py",),

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from accfm.base import trees
 from accfm.base.errors import InputError
 from accfm.steps import record as recordlib
 from accfm.train.checkpoints import record
@@ -219,16 +220,9 @@ def _leaves(tree: Any) -> dict[str, str]:
   """{"params.w": "float32[3, 4]"} of a pytree's leaves."""
   flat = jax.tree_util.tree_flatten_with_path(tree)[0]
   return {
-      ".".join(str(_key(k)) for k in path): f"{leaf.dtype}{list(leaf.shape)}"
+      ".".join(trees.names(path)): f"{leaf.dtype}{list(leaf.shape)}"
       for path, leaf in flat
   }
-
-
-def _key(key: Any) -> Any:
-  for kind in ("key", "name", "idx"):
-    if hasattr(key, kind):
-      return getattr(key, kind)
-  return key
 
 
 def _best_step(root: pathlib.Path, found: list[int]) -> int:
