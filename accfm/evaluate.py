@@ -63,7 +63,7 @@ def run(config, checkpoint, workdir, watch=False, redact=False,
 
 def evaluate(config, loaded, workdir, shared, name=""):
   """Evaluates one checkpoint into WORKDIR/DATASET/NAME, as far as needed."""
-  names = inputs.datasets(config, loaded.meta)
+  names = inputs.datasets(config, loaded.record)
   out = {}
   for dataset in names:
     folder = os.path.join(workdir, dataset if len(names) > 1 else "", name)
@@ -74,8 +74,10 @@ def evaluate(config, loaded, workdir, shared, name=""):
 def compare_runs(config, paths, workdir, shared):
   """Evaluates several checkpoints on the same people and compares them."""
   runs = dict(zip(compared.name_runs(paths), paths, strict=True))
-  metas = {name: checkpoints.read_meta(path) for name, path in runs.items()}
-  datasets, out = compared.check_runs(config, metas, shared), {}
+  records = {
+      name: checkpoints.read_record(path) for name, path in runs.items()
+  }
+  datasets, out = compared.check_runs(config, records, shared), {}
   for name, path in runs.items():
     print(f"\n== {name}: {path}", flush=True)
     loaded = checkpoints.load(path)

@@ -15,8 +15,8 @@ from accfm.base import commandline, files, mains
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.plans import aot, roofline
-from accfm.train import loop
-from accfm.train import session as sessions
+from accfm.steps import kinds
+from accfm.train import loop, opening
 
 
 def run(config, topology, batch="", segments="", json="", command=()):
@@ -38,7 +38,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
     InputError: a topology or config that cannot be planned, or a step that
       needs more memory than a chip has.
   """
-  aot.check_trains(config)
+  kinds.of_config(config)  # or it trains nothing
   config = config.copy_and_resolve_references()
   if batch:
     config.batch_size = count("batch", batch)
@@ -47,7 +47,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   total = count("segments", segments) if segments else total
   chip, devices = aot.open_topology(topology)
   mesh = meshlib.make_mesh(devices, config.fsdp, config.model)
-  sessions.check_mesh(config, mesh)
+  opening.check_mesh(config, mesh)
   task = aot.make_task(config)
   traced = aot.trace(config, task, mesh)
   compiled = aot.compile_step(config, traced, mesh)

@@ -27,7 +27,7 @@ from accfm.base import files
 from accfm.base import mesh as meshlib
 from accfm.configs import prepare as prepare_config
 from accfm.data import manifest, pipeline
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import forward as passes
 from accfm.models import build
 from accfm.steps import towers as towerlib
 from benchmarks import interleave
@@ -57,7 +57,7 @@ def one(way, encoder, data_dir):
   split.table  # noqa: B018  as an evaluation has read it for the leak guard
   if way == "pass":
     def work(rows):
-      return embed.run(towers, split, BATCH, mesh, rows)
+      return passes.embed_split(towers, split, BATCH, mesh, rows)
     work(rows[:BATCH])
   else:
     work = make_bare(towers["acc"], split, mesh)

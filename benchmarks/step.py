@@ -102,7 +102,7 @@ def make_step(task, config):
   from accfm.plans import aot
   from accfm.steps import nets, objectives
   from accfm.steps import state as statelib
-  from accfm.train import session as sessions
+  from accfm.train import fit
   contract, rng = aot.CONTRACT, np.random.default_rng(0)
   if task == "distill":
     teacher = nets.init_encoder(
@@ -121,7 +121,7 @@ def make_step(task, config):
              contract.signals[name].channels)
     batch[name] = rng.integers(-20_000, 20_000, shape, np.int16)
     batch[f"{name}_scale"] = np.full((shape[0], shape[2]), 1e-4, np.float32)
-  step, tx, _ = sessions.make_step(config, objective, ("one",), mesh)
+  step, tx, _ = fit.make_step(config, objective, ("one",), mesh)
   state = meshlib.put_replicated(statelib.create(objective, tx), mesh)
   frozen = meshlib.put_replicated(objective.frozen, mesh)
   return step, (

@@ -106,7 +106,7 @@ def training(scale):
   c.validate_rows = at["validate_rows"]
   c.checkpoint_every = at["every"]
   # Of several processes one that does not get on for so long is named and
-  # ends the job (accfm/train/heartbeat.py); 0 for never.
+  # ends the job (accfm/base/processes/heartbeat.py); 0 for never.
   c.stall_seconds = 300
   c.keep_latest = 2
   c.keep_best = 1
@@ -118,14 +118,22 @@ def training(scale):
   c.spike_factor = 0.0
   # "10:13" writes a profiler's trace of these steps to WORKDIR/profile.
   c.profile_steps = ""
-  # AdamW, warm-up and cosine.
+  # An optimiser of optax by name: adamw, adam, lion, sgd, ... Its learning
+  # rate warms up linearly and falls along a cosine.
+  c.optimizer = "adamw"
   c.lr = at["lr"]
   c.warmup_steps = at["warmup_steps"]
   c.weight_decay = 1e-3
   c.clip_norm = 1.0
-  c.b1 = 0.9
-  c.b2 = 0.999
+  c.b1 = 0.9  # momentum of the gradient (also of sgd and rmsprop)
+  c.b2 = 0.999  # decay of the squared gradient
   c.lr_floor = 0.01  # of lr, at the end
+  # Learning rate by parameter: (("^encoder/", 0.1),) trains those whose path
+  # matches the regular expression at a tenth of lr.
+  c.lr_multipliers = ()
+  # What weight decay acts on: patterns of paths; () for all parameters of two
+  # axes or more.
+  c.decay_patterns = ()
   return c
 
 

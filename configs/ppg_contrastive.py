@@ -49,7 +49,7 @@ def get_config(arg=None, signal="ppg"):
   # their beats alone. Jitter (arg `jitter`) beyond a beat makes the encoder
   # look at rate, amplitude and disturbance over time instead [o].
   jitter = dict(prob=1.0 if arg.jitter else 0.0)
-  c.augment = ConfigDict(augment.preset(
-      signal, time_shift=jitter, time_jitter=jitter
+  c.augment = ConfigDict(augment.by_kind(
+      time_shift=jitter, time_jitter=jitter
   ))
   return c.lock()

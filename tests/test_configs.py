@@ -168,7 +168,7 @@ def test_a_record_without_ids_guards_as_well(world, tmp_path):
       tiny("acc_distill", data_dir, teacher=str(teacher),
            pseudonym_salt="pepper"), str(tmp_path / "w"),
   )
-  record = (tmp_path / "w/checkpoints/2/meta/metadata").read_text()
+  record = (tmp_path / "w/checkpoints/2/record.json").read_text()
   people = manifest.load(manifest.find(data_dir, "simulated_easy"))["splits"]
   for person in sum(people.values(), []):
     assert f'"{person}"' not in record

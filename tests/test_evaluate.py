@@ -208,7 +208,7 @@ def test_embeddings_are_kept_and_read(world, tmp_path, capsys, monkeypatch):
   one = evaluate.run(config, "c", str(tmp_path))
   assert sorted(p.name for p in (tmp_path / "embeddings").iterdir()) == [
       "test.parquet", "train.parquet", "val.parquet"]
-  monkeypatch.setattr(suite.cache.embed, "run", None)
+  monkeypatch.setattr(suite.forward, "embed_split", None)
   assert evaluate.run(config, "c", str(tmp_path)) == one
   assert capsys.readouterr().out.count("made of the same rows by the") == 3
 

@@ -16,9 +16,15 @@ import sys
 from collections.abc import Callable, Sequence
 
 from absl import flags as absl_flags
-from absl import logging
 
-from accfm.base import commandline, errors, extras, helptext, plugins
+from accfm.base import (
+  commandline,
+  errors,
+  extras,
+  helptext,
+  plugins,
+  quiet,
+)
 from accfm.base.commandline import Flag
 from accfm.base.processes import cluster
 
@@ -93,7 +99,7 @@ class Main:
       return argv[:1]
 
     def main(_):
-      logging.set_verbosity(logging.WARNING)  # libraries narrate at INFO
+      quiet.quiet_libraries()
       more = {"command": tuple(arguments)} if self.tells_command else {}
       with extras.explained(program):
         self.run(parsed.config, **parsed.flags, **more)

@@ -9,9 +9,8 @@ import json
 import os
 import re
 
-from accfm.base import configlib, files
+from accfm.base import configlib, files, pseudonyms
 from accfm.base.errors import InputError
-from accfm.data import splits as splits_lib
 
 FILE = "manifest.json"
 BUILDER = "biosignal_pairs"
@@ -60,7 +59,7 @@ def identity(config, recordings, code=""):
   """
   plain = json.loads(configlib.to_json(config))
   if config.salt:
-    plain["salt"] = splits_lib.known_salt(config.salt)
+    plain["salt"] = pseudonyms.known_salt(config.salt)
   del plain["workers"]
   return {
       "name": config.name,

@@ -1,6 +1,6 @@
 """What preparation kept, refused and knows: counts, checks and a table."""
 
-from accfm.base import plugins
+from accfm.base import plugins, pseudonyms
 from accfm.base.errors import InputError
 from accfm.data import quantise, splits
 
@@ -75,14 +75,14 @@ def split_recordings(summaries, config):
   chosen = splits.split_participants(
       people, tuple(sizes), cfg.seed, cfg.fold, cfg.folds
   )
-  names = {person: splits.pseudonym(person, config.salt) for person in people}
+  names = {p: pseudonyms.pseudonym(p, config.salt) for p in people}
   if len(set(names.values())) < len(names):
     raise InputError("salt: two people get one pseudonym; choose another")
   out = {}
   for split, members in chosen.items():
     out[split] = [
         (names[person],
-         splits.session_pseudonym(person, s["session"], config.salt), s)
+         pseudonyms.session_pseudonym(person, s["session"], config.salt), s)
         for person in members
         for s in sorted(people[person], key=lambda s: s["session"])
     ]

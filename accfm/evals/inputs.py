@@ -10,14 +10,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from accfm.base import pseudonyms
 from accfm.base.errors import InputError
 from accfm.data import manifest, pipeline
-from accfm.data import splits as splits_lib
 from accfm.evals.baselines import envelope, features
 from accfm.evals.files import privacy
 from accfm.signals import contract as contract_lib
 from accfm.signals import feed
-from accfm.signals import targets as targets_lib
+from accfm.steps import kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,26 +74,26 @@ class Shared:
     return self._made[name]
 
 
-def datasets(config, meta):
+def datasets(config, record):
   """Names of the data sets to evaluate on.
 
   Args:
     config: with `dataset`, "" for all that the checkpoint learned from.
-    meta: the checkpoint's meta.
+    record: the checkpoint's record.
 
   Raises:
-    InputError: the checkpoint's record does not say.
+    InputError: the record does not say.
   """
-  trained = [cohort["dataset"] for cohort in _cohorts(meta)]
+  trained = [cohort.dataset for cohort in _cohorts(record)]
   return [config.dataset] if config.dataset else trained
 
 
-def open_splits(config, meta, dataset, shared):
+def open_splits(config, record, dataset, shared):
   """What an evaluation reads, after checking that it may.
 
   Args:
     config: as `configs/evaluate.py`.
-    meta: the checkpoint's meta.
+    record: the checkpoint's record.
     dataset: name of the data set.
     shared: Shared; a split is opened once.
 
@@ -104,7 +104,7 @@ def open_splits(config, meta, dataset, shared):
     InputError: no such data set or split, a split without windows, another
       input contract, or people that were trained on.
   """
-  folder = manifest.find(config.data_dir or meta["config"]["data_dir"], dataset)
+  folder = manifest.find(config.data_dir or record.setting("data_dir"), dataset)
   names = [config.split]
   if "probe" in config.evals:  # fitted on train, penalised by val
     names = dict.fromkeys(["train", "val", config.split])
@@ -116,8 +116,7 @@ def open_splits(config, meta, dataset, shared):
   }
   tested = splits[config.split]
   contract_lib.check_match(
-      tested.contract, contract_lib.from_dict(meta["contract"]),
-      meta["signals"], folder,
+      tested.contract, record.contract, record.signals, folder,
   )
   for name, split in splits.items():
     if not len(split):
@@ -127,14 +126,14 @@ def open_splits(config, meta, dataset, shared):
           "split (--config.split, --config.evals)"
       )
   people = tested.table["participant"]
-  return splits, check_unseen(people, meta, config.allow_seen)
+  return splits, check_unseen(people, record, config.allow_seen)
 
 
-def signals(meta, contract):
+def signals(record, contract):
   """The parts that a checkpoint's signals play.
 
   Args:
-    meta: the checkpoint's meta.
+    record: the checkpoint's record.
     contract: Contract of the shards.
 
   Returns:
@@ -142,8 +141,8 @@ def signals(meta, contract):
     it is paired with, "" where the shards have no other; the acceleration
     signal, "" where there is none.
   """
-  student, *others = meta["signals"]
-  others += [s for s in contract.signals if s not in meta["signals"]]
+  student, *others = record.signals
+  others += [s for s in contract.signals if s not in record.signals]
   motion = [n for n, s in contract.signals.items() if s.kind == "acc"]
   return student, (others or [""])[0], (motion or [""])[0]
 
@@ -154,12 +153,12 @@ def gather(split, learned, untrained, handmade, student, teacher, window_sec,
 
   Args:
     split: name of the split under evaluation.
-    learned, untrained: split -> `embed.Embedded`; `untrained` may be {}.
+    learned, untrained: split -> `forward.Embedded`; `untrained` may be {}.
     handmade: split -> {"features": [N, F], "envelope": {signal: [N, S]}}.
     student, teacher: signal names.
     window_sec: length of a window.
-    targets: of the checkpoint's meta, plain data.
-    extra: split -> further columns of its table (`own_labels.columns`).
+    targets: that the checkpoint predicts.
+    extra: split -> further columns of its table (`own_labels.load_columns`).
 
   Returns:
     Inputs.
@@ -193,7 +192,7 @@ def gather(split, learned, untrained, handmade, student, teacher, window_sec,
       split, {s: {**e.table, **extra.get(s, {})} for s, e in learned.items()},
       encoders, pairs,
       by_split, student, teacher, window_sec,
-      targets_lib.from_plain(targets),
+      targets,
       learned[split].signals[student].get("prediction"),
   )
 
@@ -233,40 +232,39 @@ def handmade(splits, tested, pair, motion, batch_size=512):
   return out
 
 
-def _cohorts(meta):
+def _cohorts(record):
   """The data sets of a checkpoint's record.
 
   Raises:
     InputError: the record does not say; a guard that guesses guards nothing.
   """
-  if "cohorts" not in meta:
+  if record.cohorts is None:
     raise InputError(
         "leak guard: the checkpoint's record does not say who was trained "
         "on; an older version wrote it: train again"
     )
-  return meta["cohorts"]
+  return record.cohorts
 
 
-def _trained_on(people, meta):
+def _trained_on(people, record):
   """Those of a set of ids whom a checkpoint's record names.
 
   A record that holds pseudonyms holds their salt, too.
   """
-  if meta.get("kind") == "scratch":  # a teacher that no run made before
-    return set()
   out = set()
-  for cohort in _cohorts(meta):
-    trained, salt = set(cohort["splits"]["train"]), cohort.get("salt", "")
-    out |= {p for p in people if splits_lib.pseudonym(p, salt) in trained}
+  for cohort in _cohorts(record):
+    trained = set(cohort.splits.get("train", ()))
+    salt = cohort.salt
+    out |= {p for p in people if pseudonyms.pseudonym(p, salt) in trained}
   return out
 
 
-def check_unseen(people, meta, allow_seen):
+def check_unseen(people, record, allow_seen):
   """The leak guard: nobody who is scored may have been trained on.
 
   Args:
     people: ids under evaluation.
-    meta: the checkpoint's meta, with its teacher's inside.
+    record: the checkpoint's record, with its parents' inside.
     allow_seen: score them all the same.
 
   Returns:
@@ -277,12 +275,13 @@ def check_unseen(people, meta, allow_seen):
   """
   people, seen, who = set(map(str, people)), set(), []
   name = "the encoder"
-  while meta:
-    trained = _trained_on(people, meta)
+  while record is not None:
+    trained = _trained_on(people, record)
     if trained:
       seen |= trained
       who.append(name)
-    meta, name = meta.get("teacher"), "its teacher"
+    name = kinds.of_record(record).parent_title
+    record = record.parent
   if seen and not allow_seen:
     some = ", ".join(sorted(seen)[:5])
     raise InputError(

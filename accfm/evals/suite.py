@@ -12,8 +12,7 @@ from accfm.base import configlib
 from accfm.base.errors import InputError
 from accfm.evals import inputs
 from accfm.evals.compare import checkpoints as compared
-from accfm.evals.embedding import cache, health
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import cache, forward, health
 from accfm.evals.files import privacy, store
 from accfm.evals.probes import direct, own_labels
 from accfm.evals.probes import run as probe
@@ -62,16 +61,16 @@ def run(config, loaded, dataset, workdir, shared):
     Flat metrics, as in `metrics.json`: key -> number, None where not
     evaluable.
   """
-  start, meta = time.time(), loaded.meta
+  start, record = time.time(), loaded.record
   workdir = pathlib.Path(workdir)
-  splits, seen = inputs.open_splits(config, meta, dataset, shared)
+  splits, seen = inputs.open_splits(config, record, dataset, shared)
   tested = splits[config.split]
-  extra = own_labels.columns(
+  extra = own_labels.load_columns(
       config.labels_file, {name: split.table for name, split in splits.items()}
   )
   page.check(config, {**tested.table, **extra.get(config.split, {})})
-  student, teacher, motion = inputs.signals(meta, tested.contract)
-  mask = privacy.make_mask(
+  student, teacher, motion = inputs.signals(record, tested.contract)
+  mask = privacy.make_naming(
       config, shared.key, {name: split.table for name, split in splits.items()}
   )
 
@@ -82,9 +81,9 @@ def run(config, loaded, dataset, workdir, shared):
   learned = _embed(config, loaded, splits, workdir / "embeddings", mask, say)
   fresh, made = {}, {}
   if config.untrained:
-    encoders = towers.untrained(meta, config.seed)
+    encoders = towers.untrained(record, config.seed)
     fresh = {
-        name: embed.run(encoders, split, config.batch_size)
+        name: forward.embed_split(encoders, split, config.batch_size)
         for name, split in splits.items()
     }
   if config.handmade:
@@ -95,7 +94,7 @@ def run(config, loaded, dataset, workdir, shared):
     )
   data = inputs.gather(
       config.split, learned, fresh, made, student, teacher,
-      tested.contract.window_sec, meta.get("targets", ()), extra,
+      tested.contract.window_sec, record.targets, extra,
   )
   metrics, found = stats.Metrics(), {}
   for name in config.evals:
@@ -121,18 +120,18 @@ def run(config, loaded, dataset, workdir, shared):
 
 
 def _embed(config, loaded, splits, folder, mask, say):
-  """split -> `embed.Embedded` of the checkpoint's encoders."""
+  """split -> `forward.Embedded` of the checkpoint's encoders."""
   encoders = towers.from_checkpoint(
-      loaded.params, loaded.carried, loaded.frozen, loaded.meta
+      loaded.params, loaded.carried, loaded.frozen, loaded.record
   )
   if not config.save_embeddings:
     return {
-        name: embed.run(encoders, split, config.batch_size)
+        name: forward.embed_split(encoders, split, config.batch_size)
         for name, split in splits.items()
     }
   weights = cache.weights_hash(loaded)
   return {
-      name: cache.run(
+      name: cache.embed_or_reuse(
           encoders, split, config.batch_size, folder / f"{name}.parquet",
           cache.identity(loaded, weights, split, name), mask, say,
       ) for name, split in splits.items()

@@ -54,13 +54,13 @@ def draw(split, wanted, devices, by_people=False):
   return samplers.Draw(first[places], first[places] + 1), count
 
 
-def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
+def make_validate(record, data, loss_fn, rows, seed, by_people=False,
                   extra=None):
   """Measures a state on fixed rows.
 
   Args:
-    meta: the run's meta, from which towers are built.
-    session: with the val split, the signals to read and the mesh.
+    record: the run's record, from which towers are built.
+    data: with the val split, the signals to read and the mesh.
     loss_fn: the training loss (`state.Objective`), run with one fixed key.
     rows: how many rows at most; also the pool of recall@1.
     seed: of the fixed key.
@@ -70,7 +70,7 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
   Returns:
     `validate(state, frozen) -> {"val/loss": ..., ...}`.
   """
-  split, mesh, signals = session.val, session.mesh, session.signals
+  split, mesh, signals = data.val, data.mesh, data.signals
   chosen, count = draw(split, rows, meshlib.row_shards(mesh), by_people)
   batch = batches.make_batch(
       split, signals, chosen, meshlib.local_rows(len(chosen.rows)), extra
@@ -85,17 +85,17 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
         lambda x: jax.lax.pmean(x, meshlib.ROWS), metrics
     )
 
-  whole, data = PartitionSpec(), PartitionSpec(meshlib.ROWS)
+  whole, by_row = PartitionSpec(), PartitionSpec(meshlib.ROWS)
   forward = embed.make_forward(mesh)
   loss = jax.jit(jax.shard_map(
-      loss, mesh=mesh, in_specs=(whole, whole, whole, data),
-      out_specs=(data, whole), check_vma=False,
+      loss, mesh=mesh, in_specs=(whole, whole, whole, by_row),
+      out_specs=(by_row, whole), check_vma=False,
   ))
 
   def validate(state, frozen):
     parts = state.params, state.carried, frozen
     losses, metrics = loss(*parts, batch)
-    towers = towerlib.from_checkpoint(*parts, meta)
+    towers = towerlib.from_checkpoint(*parts, record)
     vectors = forward(towers, batch)
     losses, vectors = jax.tree.map(
         lambda x: x[:count], embed.fetch((losses, vectors))
@@ -114,7 +114,7 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
       for name, a, b in (
           (f"{student}2{teacher}", q, k), (f"{teacher}2{student}", k, q)
       ):
-        beaten = ranks.count(a, b)[0].b
+        beaten = ranks.count(a, b)[0].beaten_by
         out[f"val/{name}/recall@1"] = float(np.mean(beaten == 0))
     return out
 

@@ -73,7 +73,10 @@ class Predictor(nn.Module):
 
 
 def distill_configs(
-    head: Mapping[str, Any], teacher_head: str, loss: str, teacher_dim: int
+    head: Mapping[str, Any],
+    teacher_head: str,
+    normalize: bool,
+    teacher_dim: int,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """The head configs of student and teacher in distillation.
 
@@ -81,8 +84,8 @@ def distill_configs(
     head: config of the student's head, and of the teacher's if it is "mlp".
     teacher_head: "mlp", or "identity" for the teacher's embedding itself;
       the student's head then has as many outputs (`out` 0 or that number).
-    loss: "contrastive", "cosine" or "mse"; with "mse" rows keep their
-      length.
+    normalize: whether both give rows of unit length; the squared error needs
+      free lengths.
     teacher_dim: size of the teacher's embedding.
 
   Returns:
@@ -91,7 +94,7 @@ def distill_configs(
   Raises:
     InputError: an unknown `teacher_head`, or sizes that do not agree.
   """
-  head = {**head, "normalize": loss != "mse"}
+  head = {**head, "normalize": normalize}
   if teacher_head == "mlp":
     if not head["out"]:
       raise InputError("head.out: got 0, want the size of both projections")

@@ -8,15 +8,21 @@ An operation whose probability is 0 is left out of the program.
 
 The probabilities of `PRESETS` are those published for PPG and ECG
 (Abbaspourazad et al. 2024, arXiv 2312.05409); for acceleration the channel
-step permutes axes, which is our choice, as are all strengths.
+step permutes axes, which is our choice, as are all strengths. Which preset a
+signal gets follows from its kind in the input contract, known only when the
+data are open: until then a config holds None for every field that depends on
+it, and `resolve` fills it in.
 """
 
 import functools
 import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections.config_dict import placeholder
 
 from accfm.base import configlib, settings
 from accfm.base import keys as keylib
@@ -72,6 +78,14 @@ PRESETS = {
     for kind, probs in PROBABILITIES.items()
 }
 
+# What differs between the presets is not known before the kind is.
+BY_KIND = {
+    (name, field): type(value)
+    for name, fields in PRESETS["ppg"].items()
+    for field, value in fields.items()
+    if any(one[name][field] != value for one in PRESETS.values())
+}
+
 INF = float("inf")
 
 # Least and largest value of a field.
@@ -81,32 +95,101 @@ LIMITS = {
 }
 
 
-def preset(kind, **overrides):
-  """A preset with `name=dict(field=value)` changes, as plain dicts."""
+def preset(
+    kind: str, **overrides: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+  """The augmentation of a kind of signal, as plain dicts.
+
+  Args:
+    kind: "ppg", "ecg" or "acc".
+    **overrides: `operation=dict(field=value)`, what differs.
+  """
   if kind not in PRESETS:
     raise InputError(
         f"augmentation preset: got {kind!r}, want one of {sorted(PRESETS)}"
     )
-  out = {name: dict(fields) for name, fields in PRESETS[kind].items()}
-  for name, fields in overrides.items():
+  return _changed(PRESETS[kind], overrides)
+
+
+def by_kind(**overrides: Mapping[str, Any]) -> dict[str, Any]:
+  """The augmentation config that follows the signal's kind.
+
+  Each field that depends on the kind is an empty placeholder of its type. A
+  value set there, here or on the command line, wins over the kind's.
+
+  Args:
+    **overrides: `operation=dict(field=value)`, what is fixed.
+  """
+  fields = {
+      name: {
+          field: placeholder(BY_KIND[name, field])
+          if (name, field) in BY_KIND else value
+          for field, value in fields.items()
+      } for name, fields in PRESETS["ppg"].items()
+  }
+  return {"preset": "kind", **_changed(fields, overrides)}
+
+
+def off() -> dict[str, Any]:
+  """The augmentation config that does nothing."""
+  return by_kind(**{name: dict(prob=0.0) for name in OPERATIONS})
+
+
+def resolve(cfg: Mapping[str, Any], kind: str) -> dict[str, Any]:
+  """An augmentation config with the values of a signal's kind filled in.
+
+  Args:
+    cfg: {"preset": whose values to take, "kind" (where it is left out) for
+      those of the signal's own kind; operation: {field: value}}. A field that
+      is None or left out is the preset's, but "prob" must be there. An
+      operation left out does not happen.
+    kind: of the signal, from its contract. A kind without a preset has the
+      strengths of `FIELDS`, and no probabilities.
+
+  Raises:
+    InputError: an unknown operation or preset, or a probability that
+      nothing gives.
+  """
+  chosen = cfg.get("preset", "kind")
+  if chosen != "kind" and chosen not in PRESETS:
+    known = ["kind", *sorted(PRESETS)]
+    raise InputError(
+        f"augment.preset: got {chosen!r}, want one of {known}"
+        f"{configlib.nearest(str(chosen), known)}"
+    )
+  chosen = kind if chosen == "kind" else chosen
+  out: dict[str, Any] = {}
+  if "preset" in cfg:
+    out["preset"] = chosen if chosen in PRESETS else "kind"
+  for name in cfg:
+    if name == "preset":
+      continue
     _check_name(name)
-    out[name].update(fields)
+    given = {field: cfg[name][field] for field in cfg[name]}
+    known = PRESETS.get(chosen, FIELDS)[name]
+    out[name] = {
+        field: value for field, value in known.items()
+        if field != "prob" or field in given
+    } | {
+        field: value for field, value in given.items()
+        if value is not None or field not in known
+    }
+    if out[name].get("prob", 0.0) is None:
+      raise InputError(
+          f"augment: got a signal of kind {kind!r}, for which there is no "
+          f"preset, and no {name}.prob; set it, or set preset to one of "
+          f"{sorted(PRESETS)}"
+      )
   return out
 
 
-def off():
-  """The augmentation config that does nothing."""
-  return {
-      name: {**fields, "prob": 0.0} for name, fields in PRESETS["ppg"].items()
-  }
-
-
-def make_augment(cfg):
+def make_augment(cfg: Mapping[str, Any]) -> Callable:
   """The augmentation of one signal.
 
   Args:
-    cfg: {operation: {"prob": p, "together": bool, strengths}}; a field left
-      out is that of `FIELDS`, an operation left out does not happen.
+    cfg: {operation: {"prob": p, "together": bool, strengths}}, see `resolve`;
+      a field left out is that of `FIELDS`, an operation left out does not
+      happen.
 
   Returns:
     `augment(key, x, rows, view="") -> x`: key of the step, x [B, T, C]
@@ -120,7 +203,8 @@ def make_augment(cfg):
       out of range; when called, x that an operation cannot take.
   """
   for name in cfg:
-    _check_name(name)
+    if name != "preset":
+      _check_name(name)
   every = {  # whatever the order in cfg
       name: _checked_fields(name, cfg[name]) for name in OPERATIONS
       if name in cfg
@@ -154,6 +238,15 @@ def make_augment(cfg):
     return jax.lax.fori_loop(0, len(branches), position, x)
 
   return augment
+
+
+def _changed(fields, overrides):
+  """A copy of {operation: {field: value}} with some values changed."""
+  out = {name: dict(values) for name, values in fields.items()}
+  for name, values in overrides.items():
+    _check_name(name)
+    out[name].update(values)
+  return out
 
 
 def _draws(key, streams, rows):

@@ -35,6 +35,15 @@ VOLATILE = (
 )
 
 
+# Fields that newer code added, with the value that changes nothing. A run that
+# began without them may go on with these.
+ADDED = {
+    "optimizer": "adamw",
+    "lr_multipliers": [],
+    "decay_patterns": [],
+}
+
+
 def claim(workdir, config, volatile=VOLATILE):
   """Opens a workdir for a config, or checks that it is that config's.
 
@@ -98,7 +107,8 @@ def load_config(workdir):
 
 
 def _check_same(path, plain, volatile):
-  old = _fixed(_read(path)["config"], volatile)
+  added = {name: value for name, value in ADDED.items() if name in plain}
+  old = _fixed({**added, **_read(path)["config"]}, volatile)
   lines = configlib.differences(old, _fixed(plain, volatile))
   if lines:
     raise InputError(

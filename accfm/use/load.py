@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from accfm.base import plugins as pluginlib
 from accfm.base.errors import InputError
-from accfm.signals import contract as contract_lib
 from accfm.steps import towers
 from accfm.train.checkpoints import reader
 from accfm.use.encoder import Encoder
@@ -33,7 +32,7 @@ def load(path: str | os.PathLike, step: int | str = "latest",
   pluginlib.allow(plugins)
   loaded = reader.load(path, step)
   found = towers.from_checkpoint(
-      loaded.params, loaded.carried, loaded.frozen, loaded.meta
+      loaded.params, loaded.carried, loaded.frozen, loaded.record
   )
   signal = signal or next(iter(found))
   if signal not in found:
@@ -41,6 +40,4 @@ def load(path: str | os.PathLike, step: int | str = "latest",
         f"signal: got {signal!r}, want one of {sorted(found)}: the checkpoint "
         f"{loaded.path} has no other encoder"
     )
-  return Encoder(
-      found[signal], contract_lib.from_dict(loaded.meta["contract"]), signal
-  )
+  return Encoder(found[signal], loaded.record.contract, signal)

@@ -35,6 +35,11 @@ def test_a_config_alone():
     helptext.of_config("evaluatee")
 
 
+@pytest.mark.parametrize("name", configfiles.names())
+def test_every_config_loads_at_its_default_scale(name):
+  assert "Fields (--config.FIELD=VALUE):" in helptext.of_config(name)
+
+
 def test_a_study_shows_its_runs_and_no_more():
   text = helptext.of_config("study:tiny")
   assert "runs.distilled = ..." in text

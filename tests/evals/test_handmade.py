@@ -13,7 +13,7 @@ from accfm.evals.embedding import health
 from accfm.evals.retrieval import ranks
 from accfm.evals.retrieval import run as retrieval
 from accfm.evals.stats import bootstrap as stats
-from accfm.train import session
+from accfm.train import record as recordlib
 from tests.evals import toy
 
 RATE = 64
@@ -167,9 +167,9 @@ def test_leak_guard_reads_pseudonyms():
   }
   meta = {
       "cohorts": [{"splits": {"train": ["toy/a"], "val": []}, "windows": 3}],
-      "teacher": session.hide_people(teacher, "old"),
+      "teacher": recordlib.hide_people(teacher, "old"),
   }
-  hidden = session.hide_people(meta, "new")
+  hidden = recordlib.hide_people(meta, "new")
   text = json.dumps(hidden)
   assert not any(f"toy/{name}\"" in text for name in "abe")
   assert [hidden["cohorts"][0]["salt"], hidden["teacher"]["cohorts"][0]["salt"]

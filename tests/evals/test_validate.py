@@ -11,10 +11,10 @@ from accfm.base import mesh as meshes
 from accfm.configs import acc_distill, ppg_contrastive
 from accfm.data import manifest, pipeline
 from accfm.evals import validate
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import forward
 from accfm.signals import augment
 from accfm.steps import nets, objectives, towers
-from accfm.train import session as sessions
+from accfm.train import opening
 from tests.models import fresh
 
 
@@ -58,10 +58,10 @@ def test_numbers_of_a_pair(simulated, monkeypatch):
       "config": json.loads(config.to_json()),
       "teacher": {"config": json.loads(teacher_config.to_json())},
   }
-  session = sessions.Session(
+  data = opening.TrainingData(
       None, split, (1.0,), meshes.make_mesh(), ("acc", "ppg")
   )
-  check = validate.make_validate(meta, session, made.loss, 8, 0)
+  check = validate.make_validate(meta, data, made.loss, 8, 0)
   state = types.SimpleNamespace(params=made.params, carried={})
   got = check(state, made.frozen)
   numbers, _ = validate.pick_rows(len(split), 8, 8)
@@ -84,6 +84,6 @@ def test_numbers_of_a_pair(simulated, monkeypatch):
     assert got[f"val/{name}/recall@1"] == pytest.approx(recall)
   assert sorted(got) == ["val/acc2ppg/recall@1", "val/effective_rank",
                          "val/loss", "val/ppg2acc/recall@1"]
-  compiled = embed.make_forward(session.mesh)._cache_size()
+  compiled = forward.make_forward(data.mesh)._cache_size()
   assert check(state, made.frozen) == got
-  assert embed.make_forward(session.mesh)._cache_size() == compiled
+  assert forward.make_forward(data.mesh)._cache_size() == compiled

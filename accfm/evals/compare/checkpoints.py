@@ -71,12 +71,12 @@ def check_same(facts):
       )
 
 
-def check_runs(config, metas, shared):
+def check_runs(config, records, shared):
   """Opens what several checkpoints are evaluated on; all checks are its own.
 
   Args:
     config: as `configs/evaluate.py`.
-    metas: run -> its checkpoint's meta.
+    records: run -> its checkpoint's record.
     shared: `inputs.Shared`.
 
   Returns:
@@ -85,7 +85,7 @@ def check_runs(config, metas, shared):
   Raises:
     InputError: as `inputs.open_splits`, or other people or windows.
   """
-  names = {run: inputs.datasets(config, m) for run, m in metas.items()}
+  names = {run: inputs.datasets(config, one) for run, one in records.items()}
   datasets = next(iter(names.values()))
   if any(found != datasets for found in names.values()):
     raise InputError(
@@ -94,8 +94,8 @@ def check_runs(config, metas, shared):
     )
   for dataset in datasets:
     facts = {}
-    for run, meta in metas.items():
-      splits, _ = inputs.open_splits(config, meta, dataset, shared)
+    for run, record in records.items():
+      splits, _ = inputs.open_splits(config, record, dataset, shared)
       tested = splits[config.split]
       facts[run] = dict(zip(SAME, (
           dataset, config.split, tested.manifest["split_hash"],
@@ -279,7 +279,7 @@ def queries(data):
     (counts,) = ranks.count(
         data.pairs[""][a][rows], data.pairs[""][b][rows]
     )
-    out[f"{a}2{b}"] = counts.n, counts.b + 1
+    out[f"{a}2{b}"] = counts.candidates, counts.beaten_by + 1
   return out, rows
 
 

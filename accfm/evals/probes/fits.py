@@ -6,7 +6,7 @@ from accfm.evals.probes import logistic, ridge
 from accfm.evals.probes import roles as roles_lib
 
 
-def numbers(panel, draws, tasks):
+def predict_numbers(panel, draws, tasks):
   """Ridge predictions of the tested rows.
 
   Args:
@@ -30,8 +30,12 @@ def numbers(panel, draws, tasks):
   return out
 
 
-def classes(panel, draws, tasks):
-  """As `numbers` for classes: {task: {row: [logistic.Decided, one a draw]}}."""
+def predict_classes(panel, draws, tasks):
+  """As `predict_numbers`, for classes, by logistic regression.
+
+  Returns:
+    {task: {row: [logistic.Decided, one a draw]}}.
+  """
   out = {task.name: {} for task in tasks}
   for row, x, places in _given(panel, tasks):
     if not x.shape[1]:

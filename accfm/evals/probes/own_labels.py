@@ -125,7 +125,7 @@ def _number(cell):
     return None
 
 
-def columns(path, tables):
+def load_columns(path, tables):
   """What file `path` adds to the tables of an evaluation, {} for no file.
 
   Says how many of its rows no window has. Arguments and errors as `join`.

@@ -77,7 +77,7 @@ def check(cfg):
     )
 
 
-def windows(data, cfg):
+def of_windows(data, cfg):
   """The Panel of windows.
 
   Args:
@@ -146,7 +146,7 @@ def _facts(stack):
   return out
 
 
-def persons(panel, pooling):
+def of_people(panel, pooling):
   """The Panel of people, from that of their windows.
 
   Args:

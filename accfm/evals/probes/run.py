@@ -62,8 +62,8 @@ def run(data, cfg, metrics):
         f"{data.split}/probe", "probes are fitted on the train split"
     )
     return []
-  windows = panel.windows(data, cfg)
-  persons = panel.persons(windows, cfg.person_pooling)
+  windows = panel.of_windows(data, cfg)
+  persons = panel.of_people(windows, cfg.person_pooling)
   asked = [c for c in windows.columns if not c.startswith("attributes/")]
   labels = [c for c in asked if c.startswith("labels/")] or asked
   labelled = np.zeros(len(windows.people), bool)
@@ -111,11 +111,11 @@ class _Probes:
     ]
     ready = [t for t, reason in zip(made, reasons, strict=True) if not reason]
     found = {
-        **fits.numbers(
+        **fits.predict_numbers(
             self.panel, self.share.draws,
             [t for t in ready if t.classes is None],
         ),
-        **fits.classes(
+        **fits.predict_classes(
             self.panel, self.share.draws,
             [t for t in ready if t.classes is not None],
         ),

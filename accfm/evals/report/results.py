@@ -32,9 +32,9 @@ def facts(config, loaded, splits, data, seen, mask):
     splits: name -> open split.
     data: `inputs.Inputs`.
     seen: scored people that training saw.
-    mask: `privacy.Mask`, for their names.
+    mask: `privacy.Naming`, for their names.
   """
-  meta = loaded.meta
+  record = loaded.record
   manifest = splits[data.split].manifest
   table = data.table
   rows = candidates.thin(
@@ -49,12 +49,12 @@ def facts(config, loaded, splits, data, seen, mask):
       "redaction": mask.token,
       "checkpoint": str(loaded.path),
       "step": int(loaded.step),
-      "kind": meta["kind"],
+      "kind": record.kind,
       "student": data.student,
       "teacher": data.teacher,
       "trained_on": [
-          {k: cohort[k] for k in ("dataset", "split_hash")}
-          for cohort in meta["cohorts"]
+          {"dataset": cohort.dataset, "split_hash": cohort.split_hash}
+          for cohort in record.cohorts or ()
       ],
       "seen": [str(p) for p in mask({"participant": seen})[0]["participant"]],
       "windows": {name: len(split) for name, split in splits.items()},
@@ -66,10 +66,10 @@ def facts(config, loaded, splits, data, seen, mask):
       "pools": list(config.pools),
       "seed": config.seed,
       "code_version": __version__,
-      "checkpoint_code_version": meta["code_version"],
+      "checkpoint_code_version": record.code_version,
       "shards_code_version": manifest["code_version"],
       "config": privacy.public(json.loads(configlib.to_json(config))),
-      "trained_config": privacy.public(meta["config"]),
+      "trained_config": privacy.public(record.config),
   }
 
 

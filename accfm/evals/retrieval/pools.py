@@ -34,17 +34,18 @@ def rank_sums(counts, pool, people):
     with rank <= r, the last column that without a bound. With control counts
     both are of pools in which also the control's rank is above 1.
   """
-  depth = int(counts.n.max()) if pool == "all" else pool
+  depth = int(counts.candidates.max()) if pool == "all" else pool
   mass = control_fails(counts, pool)
   out = np.zeros((len(people), depth + 1))
-  if pool == "all":  # one pool, one rank: b + 1
-    np.add.at(out, (people.index, counts.b), mass)
+  if pool == "all":  # one pool, one rank
+    np.add.at(out, (people.index, counts.beaten_by), mass)
   else:
-    others = counts.n - 1
-    _add(out, people.index, others, counts.b, pool - 1, np.ones(len(others)))
-    if counts.e is not None:
-      _add(out, people.index, others - counts.e, counts.b - counts.o,
-           pool - 1, mass - 1)
+    others = counts.candidates - 1
+    _add(out, people.index, others, counts.beaten_by, pool - 1,
+         np.ones(len(others)))
+    if counts.control_beaten_by is not None:
+      _add(out, people.index, others - counts.control_beaten_by,
+           counts.beaten_by - counts.both_beaten_by, pool - 1, mass - 1)
   np.cumsum(out, axis=1, out=out)
   np.maximum(out, 0, out=out)  # a difference of sums can round below
   out[:, -1] = people.sums(mass[:, None])[:, 0]
@@ -53,15 +54,14 @@ def rank_sums(counts, pool, people):
 
 def control_fails(counts, pool):
   """[N] share of pools in which the control's rank is above 1, else 1."""
-  if counts.e is None:
-    return np.ones(len(counts.n))
+  if counts.control_beaten_by is None:
+    return np.ones(len(counts.candidates))
   if pool == "all":
-    return (counts.e > 0).astype(float)
-  take, logs = pool - 1, _log_factorials(counts.n.max())
-  none = _log_choose(logs, counts.n - 1 - counts.e, take)
-  return np.maximum(
-      1 - np.exp(none - _log_choose(logs, counts.n - 1, take)), 0
-  )
+    return (counts.control_beaten_by > 0).astype(float)
+  take, logs = pool - 1, _log_factorials(counts.candidates.max())
+  others = counts.candidates - 1
+  none = _log_choose(logs, others - counts.control_beaten_by, take)
+  return np.maximum(1 - np.exp(none - _log_choose(logs, others, take)), 0)
 
 
 def _add(out, index, others, beaters, take, weight):

@@ -124,4 +124,4 @@ def beaten(x, same, others):
   _, answer = nearest.top_k(x, x, 1, same)
   return ranks.count(
       x, x, [others], answer=np.maximum(answer[:, 0], 0)
-  )[0].b
+  )[0].beaten_by

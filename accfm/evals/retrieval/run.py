@@ -126,14 +126,14 @@ def _among(data, cfg, metrics, windows, masks, curves):
         for i, (pool, enough, people) in enumerate(settings[variant]):
           if people is None:
             metrics.skip(f"{name}/{way}/recall@1_pool{pool}", (
-                f"a pool of {pool} is larger than the {counts.n.max()} "
-                "windows that any query can have"
+                f"a pool of {pool} is larger than the "
+                f"{counts.candidates.max()} windows that any query can have"
             ))
             continue
           some = counts.take(enough)
           curve = score(
-              metrics, f"{name}/{way}", pool, ranks.Counts(some.n, some.b),
-              people,
+              metrics, f"{name}/{way}", pool,
+              ranks.Counts(some.candidates, some.beaten_by), people,
           )
           if not i:
             curves.setdefault(row, {})[f"{variant}/{way}"] = curve

@@ -11,8 +11,7 @@ import pytest
 
 from accfm.base.errors import InputError
 from accfm.configs import evaluate as evaluate_config
-from accfm.evals.embedding import cache
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import cache, forward
 from accfm.evals.files import privacy, store
 from tests.evals import toy
 
@@ -39,25 +38,25 @@ class World:
     self.said, self.passes = [], 0
 
   def run(self):
-    mask = privacy.make_mask(self.config, b"key", {"test": self.split.table})
+    mask = privacy.make_naming(self.config, b"key", {"test": self.split.table})
     facts = cache.identity(
         self.loaded, cache.weights_hash(self.loaded), self.split, "test"
     )
     self.said.clear()
-    return cache.run(
+    return cache.embed_or_reuse(
         self.towers, self.split, 16, self.path, facts, mask, self.said.append
     )
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-  world, run = World(tmp_path), embed.run
+  world, run = World(tmp_path), forward.embed_split
 
   def counted(*args):
     world.passes += 1
     return run(*args)
 
-  monkeypatch.setattr(cache.embed, "run", counted)
+  monkeypatch.setattr(cache.forward, "embed_split", counted)
   return world
 
 
@@ -203,7 +202,7 @@ def test_numbered_rows_are_written_and_never_read(world):
                                                     "projection")),
   }
   # The rows are those of the pass, in the order of their numbers.
-  mask = privacy.make_mask(world.config, b"key", {"test": world.split.table})
+  mask = privacy.make_naming(world.config, b"key", {"test": world.split.table})
   rows, order = mask({
       c: world.split.table[c] for c in ("participant", "session", "start_s")})
   assert table.column("window").to_pylist() == rows["window"].tolist()

@@ -6,7 +6,7 @@ import pytest
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
-from accfm.evals.embedding import forward as embed
+from accfm.evals.embedding import forward
 from tests.evals import toy
 
 
@@ -17,7 +17,7 @@ def test_rows_equal_a_loop(batch, devices):
   split = toy.Split(people=5, each=7)
   towers = toy.make_towers(split)
   mesh = meshlib.make_mesh(jax.devices()[:devices])
-  got = embed.run(towers, split, batch, mesh)
+  got = forward.embed_split(towers, split, batch, mesh)
   for name, tower in towers.items():
     want = np.stack([
         (split.values[name][i].astype(float) * 1e-3).reshape(-1)
@@ -35,8 +35,8 @@ def test_rows_equal_a_loop(batch, devices):
 def test_chosen_rows_come_in_their_order():
   split = toy.Split()
   towers = toy.make_towers(split, head=False)
-  every = embed.run(towers, split, 16)
-  some = embed.run(towers, split, 16, rows=[7, 3, 30])
+  every = forward.embed_split(towers, split, 16)
+  some = forward.embed_split(towers, split, 16, rows=[7, 3, 30])
   assert every.signals["acc"]["projection"] is None
   np.testing.assert_allclose(
       some.signals["acc"]["embedding"],
@@ -51,7 +51,7 @@ def test_each_row_is_read_as_often_as_needed():
   read = split.read
   split.read = lambda rows, signals: reads.append(list(rows)) or read(
       rows, signals)
-  embed.run(toy.make_towers(split), split, 16)
+  forward.embed_split(toy.make_towers(split), split, 16)
   flat = sum(reads, [])
   assert len(flat) == 48  # 35 rows in batches of 16: 13 of padding
   assert sorted(set(flat)) == list(range(35))
@@ -61,10 +61,10 @@ def test_nan_names_the_rows():
   split = toy.Split()
   split.values["acc_scale"][[4, 9]] = np.nan
   with pytest.raises(InputError, match="toy/p000 at 1016.000 s.*toy/p001"):
-    embed.run(toy.make_towers(split), split, 16)
+    forward.embed_split(toy.make_towers(split), split, 16)
 
 
 def test_no_rows():
   split = toy.Split()
   with pytest.raises(InputError, match="0 rows"):
-    embed.run(toy.make_towers(split), split, 16, rows=[])
+    forward.embed_split(toy.make_towers(split), split, 16, rows=[])

@@ -32,7 +32,7 @@ def table(people=5, each=4, sessions=2):
 
 def test_without_a_wish_names_stay():
   rows = table()
-  mask = privacy.make_mask(config(), b"k", {"test": rows})
+  mask = privacy.make_naming(config(), b"k", {"test": rows})
   got, order = mask(rows)
   assert got is rows and order.tolist() == list(range(20))
   assert mask.token == mask.salt == ""
@@ -40,7 +40,7 @@ def test_without_a_wish_names_stay():
 
 def test_pseudonyms_are_salted_hashes():
   rows = table()
-  mask = privacy.make_mask(config(pseudonym_salt="pepper"), b"k", {})
+  mask = privacy.make_naming(config(pseudonym_salt="pepper"), b"k", {})
   got, order = mask(rows)
   for i in range(20):
     person = rows["participant"][i].removeprefix("clinic/")
@@ -52,7 +52,7 @@ def test_pseudonyms_are_salted_hashes():
   pairs = set(zip(got["participant"], got["session"], strict=True))
   assert len(pairs) == 10 and len(set(got["session"])) == 10
   assert not any("anna" in x for pair in pairs for x in pair)
-  other, _ = privacy.make_mask(config(pseudonym_salt="mint"), b"k", {})(rows)
+  other, _ = privacy.make_naming(config(pseudonym_salt="mint"), b"k", {})(rows)
   assert not set(other["participant"]) & set(got["participant"])
   only, _ = mask({"participant": rows["participant"]})
   assert set(only) == {"participant"}
@@ -62,7 +62,7 @@ def test_pseudonyms_are_salted_hashes():
 def test_numbers_say_who_belongs_together_and_nothing_else():
   rows, rest = table(), {**table(3), "participant": np.repeat(
       [f"clinic/otto{i}" for i in range(3)], 4)}
-  mask = privacy.make_mask(
+  mask = privacy.make_naming(
       config(redact=True, pseudonym_salt="x"), b"k",
       {"train": rest, "test": rows},
   )
@@ -90,7 +90,7 @@ def test_numbers_say_who_belongs_together_and_nothing_else():
 
 def orders(key):
   rows = table(people=12, each=6)
-  mask = privacy.make_mask(config(redact=True), key, {"test": rows})
+  mask = privacy.make_naming(config(redact=True), key, {"test": rows})
   got, order = mask(rows)
   return mask.token, rows["participant"][order].tolist(), order.tolist()
 
@@ -116,7 +116,7 @@ def test_predictions_keep_their_rows_together(fields):
       "age", "years", {"participant": np.unique(rows["participant"])},
       np.arange(5.0), {"": np.arange(5.0) * 2},
   )
-  mask = privacy.make_mask(config(**fields), b"k", {"test": rows})
+  mask = privacy.make_naming(config(**fields), b"k", {"test": rows})
   got, persons = mask.predictions([hr, age])
   np.testing.assert_array_equal(got.predicted[""], got.true + 0.5)
   np.testing.assert_array_equal(persons.predicted[""], persons.true * 2)

@@ -100,9 +100,9 @@ def test_nothing_fits_or_a_name_is_taken(file):
 
 
 def test_columns_of_a_file_or_of_none(file, capsys):
-  assert own_labels.columns("", TABLES) == {}
+  assert own_labels.load_columns("", TABLES) == {}
   path = file("participant,x\ns/a,1\ns/zz,2\ns/c,3\n")
-  out = own_labels.columns(path, TABLES)
+  out = own_labels.load_columns(path, TABLES)
   assert out["test"]["attributes/x"].tolist() == [3, 3]
   said = capsys.readouterr().out
   assert "1 of 3 rows belong to no window of train, test" in said

@@ -23,10 +23,10 @@ def given(made, *names):
 
 def test_people_are_means_and_spreads_of_their_windows():
   data, _ = toy.make_inputs()
-  made = panel.windows(data, toy.make_config())
+  made = panel.of_windows(data, toy.make_config())
   x = made.rows[""]
   for pooling in panel.POOLINGS:
-    persons = panel.persons(made, pooling)
+    persons = panel.of_people(made, pooling)
     assert persons.people.tolist() == sorted(set(made.people))
     for name, got in zip(persons.people, persons.rows[""], strict=True):
       mine = x[made.people == name].astype(np.float64)
@@ -45,7 +45,7 @@ def test_people_are_means_and_spreads_of_their_windows():
 
 def test_groups_are_of_tested_rows_alone():
   data, _ = toy.make_inputs()
-  made = panel.windows(data, toy.make_config())
+  made = panel.of_windows(data, toy.make_config())
   own = np.isin(made.people, data.table["participant"])
   for values in made.groups.values():
     assert (values[own] != "").all() and (values[~own] == "").all()
@@ -62,7 +62,7 @@ def bmi(data, **more):
 def test_demographics_leave_out_what_is_asked():
   data, _ = toy.make_inputs()
   bmi(data, height_cm=1, weight_kg=1)
-  made = panel.persons(panel.windows(data, toy.make_config()), "mean")
+  made = panel.of_people(panel.of_windows(data, toy.make_config()), "mean")
   names = ("hr", "age", "sex", "bmi", "weight", "target_smoker", "age_over_50")
   used = {}
   for x, tasks in given(made, *names)["demographics"]:
@@ -86,7 +86,7 @@ def test_an_unknown_fact_is_the_fitting_mean_and_marked():
     table = data.tables[split]
     some = np.unique(table["participant"])[:3]
     table["attributes/age_years"][np.isin(table["participant"], some)] = np.nan
-  made = panel.windows(data, toy.make_config())
+  made = panel.of_windows(data, toy.make_config())
   ((x, _),) = given(made, "hr")["demographics"]
   age, sex = made.facts["age"], made.facts["sex"]
   known = np.isfinite(age)
@@ -98,12 +98,12 @@ def test_an_unknown_fact_is_the_fitting_mean_and_marked():
 
 def test_sex_as_text_helps_as_well():
   data, _ = toy.make_inputs()
-  want = panel.windows(data, toy.make_config()).facts["sex"]
+  want = panel.of_windows(data, toy.make_config()).facts["sex"]
   for table in data.tables.values():
     table["attributes/sex"] = np.array(["f", "m"])[
         table["attributes/sex"].astype(int)]
   data.table["attributes/sex"][0] = ""
-  made = panel.windows(data, toy.make_config())
+  made = panel.of_windows(data, toy.make_config())
   np.testing.assert_array_equal(made.facts["sex"][1:], want[1:])
   assert np.isnan(made.facts["sex"][0])
   assert set(made.groups["sex"]) == {"", "f", "m"}
@@ -116,14 +116,14 @@ def test_two_labels_of_one_name():
   with pytest.raises(InputError, match=(
       "got labels 'attributes/age_years' and 'labels/age_s', both of task "
       "'age'; want one")):
-    panel.windows(data, toy.make_config())
+    panel.of_windows(data, toy.make_config())
 
 
 def test_no_row_without_a_fact_to_use():
   data, _ = toy.make_inputs()
   for table in data.tables.values():
     del table["attributes/sex"]
-  made = panel.windows(data, toy.make_config())
+  made = panel.of_windows(data, toy.make_config())
   rows = given(made, "age", "hr")
   assert [tasks for _, tasks in rows["demographics"]] == [["hr"]]
   m = stats.Metrics()
@@ -149,7 +149,7 @@ def test_a_row_that_misses_a_split_is_left_out():
   data, _ = toy.make_inputs()
   encoders = {**data.encoders, "half": {"test": data.encoders[""]["test"]}}
   data = dataclasses.replace(data, encoders=encoders)
-  made = panel.windows(data, toy.make_config())
+  made = panel.of_windows(data, toy.make_config())
   assert "half" not in made.rows
 
 
@@ -158,5 +158,5 @@ def test_a_condition_is_asked_only_where_there_is_one(filled):
   data, _ = toy.make_inputs()
   if filled:
     data.tables["train"]["condition"] = np.array(["rest"] * 160)
-  made = panel.windows(data, toy.make_config())
+  made = panel.of_windows(data, toy.make_config())
   assert ("condition" in made.columns) == filled

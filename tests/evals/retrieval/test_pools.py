@@ -48,7 +48,7 @@ def test_all_pools_enumerated(pool):
       pools.control_fails(counts, pool),
       np.bincount(fails[:, 0], minlength=9) / each, atol=1e-12,
   )
-  alone = ranks.Counts(counts.n, counts.b)
+  alone = ranks.Counts(counts.candidates, counts.beaten_by)
   for some, table in ((alone, every), (counts, fails)):
     sums = pools.rank_sums(some, pool, people)
     want = np.zeros((3, pool + 1))
