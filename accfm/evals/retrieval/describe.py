@@ -51,7 +51,7 @@ SHOWN = (
 
 def describe_retrieval(
     data: Inputs, cfg: ConfigDict, figures: Figures,
-    curves: Mapping[str, Mapping[tuple[str, str], np.ndarray]],
+    curves: Mapping[str, Mapping[str, np.ndarray]],
     queries: Queries | None,
 ) -> list[Section]:
   """The sections "Retrieval" and "Retrieved pairs".
@@ -59,7 +59,7 @@ def describe_retrieval(
   Args:
     data, cfg: as `run.score_retrieval`.
     figures: with those of `run.score_retrieval`.
-    curves: encoder -> (variant, direction) -> recall@r [R].
+    curves: encoder -> direction -> recall@r [R].
     queries: ranks of the encoder under test, or None.
   """
   page = _Page(data, cfg, figures)
@@ -69,10 +69,7 @@ def describe_retrieval(
   pool = page.shown_pool("", "")
   ways = [("2".join(pair), words.arrow(pair)) for pair in data.ways]
   parts: list = [main]
-  drawn = {
-      e: {way: curves[e]["", way] for way, _ in ways if ("", way) in curves[e]}
-      for e in ENCODERS if e in curves
-  }
+  drawn = {e: curves[e] for e in ENCODERS if e in curves}
   if all(any(way in c for c in drawn.values()) for way, _ in ways):
     parts.append(Plot("recall_curves", {
         "curves": drawn, "ways": ways, "among": words.among(pool),

@@ -155,8 +155,8 @@ class _Scorer:
   """Scores sets of windows, and keeps what the report draws.
 
   Attributes:
-    curves: encoder -> (variant, direction) -> recall@r [R], at the first
-      pool.
+    curves: encoder -> direction -> recall@r [R] among all windows, at the
+      first pool.
     everybody: direction -> counts of the encoder under test among all
       windows.
   """
@@ -166,7 +166,7 @@ class _Scorer:
   ):
     self.data, self.cfg, self.figures = data, cfg, figures
     self.about = about
-    self.curves: dict[str, dict[tuple[str, str], np.ndarray]] = {}
+    self.curves: dict[str, dict[str, np.ndarray]] = {}
     self.everybody: dict[str, ranks.Counts] = {}
 
   def score(
@@ -218,9 +218,8 @@ class _Scorer:
         self.figures, about, pool.size,
         ranks.Counts(some.candidates, some.beaten_by), pool.people,
     )
-    if first:
-      self.curves.setdefault(about.encoder, {})[
-          about.variant, about.subject] = curve
+    if first and not about.variant:
+      self.curves.setdefault(about.encoder, {})[about.subject] = curve
     if some.control_beaten_by is not None:
       self._add_control_fails(about, pool, some)
 
