@@ -72,8 +72,10 @@ def compare_runs(config: ConfigDict, paths: Sequence[pathlib.Path],
                  workdir: str, shared: inputs.Shared) -> dict[str, Any]:
   """Evaluates several checkpoints on the same people and compares them."""
   runs = dict(zip(compare.name_runs(paths), paths, strict=True))
-  metas = {name: checkpoints.read_meta(path) for name, path in runs.items()}
-  datasets, out = compare.check_runs(config, metas, shared), {}
+  records = {
+      name: checkpoints.read_record(path) for name, path in runs.items()
+  }
+  datasets, out = compare.check_runs(config, records, shared), {}
   for name, path in runs.items():
     print(f"\n== {name}: {path}", flush=True)
     out[name] = suite.evaluate_data_sets(
@@ -107,13 +109,12 @@ def follow_run(config: ConfigDict, given: Sequence[str], work: pathlib.Path,
   return out
 
 
+MAIN = mains.Main(__doc__, run, (
+    mains.Flag("checkpoint", "a run's workdir or a step's folder, or several"),
+    mains.Flag("workdir", "where the results go"),
+    mains.Flag("watch", "evaluate each checkpoint while the run trains", False),
+    mains.Flag("redact", "name people by numbers in all files", False),
+), config="evaluate", usual=("evaluate",))
+
 if __name__ == "__main__":
-  mains.start(
-      run, config="configs/evaluate.py",
-      switches={
-          "watch": "evaluate each new checkpoint while the run trains",
-          "redact": "name people by numbers in all files",
-      },
-      checkpoint="a run's workdir or one step's folder, or several",
-      workdir="where the results go",
-  )
+  MAIN.start()

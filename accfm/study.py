@@ -111,8 +111,15 @@ def resolve(config, name, dataset, work):
   return settings
 
 
+MAIN = mains.Main(
+    __doc__, run, (
+        mains.Flag("workdir", "folder of the study"),
+        mains.Flag(
+            "out", "path of the table without ending, else WORKDIR/table", ""
+        ),
+    ),
+    usual=("study", "ablations"),
+)
+
 if __name__ == "__main__":
-  mains.start(
-      run, optional=("out",), workdir="folder of the study",
-      out="path of the table without ending (default: WORKDIR/table)",
-  )
+  MAIN.start()

@@ -63,8 +63,7 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
   with open(f"{out}.json", "w") as f:
     json.dump({"rows": rows, "runs": facts}, f, indent=1, ensure_ascii=False)
-  with open(f"{out}.md", "w") as f:
-    f.write(text)
+  files.write_atomic(f"{out}.md", text)
   print(text)
   return rows
 
@@ -90,9 +89,8 @@ def _row(config: ConfigDict, metrics: Mapping[str, Any],
       fields["variant"] = ""
     name = key(Figure(split, **fields))
     value = metrics.get(name)
-    out[title] = None if value is None else [
-        value, metrics.get(f"{name}_ci95_low"), metrics.get(f"{name}_ci95_high")
-    ]
+    ends = (metrics.get(f"{name}_ci95_{end}") for end in ("low", "high"))
+    out[title] = None if value is None else [value, *ends]
   return out
 
 
@@ -113,8 +111,10 @@ def markdown(config: ConfigDict, rows: Mapping[str, Row],
   return paired.with_note(note, table + "\n")
 
 
+MAIN = mains.Main(__doc__, run, (
+    mains.Flag("runs", "label=folder pairs with commas between"),
+    mains.Flag("out", "path of the table without ending"),
+), config="table", usual=("table",))
+
 if __name__ == "__main__":
-  mains.start(
-      run, config="configs/table.py",
-      runs="label=folder pairs", out="path of the table without ending",
-  )
+  MAIN.start()

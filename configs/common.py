@@ -8,7 +8,7 @@ run that learns, `tiny` only runs the code.
 
 from ml_collections import ConfigDict
 
-from accfm.base import configlib
+from accfm.base import configlib, plugins
 from accfm.base.errors import InputError
 from accfm.models import build
 
@@ -54,13 +54,20 @@ def parse(arg, scales=None, /, **fields):
 def encoder(scale, preset):
   """An encoder's config; at the paper's scale as TPUs compute it best.
 
-  There encoders compute in bfloat16, and the blocks of a ViT are kernels if
-  its widths suit them: a tenth of the memory traffic (results/step_limit.md).
+  `preset` may also be an encoder class outside the package, such as
+  "./nets.py:ConvNet"; the argument of a command's config names it.
+
+  At the paper's scale encoders compute in bfloat16, and the blocks of a ViT
+  are kernels if its widths suit them: a tenth of the memory traffic
+  (results/step_limit.md).
   """
+  if plugins.is_plugin(preset):
+    plugins.allow([preset])
   cfg = build.encoder_config(preset)
   if scale != "paper":
     return cfg
-  cfg.dtype = "bfloat16"
+  if "dtype" in cfg:
+    cfg.dtype = "bfloat16"
   if "block" in cfg and not (cfg.width % 128 or cfg.mlp_width % 128):
     cfg.block = "fused"
   return cfg
@@ -104,7 +111,7 @@ def training(scale):
   c.evals_every = 0
   c.checkpoint_every = at["every"]
   # Of several processes one that does not get on for so long is named and
-  # ends the job (accfm/train/heartbeat.py); 0 for never.
+  # ends the job (accfm/base/processes/heartbeat.py); 0 for never.
   c.stall_seconds = 300
   c.keep_latest = 2
   c.keep_best = 1
@@ -116,14 +123,22 @@ def training(scale):
   c.spike_factor = 0.0
   # "10:13" writes a profiler's trace of these steps to WORKDIR/profile.
   c.profile_steps = ""
-  # AdamW, warm-up and cosine.
+  # An optimiser of optax by name: adamw, adam, lion, sgd, ... Its learning
+  # rate warms up linearly and falls along a cosine.
+  c.optimizer = "adamw"
   c.lr = at["lr"]
   c.warmup_steps = at["warmup_steps"]
   c.weight_decay = 1e-3
   c.clip_norm = 1.0
-  c.b1 = 0.9
-  c.b2 = 0.999
+  c.b1 = 0.9  # momentum of the gradient (also of sgd and rmsprop)
+  c.b2 = 0.999  # decay of the squared gradient
   c.lr_floor = 0.01  # of lr, at the end
+  # Learning rate by parameter: (("^encoder/", 0.1),) trains those whose path
+  # matches the regular expression at a tenth of lr.
+  c.lr_multipliers = ()
+  # What weight decay acts on: patterns of paths; () for all parameters of two
+  # axes or more.
+  c.decay_patterns = ()
   return c
 
 

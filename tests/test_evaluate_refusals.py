@@ -60,7 +60,7 @@ def test_refuses_a_checkpoint_of_another_modality(world, tmp_path):
   """An encoder of PPG has nothing to read in shards of acceleration alone."""
   signals = world.splits["test"].contract.signals
   _contract(world, signals={"acc": signals["acc"]})
-  world.meta["signals"] = ["ppg"]
+  world.meta.update(signals=["ppg"], kind="contrastive")
   with pytest.raises(InputError, match=r"signal 'ppg' is absent, have \['acc'"):
     evaluate.run(worlds.config(), "c", str(tmp_path / "out"))
 
@@ -92,7 +92,7 @@ def three_signals(world):
     split.values["ecg"] = rng.integers(
         -3000, 3000, split.values["ppg"].shape).astype(np.int16)
     split.values["ecg_scale"] = split.values["ppg_scale"]
-  world.meta["signals"] = ["acc"]
+  world.meta.update(signals=["acc"], kind="contrastive")
   world.towers = {"acc": dataclasses.replace(world.towers["acc"], head=False)}
   return world
 
@@ -133,7 +133,8 @@ def test_a_third_signal_changes_no_figure(three_signals, world, tmp_path):
     (["acc", "ppg"], "ecg", r"got 'ecg', want one of \['ppg'\], the checkpoi"),
 ])
 def test_what_is_no_partner(three_signals, tmp_path, signals, partner, want):
-  three_signals.meta["signals"] = signals
+  kind = "distill" if len(signals) > 1 else "contrastive"
+  three_signals.meta.update(signals=signals, kind=kind)
   with pytest.raises(InputError, match=want):
     evaluate.run(worlds.config(partner=partner), "c", str(tmp_path))
 

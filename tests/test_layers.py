@@ -38,7 +38,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "__import__", "import_module"}
 LOADERS = {"exec_module", "spec_from_file_location", "run_module", "run_path"}
 # The one module that imports by name.
 IMPORTS_BY_NAME = "accfm/base/plugins.py"
-MAX_LINES = {"main": 120, "module": 400}
+MAX_LINES = {"main": 130, "module": 400}
 
 
 def modules(root):

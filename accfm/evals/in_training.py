@@ -42,6 +42,8 @@ def check(
     targets: of its predictor, () without one.
   """
   names = config.get("train_evals", ())
+  if not names:
+    return
   why_not = {
       "probe": "probes are fitted on the train split, which is not embedded "
                "while training",
@@ -59,8 +61,8 @@ def check(
           f"{configlib.nearest(name, known)}; set --config.train_evals, or "
           "run accfm.evaluate --watch beside the training"
       )
-  every, validate = config.get("evals_every", 0), config["validate_every"]
-  if names and (not validate or every < 0 or every % validate):
+  every, validate = config["evals_every"], config["validate_every"]
+  if not validate or every < 0 or every % validate:
     raise InputError(
         f"evals_every: got {every} with validate_every {validate}, want 0 or "
         "a multiple of validate_every, which is above 0"
@@ -69,7 +71,7 @@ def check(
 
 def is_due(config: Mapping[str, Any], step: int) -> bool:
   """Whether evaluators run with the validation of a step."""
-  every = config.get("evals_every", 0)
+  every = config["evals_every"]
   return not every or step % every == 0 or step == config["total_steps"]
 
 

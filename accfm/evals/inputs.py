@@ -13,15 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from accfm.base import pseudonyms
 from accfm.base.errors import InputError
 from accfm.data import manifest, pipeline
-from accfm.data import splits as splits_lib
 from accfm.evals.baselines import envelope, features
 from accfm.evals.files import privacy
 from accfm.evals.results.figures import TESTED
 from accfm.signals import contract as contract_lib
 from accfm.signals import feed
-from accfm.signals import targets as targets_lib
+from accfm.signals.targets import Target
+from accfm.steps import kinds
+from accfm.steps.record import Cohort, Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Inputs:
   student: str
   teacher: str
   window_sec: float
-  targets: tuple[targets_lib.Target, ...] = ()
+  targets: tuple[Target, ...] = ()
   outputs: np.ndarray | None = None
   recordings: Any = None
 
@@ -87,17 +89,17 @@ class Shared:
     return self._made[name]
 
 
-def datasets(config: ConfigDict, meta: Any) -> list[str]:
+def datasets(config: ConfigDict, record: Record) -> list[str]:
   """Names of the data sets to evaluate on.
 
   Args:
     config: with `dataset`, "" for all that the checkpoint learned from.
-    meta: the checkpoint's meta.
+    record: the checkpoint's record.
 
   Raises:
-    InputError: the checkpoint's record does not say.
+    InputError: the record does not say.
   """
-  trained = [cohort["dataset"] for cohort in _cohorts(meta)]
+  trained = [cohort.dataset for cohort in _cohorts(record)]
   return [config.dataset] if config.dataset else trained
 
 
@@ -107,33 +109,28 @@ def describe_checkpoint(loaded: Any) -> dict[str, Any]:
   Args:
     loaded: `accfm.train.checkpoints.Loaded`.
   """
-  meta = loaded.meta
+  record = loaded.record
   return {
       "checkpoint": str(loaded.path),
       "step": int(loaded.step),
-      "kind": meta["kind"],
+      "kind": record.kind,
       "trained_on": [
-          {k: cohort[k] for k in ("dataset", "split_hash")}
-          for cohort in meta["cohorts"]
+          {"dataset": cohort.dataset, "split_hash": cohort.split_hash}
+          for cohort in record.cohorts or ()
       ],
-      "checkpoint_code_version": meta["code_version"],
-      "trained_config": privacy.public(meta["config"]),
+      "checkpoint_code_version": record.code_version,
+      "trained_config": privacy.public(record.config),
   }
 
 
-def targets_of(meta: Any) -> tuple[targets_lib.Target, ...]:
-  """What a checkpoint's predictor predicts, () without one."""
-  return targets_lib.from_plain(meta.get("targets", ()))
-
-
 def open_splits(
-    config: ConfigDict, meta: Any, dataset: str, shared: Shared
+    config: ConfigDict, record: Record, dataset: str, shared: Shared
 ) -> tuple[dict[str, Any], list[str]]:
   """What an evaluation reads, after checking that it may.
 
   Args:
     config: as `configs/evaluate.py`.
-    meta: the checkpoint's meta.
+    record: the checkpoint's record.
     dataset: name of the data set.
     shared: a split is opened once.
 
@@ -144,7 +141,7 @@ def open_splits(
     InputError: no such data set or split, a split without windows, another
       input contract, no partner, or people that were trained on.
   """
-  folder = manifest.find(config.data_dir or meta["config"]["data_dir"], dataset)
+  folder = manifest.find(config.data_dir or record.setting("data_dir"), dataset)
   names = [config.split]
   if "probe" in config.evals:  # fitted on train, penalised by val
     names = dict.fromkeys(["train", "val", config.split])
@@ -156,10 +153,9 @@ def open_splits(
   }
   tested = splits[config.split]
   contract_lib.check_match(
-      tested.contract, contract_lib.from_dict(meta["contract"]),
-      meta["signals"], folder,
+      tested.contract, record.contract, record.signals, folder,
   )
-  choose_signals(config, meta, tested.contract)
+  choose_signals(config, record, tested.contract)
   for name, split in splits.items():
     if not len(split):
       raise InputError(
@@ -168,7 +164,7 @@ def open_splits(
           "split (--config.split, --config.evals)"
       )
   people = tested.table["participant"]
-  return splits, check_unseen(people, meta, config.allow_seen)
+  return splits, check_unseen(people, record, config.allow_seen)
 
 
 class Signals(NamedTuple):
@@ -186,21 +182,21 @@ class Signals(NamedTuple):
 
 
 def choose_signals(
-    config: ConfigDict, meta: Any, contract: contract_lib.Contract
+    config: ConfigDict, record: Record, contract: contract_lib.Contract
 ) -> Signals:
   """The parts that signals play.
 
   Args:
     config: `partner`: the signal to retrieve, "" for the checkpoint's own
       second signal or the only other one of the contract; `evals`.
-    meta: the checkpoint's meta.
+    record: the checkpoint's record.
     contract: of the shards.
 
   Raises:
     InputError: `partner` is none of the other signals, or is "" where
       retrieval has several to choose from.
   """
-  student, *own = meta["signals"]
+  student, *own = record.signals
   others = own or [s for s in contract.signals if s != student]
   partner = config.partner
   if partner and partner not in others:
@@ -225,7 +221,7 @@ def choose_signals(
 def gather(
     split: str, learned: Mapping[str, Any], untrained: Mapping[str, Any],
     handmade: Mapping[str, Mapping[str, Any]], student: str, teacher: str,
-    window_sec: float, targets: tuple[targets_lib.Target, ...] = (),
+    window_sec: float, targets: tuple[Target, ...] = (),
     extra: Mapping[str, Mapping[str, np.ndarray]] | None = None,
     recordings: Any = None,
 ) -> Inputs:
@@ -309,42 +305,42 @@ def make_handmade(
   return out
 
 
-def _cohorts(meta: Any) -> list[Mapping[str, Any]]:
+def _cohorts(record: Record) -> tuple[Cohort, ...]:
   """The data sets of a checkpoint's record.
 
   Raises:
     InputError: the record does not say; a guard that guesses guards nothing.
   """
-  if "cohorts" not in meta:
+  if record.cohorts is None:
     raise InputError(
         "leak guard: the checkpoint's record does not say who was trained "
         "on; an older version wrote it: train again"
     )
-  return meta["cohorts"]
+  return record.cohorts
 
 
-def _trained_on(people: Iterable[str], meta: Any) -> set[str]:
+def _trained_on(people: Iterable[str], record: Record) -> set[str]:
   """The ids that a checkpoint's record names as trained on.
 
   A record that holds pseudonyms holds their salt, too.
   """
-  if meta.get("kind") == "scratch":  # a teacher that no run made before
-    return set()
   out = set()
-  for cohort in _cohorts(meta):
-    trained, salt = set(cohort["splits"]["train"]), cohort.get("salt", "")
-    out |= {p for p in people if splits_lib.pseudonym(p, salt) in trained}
+  for cohort in _cohorts(record):
+    trained = set(cohort.splits.get("train", ()))
+    out |= {
+        p for p in people if pseudonyms.pseudonym(p, cohort.salt) in trained
+    }
   return out
 
 
 def check_unseen(
-    people: Iterable[Any], meta: Any, allow_seen: bool
+    people: Iterable[Any], record: Record, allow_seen: bool
 ) -> list[str]:
   """The leak guard: nobody who is scored may have been trained on.
 
   Args:
     people: ids under evaluation.
-    meta: the checkpoint's meta, with its teacher's inside.
+    record: the checkpoint's record, with its parents' inside.
     allow_seen: score them all the same.
 
   Returns:
@@ -354,13 +350,13 @@ def check_unseen(
     InputError: some were seen and `allow_seen` is False.
   """
   ids, seen, who = set(map(str, people)), set(), []
-  name = "the encoder"
-  while meta:
-    trained = _trained_on(ids, meta)
+  name, one = "the encoder", record
+  while one is not None:
+    trained = _trained_on(ids, one)
     if trained:
       seen |= trained
       who.append(name)
-    meta, name = meta.get("teacher"), "its teacher"
+    name, one = kinds.of_record(one).parent_title, one.parent
   if seen and not allow_seen:
     some = ", ".join(sorted(seen)[:5])
     raise InputError(

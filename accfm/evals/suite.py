@@ -60,7 +60,7 @@ def evaluate_data_sets(
   Returns:
     As `evaluate_checkpoint`; {data set: those} where there are several.
   """
-  names, out = inputs.datasets(config, loaded.meta), {}
+  names, out = inputs.datasets(config, loaded.record), {}
   for dataset in names:
     several = dataset if len(names) > 1 else ""
     out[dataset] = evaluate_checkpoint(
@@ -86,7 +86,7 @@ def evaluate_checkpoint(
     evaluable.
   """
   start, workdir = time.time(), pathlib.Path(workdir)
-  splits, seen = inputs.open_splits(config, loaded.meta, dataset, shared)
+  splits, seen = inputs.open_splits(config, loaded.record, dataset, shared)
   tables = {name: split.table for name, split in splits.items()}
   extra = own_labels.load_columns(config.labels_file, tables)
   projection.check(
@@ -131,7 +131,7 @@ def _embed(
 ) -> dict[str, forward.Embedded]:
   """split -> what the checkpoint's encoders make of it."""
   encoders = towers.from_checkpoint(
-      loaded.params, loaded.carried, loaded.frozen, loaded.meta
+      loaded.params, loaded.carried, loaded.frozen, loaded.record
   )
   if not config.save_embeddings:
     return {
@@ -155,10 +155,10 @@ def _gather(
   """What evaluators are given, beside what needs no learning."""
   tested = splits[config.split]
   student, teacher, motion = inputs.choose_signals(
-      config, loaded.meta, tested.contract)
+      config, loaded.record, tested.contract)
   fresh, made = {}, {}
   if config.untrained:
-    encoders = towers.untrained(loaded.meta, config.seed)
+    encoders = towers.untrained(loaded.record, config.seed)
     fresh = {
         name: forward.embed_split(encoders, split, config.batch_size)
         for name, split in splits.items()
@@ -171,7 +171,7 @@ def _gather(
     )
   return inputs.gather(
       config.split, learned, fresh, made, student, teacher,
-      tested.contract.window_sec, inputs.targets_of(loaded.meta), extra,
+      tested.contract.window_sec, loaded.record.targets, extra,
       tested,
   )
 

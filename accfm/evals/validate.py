@@ -12,11 +12,12 @@ from jax.sharding import PartitionSpec
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import batches, samplers
-from accfm.evals import in_training, inputs
+from accfm.evals import in_training
 from accfm.evals.embedding import forward as embed
 from accfm.evals.embedding import health
 from accfm.evals.retrieval import ranks
 from accfm.steps import towers as towerlib
+from accfm.steps.record import Record
 
 Validate = Callable[[Any, Any], dict[str, float]]
 
@@ -65,15 +66,15 @@ def draw_rows(
 
 
 def make_validate(
-    meta: Any, session: Any, loss_fn: Callable, rows: int, seed: int,
+    record: Record, data: Any, loss_fn: Callable, rows: int, seed: int,
     by_people: bool = False, extra: Callable | None = None,
 ) -> Validate:
   """Measures a state on fixed rows, and by evaluators on the whole split.
 
   Args:
-    meta: the run's meta, from which towers are built; its config names the
-      evaluators (`train_evals`, `evals_every`).
-    session: with the val split, the signals to read and the mesh.
+    record: the run's record, from which towers are built; its config names
+      the evaluators (`train_evals`, `evals_every`).
+    data: with the val split, the signals to read and the mesh.
     loss_fn: the training loss (`state.Objective`), run with one fixed key.
     rows: how many rows at most; also the pool of recall@1.
     seed: of the fixed key.
@@ -86,8 +87,8 @@ def make_validate(
   Raises:
     InputError: an evaluator that cannot run here, or nobody to validate on.
   """
-  split, mesh, signals = session.val, session.mesh, session.signals
-  config, targets = meta["config"], inputs.targets_of(meta)
+  split, mesh, signals = data.val, data.mesh, data.signals
+  config, targets = record.config, record.targets
   in_training.check(config, signals, targets)
   chosen, count = draw_rows(split, rows, meshlib.row_shards(mesh), by_people)
   batch = batches.make_batch(
@@ -103,17 +104,17 @@ def make_validate(
         lambda x: jax.lax.pmean(x, meshlib.ROWS), metrics
     )
 
-  whole, data = PartitionSpec(), PartitionSpec(meshlib.ROWS)
+  whole, by_row = PartitionSpec(), PartitionSpec(meshlib.ROWS)
   forward = embed.make_forward(mesh)
   loss = jax.jit(jax.shard_map(
-      loss, mesh=mesh, in_specs=(whole, whole, whole, data),
-      out_specs=(data, whole), check_vma=False,
+      loss, mesh=mesh, in_specs=(whole, whole, whole, by_row),
+      out_specs=(by_row, whole), check_vma=False,
   ))
 
   def validate(state, frozen):
     parts = state.params, state.carried, frozen
     losses, metrics = loss(*parts, batch)
-    towers = towerlib.from_checkpoint(*parts, meta)
+    towers = towerlib.from_checkpoint(*parts, record)
     vectors = forward(towers, batch)
     losses, vectors = jax.tree.map(
         lambda x: x[:count], embed.fetch((losses, vectors))

@@ -56,14 +56,15 @@ def make_prepare(contract, signal, augment_cfg):
   Args:
     contract: the data set's Contract.
     signal: name of the signal.
-    augment_cfg: as `augment.make_augment`.
+    augment_cfg: as `augment.resolve`.
 
   Returns:
     `prepare(key, batch, view) -> x [B, T, C]`: dequantised, augmented in the
     signal's unit (geometry of acceleration in g), then normalised.
   """
-  augmenter = augment.make_augment(augment_cfg)
-  normalize = make_normalize(contract.signals[signal])
+  spec = contract.signals[signal]
+  augmenter = augment.make_augment(augment.resolve(augment_cfg, spec.kind))
+  normalize = make_normalize(spec)
 
   def prepare(key, batch, view):
     x = dequantize(batch[signal], batch[f"{signal}_scale"])

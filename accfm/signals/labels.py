@@ -23,6 +23,7 @@ import numpy as np
 
 from accfm.base import settings
 from accfm.base.errors import InputError
+from accfm.signals import beats as beats_lib
 from accfm.signals import windows
 from accfm.signals.recording import Beats
 
@@ -137,15 +138,12 @@ def beat_coverage(start_s, window_sec, beats, cfg=None):
 def ppg_beats(aligned, contract, cfg=None):
   """Beats found in the aligned PPG, gated by the likeness of the pulses.
 
-  Peaks are those of neurokit2's "elgendi" method (Elgendi et al., PLoS ONE
-  8(10), 2013), made finer than the sampling by a parabola. A pulse is good
-  if, from 0.3 s before to 0.4 s after its peak, it correlates by at least
-  `min_template_r` with the median of the 10 pulses on either side. An
-  interval is kept if the pulses at both its ends are good; gaps and odd
-  intervals are left to the rules for clean intervals. Every channel is tried
-  upright and upside down (the foot of a pulse is often sharper than its
-  crest, and some devices invert), and the try with the most clean intervals
-  is used. Pulses alike are not always heart beats: in running, steps pass.
+  An interval is kept if the pulses at both its ends look like their
+  neighbours (`beats.pulses`); gaps and odd intervals are left to the rules
+  for clean intervals. Every channel is tried upright and upside down, since
+  the foot of a pulse is often sharper than its crest and some devices invert
+  the signal, and the try with the most clean intervals is used. Pulses alike
+  are not always heart beats: in running, steps look like them.
 
   Args:
     aligned: an `Aligned` recording; its gaps are never bridged.
@@ -156,18 +154,9 @@ def ppg_beats(aligned, contract, cfg=None):
     `Beats` on the aligned clock (signal "": no delay is left to undo).
 
   Raises:
-    InputError: neurokit2 is not installed, or `ppg_signal` is not one of
-      the contract's PPG signals.
+    InputError: `ppg_signal` is not one of the contract's PPG signals.
   """
   cfg = _settings(cfg)
-  try:
-    import neurokit2  # noqa: F401
-  except ImportError as error:
-    raise InputError(
-        "labels.beat_source='ppg_beats': neurokit2 is not installed; run "
-        "`pip install neurokit2` (extra `labels`) or take "
-        "beat_source='beats'"
-    ) from error
   names = [n for n, spec in contract.signals.items() if spec.kind == "ppg"]
   name = cfg.ppg_signal or (names[0] if len(names) == 1 else "")
   if name not in names:
@@ -260,42 +249,9 @@ def _run_beats(x, aligned, min_r):
   """`Beats` of one channel [N], run by run between its gaps."""
   end, interval = [np.zeros(0)], [np.zeros(0)]
   for first, last in windows.runs(np.isfinite(x)):
-    time, good = _pulses(x[first:last], aligned.rate_hz, min_r)
+    time, good = beats_lib.pulses(x[first:last], aligned.rate_hz, min_r)
     time = time + aligned.start_s + first / aligned.rate_hz
     keep = good[1:] & good[:-1]
     end.append(time[1:][keep])
     interval.append(np.diff(time)[keep])
   return Beats(np.concatenate(end), np.concatenate(interval))
-
-
-def _pulses(x, rate_hz, min_r):
-  """Peak times [P] in s and whether each pulse looks like its neighbours."""
-  import neurokit2
-
-  none = np.zeros(0), np.zeros(0, bool)
-  before, after = round(0.3 * rate_hz), round(0.4 * rate_hz)
-  if len(x) < 10 * rate_hz or x.std() == 0:
-    return none
-  x = neurokit2.ppg_clean(x, sampling_rate=rate_hz, method="elgendi")
-  try:
-    peaks = neurokit2.ppg_findpeaks(x, sampling_rate=rate_hz)["PPG_Peaks"]
-  except (IndexError, ValueError):  # how it says that it found no peak
-    return none
-  peaks = np.asarray(peaks, np.int64)
-  peaks = peaks[(peaks >= before) & (peaks < len(x) - after)]
-  if len(peaks) < 3:
-    return none
-  left, mid, right = x[peaks - 1], x[peaks], x[peaks + 1]
-  bend = left - 2 * mid + right
-  shift = np.where(bend < 0, 0.5 * (left - right) / np.minimum(bend, -1e-12), 0)
-  time = (peaks + np.clip(shift, -0.5, 0.5)) / rate_hz
-
-  pulses = x[peaks[:, None] + np.arange(-before, after)]  # [P, T]
-  pulses = pulses - pulses.mean(axis=1, keepdims=True)
-  pulses /= np.maximum(np.linalg.norm(pulses, axis=1, keepdims=True), 1e-12)
-  good = np.zeros(len(peaks), bool)
-  for i, pulse in enumerate(pulses):
-    template = np.median(pulses[max(0, i - 10):i + 11], axis=0)
-    template = template - template.mean()
-    good[i] = pulse @ template >= min_r * np.linalg.norm(template)
-  return time, good

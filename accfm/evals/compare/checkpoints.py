@@ -26,6 +26,7 @@ from accfm.evals.results import words
 from accfm.evals.results.figures import TESTED, load_figures
 from accfm.evals.results.outcome import task_name
 from accfm.evals.retrieval import pools, ranks
+from accfm.steps.record import Record
 
 SAME = ("dataset", "split", "split_hash", "rows_hash")
 Path = str | os.PathLike
@@ -79,13 +80,13 @@ def check_same(facts: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def check_runs(
-    config: ConfigDict, metas: Mapping[str, Any], shared: inputs.Shared
+    config: ConfigDict, records: Mapping[str, Record], shared: inputs.Shared
 ) -> list[str]:
   """Opens and checks the data that several checkpoints are evaluated on.
 
   Args:
     config: as `configs/evaluate.py`.
-    metas: run -> its checkpoint's meta.
+    records: run -> its checkpoint's record.
     shared: `inputs.Shared`.
 
   Returns:
@@ -94,7 +95,7 @@ def check_runs(
   Raises:
     InputError: as `inputs.open_splits`, or other people or windows.
   """
-  names = {run: inputs.datasets(config, m) for run, m in metas.items()}
+  names = {run: inputs.datasets(config, one) for run, one in records.items()}
   datasets = next(iter(names.values()))
   if any(found != datasets for found in names.values()):
     raise InputError(
@@ -103,8 +104,8 @@ def check_runs(
     )
   for dataset in datasets:
     facts = {}
-    for run, meta in metas.items():
-      splits, _ = inputs.open_splits(config, meta, dataset, shared)
+    for run, record in records.items():
+      splits, _ = inputs.open_splits(config, record, dataset, shared)
       tested = splits[config.split]
       facts[run] = dict(zip(SAME, (
           dataset, config.split, tested.manifest["split_hash"],

@@ -1,71 +1,39 @@
 """Exact nearest neighbours on the devices, in blocks.
 
 A block of queries meets a block of keys at a time, in one compiled product
-for all blocks: nothing held grows with queries times keys. The rows of a
-block of queries are spread over the devices.
+for all blocks: nothing that is held grows with queries times keys. The rows
+of a block of queries are spread over the devices.
 """
 
-import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from accfm.base import mesh as meshlib
-from accfm.base import shapes
 from accfm.base.errors import InputError
 from accfm.evals.embedding import forward
+from accfm.evals.retrieval.masks import Mask, check_vectors
 
 BLOCK = (512, 4096)  # queries per device, keys: 8 MiB stay in a CPU's cache
 GROUP = 32  # keys whose largest similarity is looked at first
 SMALLEST = 64  # rows of the smallest block: small inputs share a compilation
 
 
-@dataclasses.dataclass(frozen=True)
-class Mask:
-  """Which keys a query may meet: those in `keep` that are not in `drop`.
-
-  With keys sorted by person, recording and time, two ranges are enough.
-
-  Attributes:
-    keep, drop: [Q, 2] the first key and one past the last; equal for none.
-  """
-
-  keep: np.ndarray
-  drop: np.ndarray
-
-  @classmethod
-  def everything(cls, queries, keys):
-    """Q queries that may meet all K keys."""
-    return cls(np.tile([0, keys], (queries, 1)), np.zeros((queries, 2), int))
-
-  def take(self, rows):
-    """The mask of some queries."""
-    return Mask(self.keep[rows], self.drop[rows])
-
-  def allows(self, query, key):
-    """Whether queries may meet keys: row numbers of any, equal shapes."""
-    def inside(ends):
-      return (key >= ends[query, 0]) & (key < ends[query, 1])
-
-    return inside(self.keep) & ~inside(self.drop)
-
-  def sizes(self):
-    """[Q] how many keys each query may meet."""
-    low = np.maximum(self.keep[:, 0], self.drop[:, 0])
-    high = np.minimum(self.keep[:, 1], self.drop[:, 1])
-    return np.diff(self.keep)[:, 0] - np.maximum(high - low, 0)
-
-
-def top_k(queries, keys, k, mask=None, block=BLOCK):
+def top_k(
+    queries: np.ndarray, keys: np.ndarray, k: int, mask: Mask | None = None,
+    block: tuple[int, int] = BLOCK,
+) -> tuple[np.ndarray, np.ndarray]:
   """The k keys of the largest inner product with each query.
 
   Args:
     queries: [Q, D]; keys: [K, D]; products are float32.
     k: how many; of equal ones the first key comes first.
-    mask: `Mask` of the keys each query may meet, by default all.
+    mask: which keys each query may meet, by default all.
     block: most queries (per device) and keys of one product.
 
   Returns:
@@ -75,11 +43,11 @@ def top_k(queries, keys, k, mask=None, block=BLOCK):
   Raises:
     InputError: shapes that do not fit, k below 1, NaN or Inf.
   """
-  check(queries, keys)
+  check_vectors(queries, keys)
   if k < 1:
     raise InputError(f"nearest neighbours: got k {k}, want at least 1")
   mask = mask or Mask.everything(len(queries), len(keys))
-  blocks = Blocks(len(queries), len(keys), [mask], block)
+  blocks = Blocks(mask, len(keys), block)
   given = np.asarray(queries, np.float32), blocks.ranges
   none = (np.full((len(queries), k), -np.inf, np.float32),
           np.full((len(queries), k), -1, np.int32))
@@ -88,52 +56,36 @@ def top_k(queries, keys, k, mask=None, block=BLOCK):
   for first in blocks.firsts:
     best, here = blocks.put(first, none), blocks.put(first, given)
     for at in blocks.met(first):
-      best = blocks.compiled(_best)((best, *here), (key_blocks[at], at))
+      best = blocks.merge((best, *here), (key_blocks[at], at))
     found.append(best)
-  found = [forward.fetch(best) for best in found]
-  return tuple(
-      np.concatenate(x)[:len(queries)] for x in zip(*found, strict=True)
-  )
-
-
-def check(queries, keys):
-  """Raises InputError unless [Q, D] meets [K, D], all finite."""
-  shapes.check_all([(queries, "queries", "Q D"), (keys, "keys", "K D")])
-  for x, name in ((queries, "queries"), (keys, "keys")):
-    if not len(x) or not np.isfinite(x).all():
-      raise InputError(
-          f"nearest neighbours: got {len(x)} {name}, "
-          f"{np.sum(~np.isfinite(x).all(axis=1))} of them with NaN or Inf, "
-          "want at least 1, all finite"
-      )
+  scores, indices = zip(*map(forward.fetch, found), strict=True)
+  return (np.concatenate(scores)[:len(queries)],
+          np.concatenate(indices)[:len(queries)])
 
 
 class Blocks:
-  """A problem cut into padded blocks of one shape, and what meets what.
+  """A search cut into padded blocks of one shape.
 
   Attributes:
     rows, width: queries and keys of a block.
     firsts: the first query of each block.
-    ranges: [Q, M, 4] the two ranges of each mask; a padded query has none,
+    ranges: [Q, 4] the ends of the mask's two ranges; a padded query has none,
       and no range holds a padded key.
+    merge: the compiled step from the best keys so far to those of one more
+      block.
   """
 
-  def __init__(self, queries, keys, masks, block):
+  def __init__(self, mask: Mask, keys: int, block: tuple[int, int]):
     self.mesh = meshlib.make_mesh()
-    self.queries, self.keys = queries, keys
-    size = self.mesh.size
+    size, queries = self.mesh.size, len(mask.keep)
+    self.keys = keys
     self.rows = _size(queries, block[0] * size, size)
     self.width = _size(keys, block[1], GROUP)
     self.firsts = range(0, queries, self.rows)
-    self.ranges = np.stack(
-        [np.hstack([m.keep, m.drop]) for m in masks], axis=1
-    ).astype(np.int32)
+    self.ranges = np.hstack([mask.keep, mask.drop]).astype(np.int32)
+    self.merge = make_merge(self.mesh)
 
-  def compiled(self, function):
-    """`function(by row, whole)` over the mesh."""
-    return _compiled(function, self.mesh)
-
-  def put(self, first, tree):
+  def put(self, first: int, tree: Any) -> Any:
     """The block of queries from row `first` on, padded with zeros."""
     mine = meshlib.local_rows(self.rows)
     part = _part(tree, first, self.rows)
@@ -141,25 +93,21 @@ class Blocks:
         jax.tree.map(lambda x: x[mine], part), self.mesh
     )
 
-  def put_keys(self, tree):
+  def put_keys(self, keys: np.ndarray) -> dict[int, Any]:
     """{first key: block} on every device."""
     return {
-        at: meshlib.put_replicated(
-            _part(tree, at, self.width), self.mesh
-        )
+        at: meshlib.put_replicated(_part(keys, at, self.width), self.mesh)
         for at in range(0, self.keys, self.width)
     }
 
-  def met(self, first):
+  def met(self, first: int) -> range:
     """First keys of the blocks that any query of a block may meet."""
-    low, high = np.moveaxis(
-        self.ranges[first:first + self.rows, :, :2], -1, 0
-    )
+    low, high = self.ranges[first:first + self.rows, :2].T
     some = high > low
     if not some.any():
       return range(0)
-    low = low[some].min() // self.width * self.width
-    return range(int(low), int(high.max()), self.width)
+    start = low[some].min() // self.width * self.width
+    return range(int(start), int(high.max()), self.width)
 
 
 def _size(n, most, multiple):
@@ -178,40 +126,28 @@ def _part(tree, first, rows):
 
 
 @functools.lru_cache
-def _compiled(function, mesh):
+def make_merge(mesh: Mesh) -> Callable:
+  """`merge(by row, whole) -> best` of `_best` over a mesh, compiled once."""
   rows, whole = PartitionSpec(meshlib.ROWS), PartitionSpec()
   return jax.jit(jax.shard_map(  # rows never meet: no collectives
-      function, mesh=mesh, in_specs=(rows, whole), out_specs=rows,
+      _best, mesh=mesh, in_specs=(rows, whole), out_specs=rows,
       check_vma=False,
   ))
-
-
-def product(queries, keys):
-  """[q, D] and [k, D] -> [q, k], in float32 where bfloat16 is the habit."""
-  return jnp.matmul(queries, keys.T, precision="highest")
-
-
-def columns(at, rows, width):
-  """Numbers of a block's keys, alike for its queries: [q, k]."""
-  return at + jax.lax.broadcasted_iota(jnp.int32, (rows, width), 1)
-
-
-def inside(column, ends):
-  """Whether queries may meet keys: [q, k], with one mask's ends [q, 4]."""
-  low, high, out, back = (ends[:, i, None] for i in range(4))
-  return (column >= low) & (column < high) & (
-      (column < out) | (column >= back)
-  )
 
 
 def _best(by_row, whole):
   """The best so far (scores, indices), and those of one more block."""
   (scores, indices), query, ranges = by_row
   keys, at = whole
-  allowed = inside(columns(at, len(query), len(keys)), ranges[:, 0])
-  near = jnp.where(allowed, product(query, keys), -jnp.inf)
+  column = at + jax.lax.broadcasted_iota(
+      jnp.int32, (len(query), len(keys)), 1)
+  low, high, out, back = (ranges[:, i, None] for i in range(4))
+  allowed = (column >= low) & (column < high) & (
+      (column < out) | (column >= back))
+  # float32 also where bfloat16 is the habit
+  near = jnp.matmul(query, keys.T, precision="highest")
   k = scores.shape[1]
-  new, column = _select(near, k)
+  new, column = _select(jnp.where(allowed, near, -jnp.inf), k)
   scores = jnp.concatenate([scores, new], axis=1)
   column = jnp.where(new > -jnp.inf, at + column, -1)
   indices = jnp.concatenate([indices, column], axis=1)
@@ -236,5 +172,3 @@ def _select(near, k):
   scores, place = jax.lax.top_k(few.reshape(q, -1), k)
   group = jnp.take_along_axis(chosen, place // GROUP, axis=1)
   return scores, group * GROUP + place % GROUP
-
-

@@ -6,6 +6,7 @@ import pytest
 
 from accfm.base.errors import InputError
 from accfm.evals.retrieval import nearest
+from accfm.evals.retrieval.masks import Mask
 
 
 def _sorted(near, k, allowed):
@@ -27,7 +28,7 @@ def _whole(rng, rows, d):
 def _mask(rng, queries, keys):
   """Two random ranges for each query, some of them empty."""
   keep, drop = np.sort(rng.integers(0, keys + 1, (2, queries, 2)), axis=2)
-  return nearest.Mask(keep, drop)
+  return Mask(keep, drop)
 
 
 @pytest.mark.parametrize("queries, keys, d, k, block", [
@@ -85,23 +86,23 @@ def test_groups_hold_the_best_wherever_they_are():
 def test_one_compilation_for_all_blocks():
   rng = np.random.default_rng(0)
   q, x = _whole(rng, 50, 7), _whole(rng, 300, 7)
-  nearest._compiled.cache_clear()
+  nearest.make_merge.cache_clear()
   nearest.top_k(q, x, 3, block=(2, 64))
-  blocks = nearest.Blocks(50, 300, [nearest.Mask.everything(50, 300)], (2, 64))
+  blocks = nearest.Blocks(Mask.everything(50, 300), 300, (2, 64))
   assert len(blocks.firsts) == 4 and len(blocks.met(0)) == 5
-  assert blocks.compiled(nearest._best)._cache_size() == 1
+  assert blocks.merge._cache_size() == 1
   assert blocks.mesh.size == len(jax.devices())
 
 
 def test_blocks_out_of_reach_are_not_met():
-  keep = np.array([[70, 130], [100, 140], [9, 9], [0, 0]])
-  mask = nearest.Mask(keep, np.zeros_like(keep))
-  blocks = nearest.Blocks(4, 400, [mask], (1, 64))
-  assert list(blocks.met(0)) == [64, 128]
-  everyone = nearest.Mask.everything(4, 400)
-  assert len(nearest.Blocks(4, 400, [mask, everyone], (1, 64)).met(0)) == 7
-  nobody = nearest.Mask(keep * 0, keep)
-  assert not len(nearest.Blocks(4, 400, [nobody], (1, 64)).met(0))
+  def met(ends):
+    ends = np.array(ends)
+    mask = Mask(ends, np.zeros_like(ends))
+    return list(nearest.Blocks(mask, 400, (1, 64)).met(0))
+
+  assert met([[70, 130], [100, 140], [9, 9], [0, 0]]) == [64, 128]
+  assert met([[70, 130], [0, 400]]) == [*range(0, 400, 64)]
+  assert met([[0, 0], [9, 9]]) == []
 
 
 @pytest.mark.parametrize("q, x, k, want", [

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from accfm.base.errors import InputError
-from accfm.evals.retrieval import nearest, ranks
+from accfm.evals.retrieval import ranks
+from accfm.evals.retrieval.masks import Mask
 from accfm.evals.stats import scaling
 
 
@@ -49,10 +50,10 @@ def _groups(rng, n):
   own = np.searchsorted(starts, np.arange(n), "right") - 1
   run = np.stack([starts[own], ends[own]], axis=1)
   near = np.stack([np.arange(n) - 3, np.arange(n) + 4], axis=1).clip(0, n)
-  everyone = nearest.Mask.everything(n, n)
+  everyone = Mask.everything(n, n)
   return [
-      everyone, nearest.Mask(run, 0 * run), nearest.Mask(everyone.keep, run),
-      nearest.Mask(run, near),
+      everyone, Mask(run, 0 * run), Mask(everyone.keep, run),
+      Mask(run, near),
   ]
 
 
@@ -121,44 +122,6 @@ def test_float32_alone_would_count_otherwise():
     np.testing.assert_array_equal(got.beaten_by, want)
 
 
-def test_rounding_stays_within_the_slack():
-  """The bound holds for float32 products in an unlucky order, with room."""
-  rng = np.random.default_rng(1)
-  query, key = _poor(rng, 40, 256, 0.3), _poor(rng, 40, 256, 0.3)
-  s = ranks._Similarity(query, key, np.arange(40))
-  exact = s.exact[0] @ s.exact[1].T
-  exact -= np.diag(exact)[:, None]
-  total = np.zeros((40, 40), np.float32)
-  for column in range(256):  # one product at a time: the longest sum
-    total += np.outer(s.queries[:, column], s.keys[:, column])
-  error = np.abs(total - s.right[:, None] - exact).max()
-  assert 0 < error < s.slack - 2 * ranks.TIE
-  assert s.slack < 4e-5  # and few pairs are open
-
-
-def test_any_product_within_the_bound_counts_the_same(monkeypatch):
-  """A device that errs as much as the slack allows changes nothing."""
-  rng = np.random.default_rng(2)
-  query, key = rng.normal(size=(2, 130, 9))
-  key[65:] = key[:65] + 1e-6 * key[65:]  # apart by more than a tie
-  (want,) = ranks.count(query, key)
-  s = ranks._Similarity(query, key, np.arange(130))
-  exact = nearest.product
-
-  def worst(q, k):
-    sign = np.where(rng.integers(0, 2, (len(q), len(k))), 1, -1)
-    return exact(q, k) + np.float32(0.9 * (s.slack - 2 * ranks.TIE)) * sign
-
-  monkeypatch.setattr(nearest, "product", worst)
-  for unit, same in ((ranks.UNIT, True), (0.1 * ranks.UNIT, False)):
-    monkeypatch.setattr(ranks, "UNIT", unit)
-    nearest._compiled.cache_clear()
-    (got,) = ranks.count(query, key)
-    # A smaller bound is too small.
-    assert (got.beaten_by == want.beaten_by).all() == same
-  nearest._compiled.cache_clear()
-
-
 def test_an_answer_elsewhere():
   n = 50
   rng = np.random.default_rng(5)
@@ -168,8 +131,8 @@ def test_an_answer_elsewhere():
   want = _loop(query, key, answer, np.ones((30, n), bool)).sum(axis=1)
   np.testing.assert_array_equal(got.beaten_by, want)
   assert (got.candidates == n).all()
-  barred = nearest.Mask.everything(30, n)
-  barred = nearest.Mask(barred.keep, np.stack([answer, answer + 1], axis=1))
+  barred = Mask.everything(30, n)
+  barred = Mask(barred.keep, np.stack([answer, answer + 1], axis=1))
   (got,) = ranks.count(query, key, [barred], answer=answer)
   np.testing.assert_array_equal(got.beaten_by, want)
   assert (got.candidates == n).all()  # the right answer takes part all the same
@@ -184,18 +147,6 @@ def test_a_collapsed_embedding_ranks_last_and_a_perfect_one_first():
   ):
     (got,) = ranks.count(x, x)
     assert (got.beaten_by == want).all()
-
-
-def test_one_compilation_for_all_blocks():
-  rng = np.random.default_rng(0)
-  query, key = rng.normal(size=(2, 300, 11))
-  nearest._compiled.cache_clear()
-  ranks.count(query, key, block=(2, 64))
-  blocks = nearest.Blocks(
-      300, 300, [nearest.Mask.everything(300, 300)], (2, 64)
-  )
-  assert len(blocks.firsts) > 2 and len(blocks.met(0)) > 2
-  assert blocks.compiled(ranks._tally)._cache_size() == 1
 
 
 def test_refuses_what_is_not_finite():
