@@ -104,6 +104,11 @@ def training(scale):
   c.log_every = max(1, at["every"] // 5)
   c.validate_every = at["every"]
   c.validate_rows = at["validate_rows"]
+  # Evaluators of accfm.evaluate to run on all validation people as training
+  # goes, e.g. ("health", "retrieval"); their figures go to metrics.jsonl.
+  c.train_evals = ()
+  # Every so many steps, a multiple of validate_every; 0: with each validation.
+  c.evals_every = 0
   c.checkpoint_every = at["every"]
   # Of several processes one that does not get on for so long is named and
   # ends the job (accfm/base/processes/heartbeat.py); 0 for never.
