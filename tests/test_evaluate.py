@@ -13,7 +13,7 @@ from accfm.base.errors import InputError
 from accfm.evals import suite
 from accfm.evals.compare import paired as compare
 from accfm.models import build
-from accfm.steps import state
+from accfm.steps import record, state
 from accfm.train import checkpoints
 from tests.evals import worlds
 
@@ -84,7 +84,7 @@ def test_refuses_people_it_was_trained_on(world, tmp_path):
 
 
 def test_one_encoder_alone_has_probes_and_a_control(world, tmp_path):
-  world.meta["signals"] = ["acc"]
+  world.meta.update(signals=["acc"], kind="contrastive")
   world.towers = {"acc": dataclasses.replace(world.towers["acc"], head=False)}
   got = evaluate.run(
       worlds.config(untrained=False, report=True), "c", str(tmp_path / "a"))
@@ -110,15 +110,14 @@ def test_rebuilds_its_encoders_from_a_checkpoint_on_disk(
       "head": {"hidden": 0, "out": 8, "bins": 1, "dtype": "float32"},
       "teacher_head": "mlp", "loss": "contrastive",
   }
-  meta = {
-      **world.meta, "config": config,
-      "teacher": {**world.meta, "config": config, "kind": "mae"},
-  }
+  meta = {**world.meta, "config": config, "parent": {
+      **world.meta, "config": config, "kind": "mae", "signals": ["ppg"],
+  }}
   monkeypatch.setattr(evaluate.checkpoints, "load", world.load)
   monkeypatch.setattr(
       suite.towers, "from_checkpoint", world.from_checkpoint)
   monkeypatch.setattr(suite.towers, "untrained", world.untrained)
-  made = world.untrained(meta, 3)
+  made = world.untrained(record.from_plain(meta), 3)
   params = {
       "student": made["acc"].variables["params"],
       "student_head": made["acc"].head_variables["params"],

@@ -60,7 +60,7 @@ def test_refuses_a_checkpoint_of_another_modality(world, tmp_path):
   """An encoder of PPG has nothing to read in shards of acceleration alone."""
   signals = world.splits["test"].contract.signals
   _contract(world, signals={"acc": signals["acc"]})
-  world.meta["signals"] = ["ppg"]
+  world.meta.update(signals=["ppg"], kind="contrastive")
   with pytest.raises(InputError, match=r"signal 'ppg' is absent, have \['acc'"):
     evaluate.run(worlds.config(), "c", str(tmp_path / "out"))
 

@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
 from accfm.base import configlib, settings
@@ -43,10 +44,14 @@ OPERATIONS = {
 }
 
 # Every field of an operation's config besides `prob`. All strengths are our
-# choice [o]. `together`: all views of a segment (two signals, or two views of
-# one) get the same draw.
+# choice [o].
 FIELDS = {
-    "time_shift": dict(together=True, max_share=0.5),
+    "time_shift": dict(
+        # Whether all views of a segment (two signals, or two views of one)
+        # get the same draw.
+        together=True,
+        max_share=0.5,
+    ),
     "time_jitter": dict(together=False, max_share=1 / 120),
     # 0.1 moves a beat by about a second within a minute. Much more would
     # change the heart rate variability into another person's.
@@ -56,7 +61,12 @@ FIELDS = {
     "scale": dict(together=False, sd=0.2),
     "rotate": dict(together=False, max_angle_deg=30.0),
     "cutout": dict(together=False, max_share=0.2),
-    "noise": dict(together=False, sd=0.1, relative=True),
+    "noise": dict(
+        together=False, sd=0.1,
+        # Whether `sd` is a share of each channel's own SD or in the signal's
+        # unit; None: by kind.
+        relative=True,
+    ),
 }
 
 # Probabilities [L] for ppg and ecg; an operation that is not named has 0. For
@@ -90,10 +100,18 @@ BY_KIND = {
 
 INF = float("inf")
 
-# Least and largest value of a field.
+# Least and largest value of a field. The comments are what --help shows.
 LIMITS = {
-    "prob": (0.0, 1.0), "max_share": (0.0, 1.0), "sd": (0.0, INF),
-    "knots": (2, INF), "max_angle_deg": (0.0, 180.0),
+    # Chance that a segment has it; None: that of the signal's kind.
+    "prob": (0.0, 1.0),
+    # Largest part of the segment that is cut out, or distance that it moves.
+    "max_share": (0.0, 1.0),
+    # Strength: SD of noise, or of the logarithm of a factor; None: by kind.
+    "sd": (0.0, INF),
+    # Places at which a smooth curve is drawn.
+    "knots": (2, INF),
+    # Largest angle of a rotation.
+    "max_angle_deg": (0.0, 180.0),
 }
 
 
@@ -113,7 +131,7 @@ def preset(
   return _changed(PRESETS[kind], overrides)
 
 
-def by_kind(**overrides: Mapping[str, Any]) -> dict[str, Any]:
+def by_kind(**overrides: Mapping[str, Any]) -> ConfigDict:
   """The augmentation config that follows the signal's kind.
 
   Each field that depends on the kind is an empty placeholder of its type. A
@@ -129,10 +147,15 @@ def by_kind(**overrides: Mapping[str, Any]) -> dict[str, Any]:
           for field, value in fields.items()
       } for name, fields in PRESETS["ppg"].items()
   }
-  return {"preset": "kind", **_changed(fields, overrides)}
+  return ConfigDict({
+      # Whose values the empty fields get: those of the signal's "kind", or
+      # of "ppg", "ecg" or "acc" whatever it is.
+      "preset": "kind",
+      **_changed(fields, overrides),
+  })
 
 
-def off() -> dict[str, Any]:
+def off() -> ConfigDict:
   """The augmentation config that does nothing."""
   return by_kind(**{name: dict(prob=0.0) for name in OPERATIONS})
 

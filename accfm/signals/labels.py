@@ -58,14 +58,14 @@ DEFAULTS = dict(
 SOURCES = ("beats", "ppg_beats", "track")
 
 
-def label_names(cfg: Any) -> tuple[str, ...]:
+def label_names(cfg: settings.Given) -> tuple[str, ...]:
   """Names of the numbers that `window_labels` returns for `cfg`."""
-  cfg = _settings(cfg)
-  return ("hr_bpm", "sdnn_ms", "rmssd_ms") + tuple(cfg.tracks)
+  rules = _settings(cfg)
+  return ("hr_bpm", "sdnn_ms", "rmssd_ms") + tuple(rules.tracks)
 
 
 def select_beats(
-    aligned: windows.Aligned, contract: Contract, cfg: Any
+    aligned: windows.Aligned, contract: Contract, cfg: settings.Given
 ) -> Beats | None:
   """The beats that `cfg.beat_source` asks for.
 
@@ -77,17 +77,17 @@ def select_beats(
   Returns:
     Beats for `window_labels`, or None if there are none.
   """
-  cfg = _settings(cfg)
-  if cfg.beat_source == "beats":
+  rules = _settings(cfg)
+  if rules.beat_source == "beats":
     return aligned.beats
-  if cfg.beat_source == "ppg_beats":
-    return ppg_beats(aligned, contract, cfg.__dict__)
+  if rules.beat_source == "ppg_beats":
+    return ppg_beats(aligned, contract, vars(rules))
   return None
 
 
 def window_labels(
     start_s: float, window_sec: float, beats: Beats | None,
-    tracks: Mapping[str, Track], spans: Iterable[Span], cfg: Any,
+    tracks: Mapping[str, Track], spans: Iterable[Span], cfg: settings.Given,
 ) -> dict[str, Any]:
   """Labels of the window [start_s, start_s + window_sec).
 
@@ -108,34 +108,34 @@ def window_labels(
     less than `min_coverage`. "condition" is the name of the span that covers
     most of the window, or "" if it covers less than `min_condition`.
   """
-  cfg = _settings(cfg)
+  rules = _settings(cfg)
   stop_s = start_s + window_sec
   out: dict[str, Any] = {
       "hr_bpm": np.nan, "sdnn_ms": np.nan, "rmssd_ms": np.nan
   }
-  if cfg.beat_source == "track":
+  if rules.beat_source == "track":
     out["hr_bpm"] = _track_mean(
-        tracks.get(cfg.track), start_s, stop_s, cfg.min_coverage
+        tracks.get(rules.track), start_s, stop_s, rules.min_coverage
     )
   elif beats is not None:
-    out.update(_beat_labels(beats, start_s, stop_s, cfg))
-  for name in cfg.tracks:
+    out.update(_beat_labels(beats, start_s, stop_s, rules))
+  for name in rules.tracks:
     out[name] = _track_mean(
-        tracks.get(name), start_s, stop_s, cfg.min_coverage
+        tracks.get(name), start_s, stop_s, rules.min_coverage
     )
-  out["condition"] = _condition(spans, start_s, stop_s, cfg.min_condition)
+  out["condition"] = _condition(spans, start_s, stop_s, rules.min_condition)
   return out
 
 
-def clean_intervals(beats: Beats, cfg: Any = None) -> np.ndarray:
+def clean_intervals(beats: Beats, cfg: settings.Given = None) -> np.ndarray:
   """[M] bool: which intervals are clean, as the module defines it."""
-  cfg = _settings(cfg)
+  rules = _settings(cfg)
   end, x = np.asarray(beats.end_s), np.asarray(beats.interval_s)
-  plausible = (x >= cfg.min_interval_s) & (x <= cfg.max_interval_s)
+  plausible = (x >= rules.min_interval_s) & (x <= rules.max_interval_s)
   if not plausible.any():
     return plausible
-  first = np.searchsorted(end, end - cfg.median_span_s, side="left")
-  last = np.searchsorted(end, end + cfg.median_span_s, side="right")
+  first = np.searchsorted(end, end - rules.median_span_s, side="left")
+  last = np.searchsorted(end, end + rules.median_span_s, side="right")
   near = first[:, None] + np.arange((last - first).max())  # [M, K]
   use = near < last[:, None]
   near = np.where(use, near, 0)
@@ -144,20 +144,20 @@ def clean_intervals(beats: Beats, cfg: Any = None) -> np.ndarray:
   count = np.maximum(use.sum(axis=1), 1)
   rows = np.arange(len(x))
   middle = (ranked[rows, (count - 1) // 2] + ranked[rows, count // 2]) / 2
-  return plausible & (np.abs(x - middle) <= cfg.max_change * middle)
+  return plausible & (np.abs(x - middle) <= rules.max_change * middle)
 
 
 def beat_coverage(
-    start_s: float, window_sec: float, beats: Beats, cfg: Any = None
+    start_s: float, window_sec: float, beats: Beats, cfg: settings.Given = None
 ) -> float:
   """Share [0, 1] of a window that is covered by clean intervals inside it."""
-  cfg = _settings(cfg)
-  end, x, clean = _inside(beats, start_s, start_s + window_sec, cfg)
+  rules = _settings(cfg)
+  end, x, clean = _inside(beats, start_s, start_s + window_sec, rules)
   return _covered(end[clean] - x[clean], end[clean]) / window_sec
 
 
 def ppg_beats(
-    aligned: windows.Aligned, contract: Contract, cfg: Any = None
+    aligned: windows.Aligned, contract: Contract, cfg: settings.Given = None
 ) -> Beats:
   """Beats found in the aligned PPG, from pulses that look alike.
 
@@ -180,59 +180,59 @@ def ppg_beats(
   Raises:
     InputError: `ppg_signal` is not one of the contract's PPG signals.
   """
-  cfg = _settings(cfg)
+  rules = _settings(cfg)
   names = [n for n, spec in contract.signals.items() if spec.kind == "ppg"]
-  name = cfg.ppg_signal or (names[0] if len(names) == 1 else "")
+  name = rules.ppg_signal or (names[0] if len(names) == 1 else "")
   if name not in names:
     raise InputError(
-        f"labels.ppg_signal: got {cfg.ppg_signal!r}, want one of {names}"
+        f"labels.ppg_signal: got {rules.ppg_signal!r}, want one of {names}"
     )
   x = aligned.signals[name].astype(np.float64)
   found = []
   for channel in range(x.shape[1]):
     for sign in (1, -1):
-      beats = _run_beats(sign * x[:, channel], aligned, cfg.min_template_r)
-      found.append((clean_intervals(beats, cfg.__dict__).sum(), beats))
+      beats = _run_beats(sign * x[:, channel], aligned, rules.min_template_r)
+      found.append((clean_intervals(beats, vars(rules)).sum(), beats))
   return max(found, key=lambda item: item[0])[1]
 
 
 def _settings(cfg):
   """DEFAULTS with the fields of `cfg`, after checking the beat source."""
-  cfg = settings.merge(cfg, DEFAULTS, "labels")
-  if cfg.beat_source not in SOURCES:
+  rules = settings.merge(cfg, DEFAULTS, "labels")
+  if rules.beat_source not in SOURCES:
     raise InputError(
-        f"labels.beat_source: got {cfg.beat_source!r}, want one of {SOURCES}"
+        f"labels.beat_source: got {rules.beat_source!r}, want one of {SOURCES}"
     )
-  return cfg
+  return rules
 
 
-def _inside(beats, start_s, stop_s, cfg):
+def _inside(beats, start_s, stop_s, rules):
   """(end, interval, clean), each [M], of the intervals inside the window."""
-  reach = cfg.median_span_s + cfg.max_interval_s
+  reach = rules.median_span_s + rules.max_interval_s
   near = slice(
       np.searchsorted(beats.end_s, start_s - reach),
       np.searchsorted(beats.end_s, stop_s + reach),
   )
   some = Beats(beats.end_s[near], beats.interval_s[near])
-  clean = clean_intervals(some, cfg.__dict__)
+  clean = clean_intervals(some, vars(rules))
   begin = some.end_s - some.interval_s
   inside = (begin >= start_s) & (some.end_s <= stop_s)
   return some.end_s[inside], some.interval_s[inside], clean[inside]
 
 
-def _beat_labels(beats, start_s, stop_s, cfg):
+def _beat_labels(beats, start_s, stop_s, rules):
   """hr_bpm, sdnn_ms and rmssd_ms, as the module defines them."""
-  end, x, clean = _inside(beats, start_s, stop_s, cfg)
+  end, x, clean = _inside(beats, start_s, stop_s, rules)
   covered = _covered(end[clean] - x[clean], end[clean])
-  if covered < cfg.min_coverage * (stop_s - start_s) or clean.sum() < 2:
+  if covered < rules.min_coverage * (stop_s - start_s) or clean.sum() < 2:
     return {}
-  follows = np.abs(end[1:] - x[1:] - end[:-1]) <= cfg.consecutive_tol_s
+  follows = np.abs(end[1:] - x[1:] - end[:-1]) <= rules.consecutive_tol_s
   steps = np.diff(x)[follows & clean[1:] & clean[:-1]]
   out = {
       "hr_bpm": float(60 / x[clean].mean()),
       "sdnn_ms": float(1000 * x[clean].std(ddof=1)),
   }
-  if len(steps) >= max(1, cfg.min_pairs):
+  if len(steps) >= max(1, rules.min_pairs):
     out["rmssd_ms"] = float(1000 * np.sqrt(np.mean(steps**2)))
   return out
 

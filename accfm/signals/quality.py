@@ -7,7 +7,6 @@ pulse is gone as well.
 
 import functools
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from scipy import signal as sps
@@ -37,7 +36,7 @@ MOTION_BAND_HZ = (0.5, 8.0)
 
 def check(
     window_signals: Mapping[str, np.ndarray], specs: Mapping[str, SignalSpec],
-    limits: Mapping[str, Limits], cfg: Any,
+    limits: Mapping[str, Limits], cfg: settings.Given,
     clipped: Mapping[str, float] | None = None, motion: float | None = None,
 ) -> str:
   """The first reason in `REASONS` to reject a window, or "".
@@ -67,8 +66,8 @@ def check(
   Returns:
     One of `REASONS`, or "".
   """
-  cfg = settings.merge(cfg, DEFAULTS, "quality")
-  for name in cfg.range:
+  rules = settings.merge(cfg, DEFAULTS, "quality")
+  for name in rules.range:
     if name not in specs:
       raise InputError(
           f"quality.range: signal {name!r} is unknown, want one of "
@@ -78,26 +77,27 @@ def check(
   if not all(np.isfinite(x).all() for x in signals.values()):
     return "gap"
   for name, x in signals.items():
-    if _outside(x, limits.get(name), cfg.range.get(name), cfg.beyond_limits):
+    plausible = rules.range.get(name)
+    if _outside(x, limits.get(name), plausible, rules.beyond_limits):
       return "out_of_range"
   for name, x in signals.items():
     share = (
         at_limit(x, limits.get(name)).mean() if clipped is None
         else clipped[name]
     )
-    if share > cfg.max_clipped:
+    if share > rules.max_clipped:
       return "clipped"
-  if _non_wear(signals, specs, cfg):
+  if _non_wear(signals, specs, rules):
     return "non_wear"
-  if any(_flat(x, cfg.flat_range) for x in signals.values()):
+  if any(_flat(x, rules.flat_range) for x in signals.values()):
     return "flat"
-  if cfg.max_motion_g is not None:
+  if rules.max_motion_g is not None:
     if motion is None:
       raise InputError(
           "quality.max_motion_g: set, but no motion level was given; want an "
           "acceleration signal in g"
       )
-    if motion > cfg.max_motion_g:
+    if motion > rules.max_motion_g:
       return "too_much_motion"
   return ""
 
@@ -160,20 +160,20 @@ def _outside(x, limits, plausible, beyond):
   return plausible is not None and (low < plausible[0] or high > plausible[1])
 
 
-def _non_wear(signals, specs, cfg):
+def _non_wear(signals, specs, rules):
   """Whether the accelerometer lies still and the PPG shows no pulse."""
-  if cfg.non_wear_ppg_sd is None:
+  if rules.non_wear_ppg_sd is None:
     return False
   acc = [x for name, x in signals.items() if specs[name].kind == "acc"]
   ppg = [x for name, x in signals.items() if specs[name].kind == "ppg"]
   if not acc or not ppg:
     return False
   rests = all(
-      np.sqrt(x.astype(np.float64).var(axis=0).sum()) < cfg.non_wear_acc_sd_g
+      np.sqrt(x.astype(np.float64).var(axis=0).sum()) < rules.non_wear_acc_sd_g
       for x in acc
   )
   return rests and all(
-      (x.std(axis=0, dtype=np.float64) < cfg.non_wear_ppg_sd).all()
+      (x.std(axis=0, dtype=np.float64) < rules.non_wear_ppg_sd).all()
       for x in ppg
   )
 
