@@ -9,7 +9,6 @@ Expected: with few labelled people the training loss goes to 0 and the
 validation loss rises.
 """
 
-from ml_collections import ConfigDict
 
 from accfm.configs import common
 from accfm.signals import augment
@@ -40,5 +39,5 @@ def training(scale, fraction):
   c.label_fraction = fraction  # of the labelled people
   c.label_seed = 0
   c.hold_encoder_steps = 0  # the predictor learns alone so long
-  c.augment = ConfigDict(augment.by_kind())
+  c.augment = augment.by_kind()
   return c

@@ -79,9 +79,10 @@ def test_the_same_numbers_as_an_evaluation(run, raw):
   ).astype(int)
   loaded = checkpoints.load(workdir)
   found = towers.from_checkpoint(
-      loaded.params, loaded.carried, loaded.frozen, loaded.meta
+      loaded.params, loaded.carried, loaded.frozen, loaded.record
   )
-  want = forward.embed_split(found, split, rows=rows).signals["acc"]["embedding"]
+  embedded = forward.embed_split(found, split, rows=rows)
+  want = embedded.signals["acc"]["embedding"]
   np.testing.assert_allclose(got[at], want, rtol=1e-5, atol=1e-5)
   stored = split.read(rows, ["acc"])
   segments = encoder.segments(x, rate_hz=rate_hz, unit="g")[at]

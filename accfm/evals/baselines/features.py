@@ -1,10 +1,11 @@
-"""Hand-made features of motion: what a probe gets without any learning.
+"""Hand-made features of motion: what a probe can use without any learning.
 
-For each axis: how much it moves, in which bands, and at which rate, looking
-for the pulse both directly and in the envelope of the faster vibration that
-a heart beat leaves (as in seismocardiography). Of all axes together: the
-rate of the pulse by the harmonic sum of that envelope, the strongest
-estimate here. Plain spectra, no fitting.
+Each axis has features of how much it moves, in which frequency bands, and at
+which rate. The rate of the pulse is looked for in the signal itself and in
+the envelope of the faster vibration that a heart beat leaves (as in
+seismocardiography). All axes together give one more estimate of the pulse,
+the best one here: the harmonic sum of that envelope. Everything follows from
+plain spectra; nothing is fitted.
 """
 
 import numpy as np
@@ -18,8 +19,9 @@ BANDS_HZ = (
 )
 PULSE_HZ = (0.7, 3.0)  # 42 to 180 beats a minute
 VIBRATION_HZ = (5.0, 15.0)
-# The rate estimate: where a beat shakes the wrist, how smooth its energy is,
-# which of its log energy's variation may be a pulse, the second harmonic.
+# Of `beat_rate`: the band in which a beat shakes the wrist, the smoothing of
+# its energy, the band of a pulse in the logarithm of that energy, the clipping
+# and the weight of the second harmonic.
 BEAT_HZ = (3.0, 12.0)
 SMOOTH_HZ = 4.0
 ENVELOPE_HZ = (0.6, 4.0)
@@ -30,7 +32,7 @@ _EPS = 1e-12
 _TINY = np.finfo(np.float64).tiny
 
 
-def names(channels):
+def names(channels: int) -> list[str]:
   """Names of the columns of `extract`, in order."""
   per_axis = ["mean", "log_sd"]
   per_axis += [f"log_power_{a:g}_{b:g}_hz" for a, b in BANDS_HZ]
@@ -41,8 +43,8 @@ def names(channels):
   ] + ["beat_bpm", "beat_peak_share"]
 
 
-def extract(x, rate_hz):
-  """Features of windows of one signal.
+def extract(x: np.ndarray, rate_hz: float) -> np.ndarray:
+  """Features of segments of one signal.
 
   Args:
     x: [B, T, C] in the signal's own unit.
@@ -70,36 +72,41 @@ def extract(x, rate_hz):
   return np.column_stack([out, *beat_rate(x, rate_hz)]).astype(np.float32)
 
 
-def beat_rate(x, rate_hz):
-  """The pulse's rate by the harmonic sum of the beat's envelope.
+def beat_rate(
+    x: np.ndarray, rate_hz: float
+) -> tuple[np.ndarray, np.ndarray]:
+  """The rate of the pulse by the harmonic sum of the beats' envelope.
 
-  Each beat rings at 3-12 Hz: the energy of that band, smoothed to 4 Hz and
-  as its logarithm (so that movement adds instead of drowning), summed over
-  axes, band-passed to 0.6-4 Hz and clipped at 3 robust SDs (1.4826 times the
-  median absolute value), has a spectrum E with peaks at the rate f and twice
-  it. The rate is where E(f) + 0.7 E(2 f) is largest.
+  Each beat makes the wrist vibrate at 3-12 Hz. The energy in that band is
+  smoothed to 4 Hz; its logarithm is taken, so that strong movement adds to
+  the pulse instead of hiding it, and summed over axes. The sum is band-passed
+  to 0.6-4 Hz and clipped at 3 robust SDs (1.4826 times the median absolute
+  value). Its spectrum E has peaks at the rate f and at 2 f. The estimate is
+  the f at which E(f) + 0.7 E(2 f) is largest.
 
   Args:
     x: [B, C, T] in the signal's own unit.
     rate_hz: samples per second.
 
   Returns:
-    (rate [B] in beats a minute, from 42 to 180 in steps of 0.25; the peak's
-    share [B] of the sum over all rates).
+    (rate [B] in beats per minute, from 42 to 180 in steps of 0.25; the share
+    [B] of the peak in the sum over all rates).
   """
   beat = _filter(x, BEAT_HZ, rate_hz)
   energy = _filter(beat * beat, SMOOTH_HZ, rate_hz)
-  # Silence, and what the filter leaves below zero, is 100 dB under the window.
+  # Silence, and what the filter leaves below zero, counts as 100 dB below the
+  # mean of the segment.
   floor = 1e-10 * energy.mean(axis=2, keepdims=True)
   loud = np.log(np.maximum(energy, np.maximum(floor, _TINY))).sum(axis=1)
   loud = _filter(loud, ENVELOPE_HZ, rate_hz)  # [B, T]
   limit = CLIP_SD * 1.4826 * np.median(np.abs(loud), axis=1, keepdims=True)
   loud = np.clip(loud, -limit, limit) * np.hanning(loud.shape[1])
   bpm = np.arange(60 * PULSE_HZ[0], 60 * PULSE_HZ[1] + GRID_BPM / 2, GRID_BPM)
-  # A transform of this length has its points on the grid of rates.
-  finer = -(-loud.shape[1] * GRID_BPM // (60 * rate_hz))  # 1 up to 240 s
+  # A transform of this length has its points on the grid of rates. `finer` is
+  # 1 for segments of up to 240 s.
+  finer = -(-loud.shape[1] * GRID_BPM // (60 * rate_hz))
   size = round(60 * rate_hz / GRID_BPM * finer)
-  spectrum = np.abs(fft.rfft(loud, size)[:, ::int(finer)])
+  spectrum = np.abs(np.asarray(fft.rfft(loud, size))[:, ::int(finer)])
   places = round(bpm[0] / GRID_BPM) + np.arange(len(bpm))
   total = spectrum[:, places] + SECOND * spectrum[:, 2 * places]
   share = total.max(axis=1) / (total.sum(axis=1) + _EPS)
@@ -107,7 +114,7 @@ def beat_rate(x, rate_hz):
 
 
 def _filter(x, band_hz, rate_hz):
-  """x [..., T] in a band (low, high), or below one frequency; zero phase."""
+  """x [..., T] in a band (low, high) or below one frequency, zero-phase."""
   band = np.minimum(band_hz, 0.45 * rate_hz)
   kind = "bandpass" if band.ndim else "lowpass"
   sos = sps.butter(2, band, kind, fs=rate_hz, output="sos")
@@ -117,16 +124,16 @@ def _filter(x, band_hz, rate_hz):
 def _spectrum(x, rate_hz):
   """Hann-windowed power [B, C, F] up to 16 Hz at frequencies [F]."""
   t = x.shape[2]
-  size = 2 * t  # a finer grid for the peak: under 0.5 bpm at 60 s
+  size = 2 * t  # a grid finer than 0.5 bpm at 60 s, for the peak
   window = np.hanning(t).astype(np.float32)
   freq = np.fft.rfftfreq(size, 1 / rate_hz)
   top = np.searchsorted(freq, BANDS_HZ[-1][1])
-  power = np.abs(fft.rfft(x * window, size)[..., :top]) ** 2
+  power = np.abs(np.asarray(fft.rfft(x * window, size))[..., :top]) ** 2
   return freq[:top], power / (size * np.sum(window ** 2) / 2)
 
 
 def _peak(freq, power):
-  """Rate of the strongest pulse-band peak [B, C] and its share of power."""
+  """Rate [B, C] of the highest peak in the pulse band, its share of power."""
   inside = (freq >= PULSE_HZ[0]) & (freq <= PULSE_HZ[1])
   band = power[..., inside]
   top = band.argmax(axis=2)

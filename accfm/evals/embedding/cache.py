@@ -1,12 +1,16 @@
-"""Embeddings on disk: written beside the scores, reused where nothing changed.
+"""Embeddings on disk: written beside the scores, reused if nothing changed.
 
-What a file depends on is in its schema: the weights (SHA-256), the data set's
-manifest, the rows, the version of the code. Where any differs, or the file
-cannot be read, that is said and the split is embedded again.
+A file records what it depends on in its schema: the weights (SHA-256), the
+data set's manifest, the rows and the version of the code. If any of these
+differs, or the file cannot be read, the evaluation says so and embeds the
+split again.
 """
 
 import hashlib
 import json
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,21 +18,24 @@ import numpy as np
 from accfm.base import configlib
 from accfm.base.errors import InputError
 from accfm.evals.embedding import forward
-from accfm.evals.files import store
+from accfm.evals.files import privacy, store
 from accfm.steps import kinds
+from accfm.steps import record as recordlib
+from accfm.steps.record import Record
 from accfm.version import __version__
 
 KINDS = ("embedding", "projection", "prediction")
 WANTED = "embeddings of this version"
 
 
-def weights_hash(loaded):
-  """SHA-256 of a checkpoint: its record, and each array's name and bytes.
+def weights_hash(loaded: Any) -> str:
+  """SHA-256 over a checkpoint's record and each array's name and bytes.
 
   Args:
     loaded: `accfm.train.checkpoints.Loaded`.
   """
-  digest = hashlib.sha256(json.dumps(loaded.meta, sort_keys=True).encode())
+  record = json.dumps(recordlib.to_plain(loaded.record), sort_keys=True)
+  digest = hashlib.sha256(record.encode())
   tree = [loaded.params, loaded.carried, loaded.frozen]
   for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
     x = np.ascontiguousarray(leaf)
@@ -37,14 +44,14 @@ def weights_hash(loaded):
   return digest.hexdigest()
 
 
-def encoders(record):
+def encoders(record: Record) -> dict[str, Any]:
   """{signal: config of its encoder} of a checkpoint's record."""
   configs = kinds.encoder_configs(record).values()
   return dict(zip(record.signals, configs, strict=True))
 
 
-def rows_hash(table):
-  """SHA-256 of which windows a split has, in their order."""
+def rows_hash(table: Mapping[str, np.ndarray]) -> str:
+  """SHA-256 over the segments of a split, in their order."""
   digest = hashlib.sha256()
   for name in ("participant", "session"):
     digest.update("\0".join(table[name].tolist()).encode() + b"\0\0")
@@ -52,7 +59,9 @@ def rows_hash(table):
   return digest.hexdigest()
 
 
-def identity(loaded, weights, split, name):
+def identity(
+    loaded: Any, weights: str, split: Any, name: str
+) -> dict[str, Any]:
   """What embeddings depend on, as plain data.
 
   Args:
@@ -74,23 +83,24 @@ def identity(loaded, weights, split, name):
   }
 
 
-def embed_or_reuse(towers, split, batch_size, path, facts, mask, say=print):
+def embed_or_reuse(
+    towers: Mapping[str, Any], split: Any, batch_size: int,
+    path: pathlib.Path, facts: Mapping[str, Any], naming: privacy.Naming,
+    say: Callable[[str], Any] = print,
+) -> forward.Embedded:
   """Embeds a split, or reads its embeddings from a file that still holds them.
 
   Args:
     towers, split, batch_size: as `forward.embed_split`.
-    path: pathlib.Path of the file.
-    facts: as `identity`.
-    mask: `privacy.Naming` of the row keys. Numbered rows are never reused:
-      they do not say which they are.
+    path: the file.
+    facts: from `identity`.
+    naming: what the file calls participants and segments. A file with
+      numbers is never reused, because it does not say which rows they are.
     say: prints a line.
-
-  Returns:
-    `forward.Embedded`.
   """
-  facts = {**facts, "redaction": mask.token, "pseudonym_salt": mask.salt}
+  facts = {**facts, "redaction": naming.token, "pseudonym_salt": naming.salt}
   facts = json.loads(json.dumps(facts))  # tuples as they will be read back
-  if path.exists() and not mask.token:
+  if path.exists() and not naming.token:
     try:
       found = _load(path, split, facts)
       say(f"{path}: read, made of the same rows by the same weights")
@@ -99,13 +109,13 @@ def embed_or_reuse(towers, split, batch_size, path, facts, mask, say=print):
       say(f"{error}; embedding again")
   found = forward.embed_split(towers, split, batch_size)
   path.parent.mkdir(parents=True, exist_ok=True)
-  _save(path, found, facts, mask)
+  _save(path, found, facts, naming)
   return found
 
 
-def _save(path, found, facts, mask):
-  """Writes Embedded, its rows named and ordered by a mask."""
-  rows, order = mask({
+def _save(path, found, facts, naming):
+  """Writes Embedded, with rows named and ordered by a Naming."""
+  rows, order = naming({
       c: found.table[c] for c in ("participant", "session", "start_s")
   })
   columns = {
@@ -124,12 +134,11 @@ def _save(path, found, facts, mask):
 
 
 def _load(path, split, facts):
-  """Embedded of a file; InputError unless it was made of `facts`."""
+  """Embedded from a file; InputError unless it records the same `facts`."""
   there = store.read_facts(path, WANTED)
-  place = ("checkpoint",)  # a moved run is the same run
   changed = sorted(
-      key for key in facts.keys() | there.keys()
-      if key not in place and there.get(key) != facts.get(key)
+      key for key in (facts.keys() | there.keys()) - {"checkpoint"}
+      if there.get(key) != facts.get(key)  # a moved run is the same run
   )
   if changed:
     raise InputError(f"{path}: made of another {', '.join(changed)}")

@@ -1,19 +1,21 @@
-"""The embedding pass: a whole split, every row exactly once.
+"""The embedding pass: every row of a split goes through the encoders once.
 
-The last batch is padded with row 0 and its padding dropped on the host, so
-the result depends neither on the batch size nor on the number of devices.
-Batches are read one ahead of the device and only embeddings are kept.
+The last batch is filled up with a row of the split, and what that row gives
+is dropped on the host. The result therefore depends neither on the batch size
+nor on the number of devices. The next batch is read while the devices work,
+and only embeddings are kept.
 """
 
 import concurrent.futures
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
@@ -21,12 +23,12 @@ from accfm.base.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Embedded:
-  """A split's rows as vectors.
+  """N rows of a split as vectors.
 
   Attributes:
-    table: column name -> [N], the split's table in row order.
-    signals: signal -> {"embedding": [N, D] float32, the encoder's output,
-      "projection": [N, P] float32 unit rows of the head, or None,
+    table: column name -> [N], the split's table of these rows.
+    signals: signal -> {"embedding": [N, D] float32, what the encoder gives;
+      "projection": [N, P] float32 unit rows of the head, or None;
       "prediction": [N, O] float32 outputs of the predictor, or None}.
   """
 
@@ -35,7 +37,7 @@ class Embedded:
 
 
 def _outputs(towers, batch):
-  """All outputs of every tower; the shared trunk is compiled once."""
+  """All outputs of every tower; XLA computes what they share once."""
   out = {}
   for name, tower in towers.items():
     x, scale = batch[name], batch[f"{name}_scale"]
@@ -48,12 +50,12 @@ def _outputs(towers, batch):
 
 
 @functools.lru_cache
-def make_forward(mesh):
+def make_forward(mesh: Mesh) -> Callable[..., Any]:
   """The pass over a mesh: `forward(towers, batch) -> outputs`.
 
-  Towers are whole on each device, rows of the batch and of the outputs over
-  `mesh.ROWS`. The same function for each caller, so that towers of one
-  architecture and batches of one shape are compiled once.
+  Each device holds whole towers; the rows of the batch and of the outputs are
+  spread over `mesh.ROWS`. All callers of a mesh get the same function, so
+  that towers of one architecture and batches of one shape are compiled once.
 
   Returns:
     `forward`; its outputs are {signal: {"embedding", "projection",
@@ -66,17 +68,20 @@ def make_forward(mesh):
   ))
 
 
-def embed_split(towers, split, batch_size=256, mesh=None, rows=None):
-  """Embeds every row of a split once.
+def embed_split(
+    towers: Mapping[str, Any], split: Any, batch_size: int = 256,
+    mesh: Mesh | None = None, rows: Sequence[int] | np.ndarray | None = None,
+) -> Embedded:
+  """Embeds rows of a split, each once.
 
   Args:
     towers: signal -> Tower (`accfm.steps.towers`), a pytree with
       `.embed(x int16 [B, T, C], scale [B, C]) -> [B, D]`,
       `.project(...) -> [B, P]` or None and `.predict(...) -> [B, O]` or None.
     split: an open split (`accfm.data.pipeline.open_split`).
-    batch_size: rows per device call, rounded up to the device count.
-    mesh: the data mesh; by default all devices.
-    rows: row numbers to embed, by default all.
+    batch_size: rows of one call, rounded up to a multiple of the devices.
+    mesh: the data mesh; by default over all devices.
+    rows: numbers of the rows to embed; by default all.
 
   Returns:
     Embedded, rows in the order asked for.
@@ -86,7 +91,7 @@ def embed_split(towers, split, batch_size=256, mesh=None, rows=None):
   """
   mesh = meshlib.make_mesh() if mesh is None else mesh
   rows = np.arange(len(split)) if rows is None else np.asarray(rows)
-  if not len(rows):
+  if not rows.size:
     raise InputError("embedding pass: the split has 0 rows, want at least 1")
   shards = meshlib.row_shards(mesh)
   batch_size = -(-batch_size // shards) * shards
@@ -121,8 +126,8 @@ def embed_split(towers, split, batch_size=256, mesh=None, rows=None):
   return Embedded(table, signals)
 
 
-def fetch(tree):
-  """Device arrays over all processes -> NumPy arrays on each."""
+def fetch(tree: Any) -> Any:
+  """Arrays that lie over the devices of all processes, as NumPy on each."""
   if jax.process_count() > 1:
     return multihost_utils.process_allgather(tree, tiled=True)
   return jax.tree.map(np.asarray, tree)

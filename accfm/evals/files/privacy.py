@@ -1,57 +1,66 @@
-"""What an evaluation's files call people: ids, pseudonyms or numbers.
+"""What an evaluation's files call participants: ids, pseudonyms or numbers.
 
-Names are exchanged on the way out, so that no score depends on them.
-`pseudonym_salt` keeps rows of one person together across evaluations of one
-salt; `redact` keeps them together within one command alone, and leaves out
-sessions and times. docs/evaluation.md says what is left.
+Names are replaced as files are written, so that no score depends on them.
+With `pseudonym_salt` a participant has the same pseudonym in all evaluations
+of that salt. With `redact` a participant has a number that holds within one
+command only, and files hold neither sessions nor times. docs/evaluation.md
+says what such files still reveal.
 """
 
 import dataclasses
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from accfm.base import pseudonyms
 
+Columns = Mapping[str, np.ndarray]
+Renamed = tuple[Columns, np.ndarray]
 
-def draw_key():
-  """The secret of one command's numbers; it is written nowhere."""
+
+def draw_key() -> bytes:
+  """A secret from which one command derives its numbers; never written."""
   return secrets.token_bytes(32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Naming:
-  """How files name people and windows.
+  """How files name participants and segments.
 
   Attributes:
     rename: row keys -> (row keys, order), as `__call__`.
-    token: of numbers, a text that two files share if one command wrote both.
-    salt: of pseudonyms, a text that files of one salt share.
+    token: with numbers, a text that is equal in two files if one command
+      wrote both; else "".
+    salt: with pseudonyms, a text that is equal in all files of one salt;
+      else "".
   """
 
-  rename: Callable
+  rename: Callable[[Columns], Renamed]
   token: str = ""
   salt: str = ""
 
-  def __call__(self, rows):
+  def __call__(self, rows: Columns) -> Renamed:
     """Row keys as they are written.
 
     Args:
-      rows: {"participant": [M], and of windows "session", "start_s"}.
+      rows: {"participant": [M]} of participants; of segments also "session"
+        and "start_s".
 
     Returns:
-      (rows, order [M]): the keys in the order in which rows are written, and
-      the place of each before. Numbered rows have no session and no start
-      but "window", the number of the person's window; they are in the order
-      of numbers, since a split's own would tell times and, people being
-      sorted there, names.
+      (rows, order [M]): the keys in the order in which they are written, and
+      the place that each had before. Numbered segments have neither session
+      nor start, but "window", their number among the participant's. They are
+      written in the order of the numbers, because the split's own order
+      would reveal times and, as it sorts participants, names.
     """
     return self.rename(rows)
 
-  def predictions(self, predictions):
-    """The same for a list of `probe.Predictions`."""
+  def predictions(self, predictions: Iterable[Any]) -> list[Any]:
+    """The same for a list of `Predictions` of probes."""
     out = []
     for p in predictions:
       rows, order = self(p.rows)
@@ -62,33 +71,33 @@ class Naming:
     return out
 
 
-def make_naming(config, key, tables):
-  """The mask of a config.
+def make_naming(
+    config: ConfigDict, key: bytes, tables: Mapping[str, Columns]
+) -> Naming:
+  """The Naming that a config asks for.
 
   Args:
-    config: with `pseudonym_salt` ("" for none) and `redact`, which goes
-      before it.
-    key: of `draw_key`; evaluations of one key number people alike.
-    tables: split -> columns [N]: everybody who may come.
-
-  Returns:
-    Naming.
+    config: `pseudonym_salt`, "" for none, and `redact`, which wins over it.
+    key: from `draw_key`; evaluations with one key number participants alike.
+    tables: split -> columns [N] of all segments that files may name.
   """
   if config.redact:
     return Naming(_make_numbers(key, tables), _digest(key, "token").hex()[:16])
   salt = config.pseudonym_salt
   if salt:
-    return Naming(lambda rows: _in_place(_pseudonyms(rows, salt)),
-                salt=pseudonyms.known_salt(salt))
+    return Naming(
+        lambda rows: _in_place(_pseudonyms(rows, salt)),
+        salt=pseudonyms.known_salt(salt),
+    )
   return Naming(_in_place)
 
 
-def _in_place(rows):
+def _in_place(rows: Columns) -> Renamed:
   return rows, np.arange(len(rows["participant"]))
 
 
 def _pseudonyms(rows, salt):
-  """Salted participants and, as it may hold their names, sessions."""
+  """Pseudonyms of participants, and of sessions: these may hold names."""
   people, out = rows["participant"], dict(rows)
   out["participant"] = _text(pseudonyms.pseudonym(p, salt) for p in people)
   if "session" in rows:
@@ -100,7 +109,7 @@ def _pseudonyms(rows, salt):
 
 
 def _make_numbers(key, tables):
-  """Numbers in an order that only `key` gives away."""
+  """`rename` to numbers, in an order that only `key` reveals."""
   windows = {
       window for table in tables.values() for window in _windows(table)
   }
@@ -140,8 +149,8 @@ def _text(values):
   return np.array(list(values), str)
 
 
-def public(plain):
-  """A plain config without its salt, of which a digest is left."""
+def public(plain: dict[str, Any]) -> dict[str, Any]:
+  """A plain config with a digest in the place of its salt."""
   salt = plain.get("pseudonym_salt")
   if not salt:
     return plain

@@ -1,12 +1,16 @@
-"""Tables as Parquet that say what they are of.
+"""Parquet tables that record what their lines depend on.
 
-The key `accfm` of a file's schema holds, as JSON, the checkpoint, people and
-code that the rows depend on. Rows are written and read a row group at a time.
-Each page carries a checksum: a flipped byte is an error, not another number.
+The key `accfm` of a file's schema holds this as JSON: the checkpoint, the
+participants and the code. Tables are written and read one row group at a
+time. Each page carries a checksum: a flipped byte is an error, not another
+number.
 """
 
 import contextlib
 import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +20,10 @@ from accfm.base import files
 from accfm.base.errors import InputError
 
 KEY = b"accfm"
-GROUP = 8192  # rows in a row group
+GROUP = 8192  # lines in a row group
 TEXT, NUMBER, COUNT = pa.string(), pa.float64(), pa.int64()
-# What a row is named by; `window` stands for the last two where people are
-# not to be recognised (`privacy`).
+# What identifies a line. `window` stands for the last two where files must
+# not reveal who the participants are (`privacy`).
 ROW_KEYS = {
     "participant": TEXT, "window": COUNT, "session": TEXT, "start_s": NUMBER,
 }
@@ -30,21 +34,24 @@ PREDICTIONS = {
 QUERIES = {"direction": TEXT, "windows": COUNT, "rank": COUNT}
 
 
-def vector(width):
+def vector(width: int) -> pa.DataType:
   """The type of a column of vectors [width] float32."""
   return pa.list_(pa.float32(), width)
 
 
-def write(path, types, parts, facts):
+def write(
+    path: str | os.PathLike, types: Mapping[str, pa.DataType],
+    parts: Iterable[Mapping[str, Any]], facts: Mapping[str, Any],
+) -> None:
   """Writes a table; a crash leaves the old file or the new one.
 
   Args:
     path: the file.
     types: column -> type: TEXT, NUMBER, COUNT or `vector(D)`.
-    parts: iterable of {column: [n], or [n, D] of a vector}; a column that a
-      part lacks is null there. A part is written before the next is asked
-      for.
-    facts: plain data that the rows depend on.
+    parts: {column: [n], or [n, D] of a vector} of some lines each; a column
+      that a part lacks is null there. Each part is written before the next
+      is asked for.
+    facts: plain data that the lines depend on.
   """
   schema = pa.schema(
       list(types.items()),
@@ -62,30 +69,32 @@ def write(path, types, parts, facts):
         ], schema=schema))
 
 
-def read_facts(path, wanted):
-  """The facts that a table was written with; errors as `read`."""
-  with _telling(path, wanted), pq.ParquetFile(path) as table:
+def read_facts(path: str | os.PathLike, wanted: str) -> dict[str, Any]:
+  """The facts that a table was written with; arguments, errors as `read`."""
+  with _one_error(path, wanted), pq.ParquetFile(path) as table:
     return json.loads(table.schema_arrow.metadata[KEY])
 
 
-def read(path, columns, wanted):
-  """Reads a table a row group at a time.
+def read(
+    path: str | os.PathLike,
+    columns: Iterable[str] | Callable[[list[str]], list[str]], wanted: str,
+) -> Iterator[dict[str, np.ndarray]]:
+  """Reads a table one row group at a time.
 
   Args:
     path: the file.
-    columns: names of those wanted, or a function of the names that are there
-      which returns them.
-    wanted: what the file should be and what to do, for the message.
+    columns: names of the columns to read, or a function that chooses them
+      from the names that the file has.
+    wanted: for the message: what the file should be, and what to do.
 
   Yields:
     {column: [n] text (null: ""), float64 (null: NaN) or int64 (null: 0), or
     [n, D] float32}.
 
   Raises:
-    InputError: not such a table: absent, cut short, changed or of another
-      program.
+    InputError: the file is absent, cut short, changed, or another program's.
   """
-  with _telling(path, wanted), pq.ParquetFile(
+  with _one_error(path, wanted), pq.ParquetFile(
       path, page_checksum_verification=True
   ) as table:
     there = table.schema_arrow.names
@@ -99,8 +108,8 @@ def read(path, columns, wanted):
 
 
 @contextlib.contextmanager
-def _telling(path, wanted):
-  """Turns what pyarrow says of a file into one InputError."""
+def _one_error(path, wanted):
+  """Turns any error of pyarrow about a file into an InputError."""
   try:
     yield
   except (
@@ -113,7 +122,7 @@ def _telling(path, wanted):
 
 
 def _array(values, kind, rows):
-  """Rows of a column as an Arrow array of a type; None is all null."""
+  """Some lines of a column as an Arrow array; all null for None."""
   if values is None:
     return pa.nulls(rows.stop - rows.start, kind)
   if pa.types.is_fixed_size_list(kind):
@@ -135,29 +144,37 @@ def _values(column):
   return column.fill_null(0).to_numpy().astype(np.int64)
 
 
-def write_predictions(path, predictions, facts):
-  """Writes one row per scored window (or person), task and encoder row.
+def write_predictions(
+    path: str | os.PathLike, predictions: Iterable[Any],
+    facts: Mapping[str, Any],
+) -> None:
+  """Writes one line per scored segment (or participant), task and encoder.
 
   Args:
     path: the file.
-    predictions: list of `probe.Predictions`, named as they shall be read.
+    predictions: list of `Predictions` of probes, renamed as files need it.
     facts: plain data that they depend on.
   """
   write(path, {**_keys(p.rows for p in predictions), **PREDICTIONS}, (
       {**p.rows, "true": p.true, "predicted": predicted,
        "task": [p.task] * len(p.true), "unit": [p.unit] * len(p.true),
-       "row": [row or "encoder"] * len(p.true)}
+       "row": [row] * len(p.true)}
       for p in predictions for row, predicted in p.predicted.items()
   ), facts)
 
 
-def write_queries(path, queries, rows, facts):
+def write_queries(
+    path: str | os.PathLike,
+    queries: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    rows: Mapping[str, np.ndarray], facts: Mapping[str, Any],
+) -> None:
   """Writes the rank of each query of the encoder under test.
 
   Args:
     path: the file.
     queries: direction ("acc2ppg") -> (windows [M], rank [M]): how many
-      windows were searched, and which place the right one took, ties last.
+      segments were searched, and the place of the right one. Segments that
+      tie with the right one come before it.
     rows: row keys [M].
     facts: plain data that they depend on.
   """

@@ -1,8 +1,8 @@
 """Agreement of predictions with the truth: bias and limits (Bland-Altman).
 
-Limits of agreement are bias +- 1.96 SD of the differences (Bland and Altman,
-Lancet 1986). Minutes of one person are alike, so the intervals of all three
-come from draws of people.
+The limits of agreement are bias +- 1.96 SD of the differences (Bland and
+Altman, Lancet 1986). Segments of one participant are alike, so the intervals
+of all three come from draws of participants.
 """
 
 import dataclasses
@@ -22,15 +22,14 @@ class Agreement:
   upper: stats.Estimate
 
 
-def limits(people, true, predicted):
+def limits(
+    people: stats.People, true: np.ndarray, predicted: np.ndarray
+) -> Agreement:
   """Bias and limits of agreement of predicted - true.
 
   Args:
-    people: `stats.People` behind the N rows.
+    people: the participants behind the N rows.
     true, predicted: [N].
-
-  Returns:
-    Agreement.
   """
   shapes.check_all([(true, "true", "N"), (predicted, "predicted", "N")])
   error = np.asarray(predicted, float) - true

@@ -1,8 +1,9 @@
-"""ROC curves with bands over people.
+"""ROC curves with bands over participants.
 
-Each bootstrap draw of people gives a curve; at every false positive rate the
-band holds the middle 95 % of the draws' true positive rates ("vertical
-averaging": Fawcett, "An introduction to ROC analysis", 2006, section 8).
+Each bootstrap draw of participants gives a curve. At every false positive
+rate the band spans the middle 95 % of the draws' true positive rates
+("vertical averaging": Fawcett, "An introduction to ROC analysis", 2006,
+section 8).
 """
 
 import dataclasses
@@ -10,6 +11,7 @@ import dataclasses
 import numpy as np
 
 from accfm.base import shapes
+from accfm.evals.stats import bootstrap as stats
 
 GRID = np.linspace(0, 1, 101)
 
@@ -20,8 +22,8 @@ class Curve:
 
   Attributes:
     fpr, tpr: corners of the curve, from (0, 0) to (1, 1).
-    low, high: [101] the band on GRID, or None with fewer than two people or
-      where more than one draw in twenty lacks a class.
+    low, high: [101] the band on GRID. None with fewer than two participants,
+      and where more than one draw in twenty lacks a class.
   """
 
   fpr: np.ndarray
@@ -30,17 +32,17 @@ class Curve:
   high: np.ndarray | None
 
 
-def curve(people, y, scores, band=True):
-  """The ROC curve of rows that weigh as their person is drawn.
+def curve(
+    people: stats.People, y: np.ndarray, scores: np.ndarray, band: bool = True
+) -> Curve:
+  """The ROC curve of N rows.
 
   Args:
-    people: `stats.People` behind the N rows.
+    people: the participants behind the rows.
     y: [N] 0 or 1, both present.
-    scores: [N]; higher says 1 more strongly. Equal scores are one corner.
-    band: whether to draw people for a band.
-
-  Returns:
-    Curve.
+    scores: [N]; a higher score speaks more strongly for 1. Equal scores make
+      one corner.
+    band: whether to draw participants for a band.
   """
   shapes.check_all([(y, "classes", "N"), (scores, "scores", "N")])
   order = np.argsort(-scores, kind="stable")
@@ -49,19 +51,20 @@ def curve(people, y, scores, band=True):
   ends = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(y) - 1)
 
   def corners(weights):
+    """Rates at each corner; NaN where a class has no weight."""
     hits = np.cumsum(weights * y)[ends]
     alarms = np.cumsum(weights * (1 - y))[ends]
-    if not hits[-1] or not alarms[-1]:
-      return None
-    return (
-        np.append(0, alarms / alarms[-1]), np.append(0, hits / hits[-1])
-    )
+    rates = [
+        np.append(0, n / n[-1] if n[-1] else np.full(len(n), np.nan))
+        for n in (alarms, hits)
+    ]
+    return rates[0], rates[1]
 
   fpr, tpr = corners(np.ones(len(y)))
   drawn = []
   for weights in people.weights if band and len(people) > 1 else ():
     found = corners(weights[index])
-    if found is not None:  # upper end of a step: the last of equal rates
+    if np.isfinite(found).all():  # a vertical step counts with its upper end
       drawn.append(np.interp(GRID, *found))
   if len(drawn) < max(0.95 * len(people.weights), 1):
     return Curve(fpr, tpr, None, None)

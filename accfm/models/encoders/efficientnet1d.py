@@ -1,16 +1,19 @@
 """EfficientNet-1D: mobile inverted bottlenecks over one biosignal segment.
 
 `x [B, T, C] -> feature map [B, T/stride, W] -> embedding [B, D]`, any T and
-C. The order of layers is that of Tan & Le 2019 (arXiv 1905.11946) with one
-axis of time in place of two of an image. A depthwise convolution is written
-as a sum of shifted copies, which XLA fuses into one pass; its own grouped
-convolutions take tens of times longer forward on a CPU.
+C. The order of layers is that of Tan & Le 2019 (arXiv 1905.11946), with time
+as the one axis in place of the two of an image. A depthwise convolution is
+written as a sum of shifted copies, which XLA fuses into one pass. XLA's own
+grouped convolutions take tens of times as long in the forward pass on a CPU.
+
+The marks [L] and [o] say where a choice comes from (docs/method.md).
 """
 
 import functools
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from accfm.base.errors import InputError
@@ -19,24 +22,11 @@ from accfm.models import regularise
 STAGE_FIELDS = ("repeats", "widths", "kernels", "strides", "expansions")
 
 
-def check(encoder):
-  """Raises InputError unless the fields of an EfficientNet1D fit."""
-  regularise.check_rates(encoder)
-  sizes = {name: len(getattr(encoder, name)) for name in STAGE_FIELDS}
-  if len(set(sizes.values())) > 1 or not encoder.repeats:
-    raise InputError(
-        f"stages: got {sizes} values, want one per stage in each field"
-    )
-  for name in (*STAGE_FIELDS, "stem_width", "stem_kernel", "stem_stride"):
-    value = getattr(encoder, name)
-    if min(value if name in STAGE_FIELDS else (value,)) < 1:
-      raise InputError(f"{name}: got {value}, want at least 1")
+def taps(x: jax.Array, kernel: int, stride: int) -> list[jax.Array]:
+  """The input of each of `kernel` taps: a list of [B, ceil(T/stride), C].
 
-
-def taps(x, kernel, stride):
-  """What each of `kernel` taps sees: a list of [B, ceil(T/stride), C].
-
-  Zeros are added on both sides, the odd one at the end ("same" padding).
+  x [B, T, C] is padded with zeros on both sides, with one more at the end if
+  their number is odd ("same" padding).
   """
   t = x.shape[1]
   out = -(-t // stride)
@@ -51,8 +41,9 @@ class Conv(nn.Module):
   """A convolution over time and channels, without bias.
 
   Attributes:
-    width: W, channels out.
-    kernel, stride: in samples.
+    width: W, output channels.
+    kernel: taps, in samples.
+    stride: in samples.
     dtype: compute type.
   """
 
@@ -62,7 +53,7 @@ class Conv(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     """[B, T, C] -> [B, ceil(T/stride), W]."""
     x = jnp.concatenate(taps(x, self.kernel, self.stride), -1)
     return nn.Dense(
@@ -74,7 +65,8 @@ class Depthwise(nn.Module):
   """A convolution over time of each channel by itself, without bias.
 
   Attributes:
-    kernel, stride: in samples.
+    kernel: taps, in samples.
+    stride: in samples.
     dtype: compute type.
   """
 
@@ -83,21 +75,22 @@ class Depthwise(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     """[B, T, C] -> [B, ceil(T/stride), C]."""
-    # Fan-in is the kernel length: each channel sees itself alone.
+    # The fan-in is the kernel's length: a channel sees itself alone.
     kernel = self.param(
         "kernel", nn.initializers.lecun_normal(), (self.kernel, x.shape[-1])
     ).astype(self.dtype)
     seen = taps(x, self.kernel, self.stride)
-    return sum(
+    out: Any = sum(
         part * weight[None, None]
         for part, weight in zip(seen, kernel, strict=True)
     )
+    return out
 
 
 class SqueezeExcite(nn.Module):
-  """Scales channels by what they are on average over time.
+  """Scales each channel by a function of all channels' means over time.
 
   Hu et al. 2018 (arXiv 1709.01507): x * sigmoid(W2 swish(W1 mean(x))).
 
@@ -110,7 +103,7 @@ class SqueezeExcite(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     """[B, T, C] -> [B, T, C]."""
     y = x.mean(1, dtype=jnp.float32).astype(self.dtype)
     y = nn.Dense(self.width, dtype=self.dtype, name="squeeze")(y)
@@ -121,14 +114,16 @@ class SqueezeExcite(nn.Module):
 class MBConv(nn.Module):
   """Mobile inverted bottleneck: widen, filter each channel, weigh, narrow.
 
-  Sandler et al. 2018 (arXiv 1801.04381) with squeeze-and-excite. Where the
-  shapes agree the input is added, and stochastic depth may drop the rest.
+  Sandler et al. 2018 (arXiv 1801.04381) with squeeze-and-excite. Where input
+  and output have one shape the input is added, and stochastic depth may drop
+  the branch.
 
   Attributes:
-    width: W, channels out.
-    kernel, stride: of the depthwise convolution.
-    expansion: channels inside over channels in; 1 leaves out the widening.
-    se_ratio: width of the squeeze over channels in.
+    width: W, output channels.
+    kernel: taps of the depthwise convolution.
+    stride: of the depthwise convolution.
+    expansion: inner channels over input channels; 1 leaves out the widening.
+    se_ratio: width of the squeeze over input channels.
     drop_path: rate of stochastic depth.
     norm: makes a batch norm of `use_running_average` and `name`.
     dtype: compute type.
@@ -144,7 +139,10 @@ class MBConv(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x, train=False, row_keys=None):
+  def __call__(
+      self, x: jax.Array, train: bool = False,
+      row_keys: jax.Array | None = None,
+  ) -> jax.Array:
     """[B, T, C] -> [B, ceil(T/stride), W]."""
     channels = x.shape[-1]
     norm = functools.partial(self.norm, use_running_average=not train)
@@ -169,24 +167,26 @@ class EfficientNet1D(nn.Module):
   """The encoder.
 
   Sixteen blocks with squeeze-and-excite, batch norm, swish, average pooling,
-  256 values and 3.3 M parameters are reported for it [L]; everything else is
-  our choice [o], by the fields below. [L] is arXiv 2312.05409.
+  an embedding of 256 values and 3.3 M parameters are reported [L] (arXiv
+  2312.05409). Everything else is our choice [o], by the fields below.
 
-  Collections: "params" and "batch_stats" (the running means and variances).
-  In training each batch is normalised by its own statistics and the running
-  ones move towards them; otherwise the running ones are used.
+  Its collections are "params" and "batch_stats", the running means and
+  variances. Training normalises each batch by its own statistics and moves
+  the running ones towards them; otherwise the running ones are used.
 
   Attributes:
-    stem_width, stem_kernel, stem_stride: of the first convolution [o].
+    stem_width: channels of the first convolution [o].
+    stem_kernel: taps of the first convolution [o].
+    stem_stride: stride of the first convolution, in samples [o].
     repeats: blocks in each stage; the presets' sum of 16 is [L], their
       stages are Tan & Le's [o].
-    widths: channels out of each stage [o].
-    kernels: taps of each stage [o]: time has one axis, so that longer ones
-      than an image's are cheap.
+    widths: output channels of each stage [o].
+    kernels: taps of each stage [o]. Time is one axis, so longer kernels than
+      those for images are cheap.
     strides: of each stage's first block [o].
     expansions: of each stage's blocks [o].
-    se_ratio: squeeze width over a block's channels in [o].
-    last_width: W, of the last 1x1 convolution [o].
+    se_ratio: squeeze width over a block's input channels [o].
+    last_width: W, channels of the last 1x1 convolution [o].
     embed_dim: D, 256 [L]. A linear map of the pooled W values [o]; with
       D = W there is none.
     bn_momentum: share of the old running statistics that an update keeps
@@ -198,7 +198,7 @@ class EfficientNet1D(nn.Module):
     remat: recompute blocks in the backward pass to save memory.
     dtype: compute type; parameters, statistics and embedding are float32.
     axis_name: the mesh axis over which training statistics are averaged, or
-      None for one device's.
+      None for the statistics of each device alone.
   """
 
   stem_width: int
@@ -220,12 +220,28 @@ class EfficientNet1D(nn.Module):
   dtype: jnp.dtype = jnp.float32
   axis_name: str | None = None
 
+  def check(self) -> None:
+    """Raises InputError unless the fields fit together."""
+    regularise.check_rates(self)
+    sizes = {name: len(getattr(self, name)) for name in STAGE_FIELDS}
+    if len(set(sizes.values())) > 1 or not self.repeats:
+      raise InputError(
+          f"stages: got {sizes} values, want one per stage in each field"
+      )
+    for name in (*STAGE_FIELDS, "stem_width", "stem_kernel", "stem_stride"):
+      value = getattr(self, name)
+      if min(value if name in STAGE_FIELDS else (value,)) < 1:
+        raise InputError(f"{name}: got {value}, want at least 1")
+
   @nn.compact
-  def __call__(self, x, train=False, return_tokens=False, row_keys=None):
+  def __call__(
+      self, x: jax.Array, train: bool = False, return_tokens: bool = False,
+      row_keys: jax.Array | None = None,
+  ) -> Any:
     """Embeds segments.
 
     Args:
-      x: [B, T, C], already normalised.
+      x: [B, T, C], normalised.
       train: use the batch's statistics (averaged over `axis_name`) and
         update the running ones: `mutable=["batch_stats"]` returns them.
       return_tokens: also return the last feature map [B, L, W], L = T over
@@ -267,7 +283,7 @@ class EfficientNet1D(nn.Module):
     return (embedding, tokens) if return_tokens else embedding
 
   def _blocks(self):
-    """MBConv's fields up to `drop_path`, block by block."""
+    """The first fields of each MBConv, up to `drop_path`, in order."""
     rates = iter(regularise.path_rates(self.drop_path, sum(self.repeats)))
     stages = zip(*(getattr(self, name) for name in STAGE_FIELDS), strict=True)
     return [
@@ -276,3 +292,31 @@ class EfficientNet1D(nn.Module):
         for repeats, width, kernel, stride, expansion in stages
         for i in range(repeats)
     ]
+
+
+ENCODER = EfficientNet1D
+
+# The stages of EfficientNet-B0: 1 + 2 + 2 + 3 + 3 + 4 + 1 blocks, the last
+# map at 2 Hz of 64. Kernels span 0.2 s at first and 2.5 s at the end.
+_B0 = dict(
+    stem_kernel=7, stem_stride=2, repeats=(1, 2, 2, 3, 3, 4, 1),
+    strides=(1, 2, 2, 2, 1, 2, 1), kernels=(7, 7, 7, 5, 5, 5, 5),
+)
+
+PRESETS = {
+    # 3.3 M, the published size: B0's widths but for stage 6 and the last.
+    "efficientnet_s": dict(
+        _B0, stem_width=32, widths=(16, 24, 40, 80, 112, 176, 320),
+        expansions=(1, 6, 6, 6, 6, 6, 6), last_width=384, embed_dim=256,
+    ),
+    # 0.6 M: five times smaller.
+    "efficientnet_xs": dict(
+        _B0, stem_width=16, widths=(16, 16, 24, 40, 56, 96, 96),
+        expansions=(1, 4, 4, 4, 4, 4, 4), last_width=192, embed_dim=256,
+    ),
+    "efficientnet_tiny": dict(
+        stem_kernel=7, stem_stride=4, stem_width=8, repeats=(1, 2),
+        widths=(8, 12), kernels=(3, 5), strides=(1, 4), expansions=(1, 2),
+        last_width=24, embed_dim=16,
+    ),
+}

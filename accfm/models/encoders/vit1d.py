@@ -5,162 +5,32 @@
 small machines: a filterbank stem, whose band-pass filters suit the 5-15 Hz
 micro-movement of a still wrist, and grid pooling, which keeps *when*
 something happens within the segment.
+
+The marks [D], [L], [r] and [o] say where a choice comes from
+(docs/method.md).
 """
 
-import functools
+
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.models import fused, regularise
+from accfm.models.transformer import Block, Dense, sinusoidal_positions
 
 
-def check(encoder):
-  """Raises InputError unless the fields of a ViT1D fit."""
-  regularise.check_rates(encoder)
-  if encoder.block not in ("plain", "fused"):
-    raise InputError(
-        f"block: got {encoder.block!r}, want 'plain' or 'fused'"
-    )
-  if encoder.block == "fused":
-    fused.check(encoder)
-  if encoder.stem not in ("patch", "filterbank"):
-    raise InputError(
-        f"stem: got {encoder.stem!r}, want 'patch' or 'filterbank'"
-    )
-  if encoder.pool not in ("mean", "grid"):
-    raise InputError(f"pool: got {encoder.pool!r}, want 'mean' or 'grid'")
-  if encoder.width % (2 * encoder.heads):
-    raise InputError(
-        f"width: got {encoder.width} for {encoder.heads} heads, want a "
-        "multiple of twice the heads"
-    )
-  if encoder.stem == "filterbank" and encoder.patch % encoder.stem_stride:
-    raise InputError(
-        f"patch: got {encoder.patch}, want a multiple of stem_stride="
-        f"{encoder.stem_stride}"
-    )
-
-
-def sinusoidal_positions(length, width):
-  """Fixed positions [L, W]: sines, then cosines, of geometric frequencies.
-
-  Vaswani et al. 2017 (arXiv 1706.03762), section 3.5.
-  """
-  rate = np.exp(-np.log(10_000.0) * np.arange(width // 2) / (width // 2))
-  angle = np.arange(length)[:, None] * rate
-  return np.concatenate([np.sin(angle), np.cos(angle)], 1).astype(np.float32)
-
-
-def by_rows(x, kernel, dimension_numbers, **options):
-  """`jax.lax.dot_general` of x [..., W] and a kernel [W, F], for `Dense`.
-
-  On a CPU all rows of x are one axis: with two of them (batch, token) the
-  gradient of the kernel is summed over two, for which XLA transposes its
-  factors. A TPU is left the axes that it knows how to lay out.
-  """
-  if not _on_cpu():
-    return jax.lax.dot_general(x, kernel, dimension_numbers, **options)
-  rows = x.reshape(-1, x.shape[-1])
-  y = jax.lax.dot_general(rows, kernel, (((1,), (0,)), ((), ())), **options)
-  return y.reshape(*x.shape[:-1], -1)
-
-
-Dense = functools.partial(nn.Dense, dot_general=by_rows)
-
-
-def attend(q, k, v):
-  """Softmax attention of [B, L, H, D] (Vaswani et al. 2017, eq. 1).
-
-  `jax.nn.dot_product_attention`; on a CPU the same values with heads put
-  first: it multiplies matrices that lie together 1.5 times as fast.
-  """
-  if not _on_cpu():
-    return jax.nn.dot_product_attention(q, k, v)
-  q, k, v = (x.transpose(0, 2, 1, 3) for x in (q, k, v))  # [B, H, L, D]
-  scores = jnp.einsum(
-      "bhqd,bhkd->bhqk", q, k, preferred_element_type=jnp.float32
-  ) * np.float32(q.shape[-1] ** -0.5)
-  weights = jax.nn.softmax(scores).astype(v.dtype)
-  return jnp.einsum("bhqk,bhkd->bhqd", weights, v).transpose(0, 2, 1, 3)
-
-
-def _on_cpu():
-  """Whether a program for a mesh of CPUs is being traced."""
-  device = meshlib.traced_device()
-  return device is not None and device.platform == "cpu"
-
-
-class Attention(nn.Module):
-  """Multi-head self-attention with one fused projection to q, k and v."""
-
-  heads: int
-  dtype: jnp.dtype
-
-  @nn.compact
-  def __call__(self, x):
-    b, length, width = x.shape
-    qkv = Dense(3 * width, dtype=self.dtype, name="qkv")(x)
-    qkv = qkv.reshape(b, length, 3, self.heads, width // self.heads)
-    x = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2])
-    x = x.reshape(b, length, width)  # of [B, L, heads, W/heads]
-    return Dense(width, dtype=self.dtype, name="out")(x)
-
-
-class Block(nn.Module):
-  """Pre-norm Transformer block.
-
-  Attributes:
-    heads, mlp_width: of attention and MLP.
-    dtype: compute type.
-    dropout: rate on the output of the attention and of the MLP.
-    drop_path: rate at which a row skips the attention, and the MLP.
-    fused: run as `fused.block`; without dropout and stochastic depth.
-  """
-
-  heads: int
-  mlp_width: int
-  dtype: jnp.dtype
-  dropout: float = 0.0
-  drop_path: float = 0.0
-  fused: bool = False
-
-  @nn.compact
-  def __call__(self, x, train=False, row_keys=None):
-    """[B, L, W] -> [B, L, W]; `train`, `row_keys` as in ViT1D."""
-    if self.fused and not self.is_initializing():
-      plain = Block(self.heads, self.mlp_width, self.dtype, parent=None)
-      return fused.block(
-          lambda x, params: plain.apply({"params": params}, x),
-          self.heads, self.dtype, x, self.variables["params"],
-      )
-
-    def branch(y, name):
-      drop = regularise.Dropout(self.dropout, name=f"drop_{name}")
-      skip = regularise.DropPath(self.drop_path, name=f"skip_{name}")
-      return skip(drop(y, train, row_keys), train, row_keys)
-
-    width = x.shape[-1]
-    y = nn.LayerNorm(dtype=self.dtype, name="norm1")(x)
-    y = Attention(self.heads, self.dtype, name="attention")(y)
-    x = x + branch(y, "attention")
-    y = nn.LayerNorm(dtype=self.dtype, name="norm2")(x)
-    y = Dense(self.mlp_width, dtype=self.dtype, name="mlp_in")(y)
-    y = Dense(width, dtype=self.dtype, name="mlp_out")(nn.gelu(y))
-    return x + branch(y, "mlp")
-
-
-def filterbank_init(lowest, highest):
+def filterbank_init(lowest: float, highest: float) -> Any:
   """Initialiser [taps, C, 2F] of F windowed cosine/sine (quadrature) pairs.
 
-  Columns f and F + f are a Hann-windowed cosine and sine of one frequency,
-  geometric from `lowest` to `highest` cycles per sample, without mean, of
-  unit norm, applied to one random direction over the channels. Zeghidour et
-  al. 2021 (LEAF, arXiv 2101.08596) start audio filters in this spirit.
+  Columns f and F + f are a Hann-windowed cosine and sine of one frequency.
+  Frequencies are geometric from `lowest` to `highest` cycles per sample. Each
+  filter has mean 0 and norm 1 and looks at one random direction of the
+  channels. Zeghidour et al. 2021 (LEAF, arXiv 2101.08596) initialise audio
+  filters in a similar way.
   """
 
   def init(key, shape, dtype=jnp.float32):
@@ -180,22 +50,34 @@ def filterbank_init(lowest, highest):
   return init
 
 
-def local_mean(x, span):
-  """Mean of the `span` steps about each step that there are: [B, T, F]."""
+def local_mean(x: jax.Array, span: int) -> jax.Array:
+  """[B, T, F]: the mean of `span` steps around each step.
+
+  At the ends it is the mean of the steps that exist.
+  """
   return nn.avg_pool(x, (span,), (1,), "SAME", count_include_pad=False)
 
 
 class FilterbankStem(nn.Module):
   """Learned band-pass filters and their log energy, then patches.
 
-  A micro-movement's sign depends on how the watch sits and its size on the
-  strap; the logarithm of its energy keeps its timing and drops both. The
-  filtered waves go on beside it. A token sees three patches.
+  The sign of a micro-movement depends on how the watch sits, and its size on
+  the strap. The logarithm of its energy keeps the timing and drops both. The
+  filtered waves are passed on beside it. A token sees three patches.
 
-  With `level`, a gain control: a band's energy is parted into its mean over
-  `level` strides and what is left, in units of its own recent size. Bouts of
-  movement differ from stillness by far more than a beat from its pause, and
-  would hide the beats else.
+  `level` adds a gain control. It splits a band's energy into its mean over
+  `level` strides and the rest, which is scaled by its own recent size.
+  Movement and stillness differ by far more than a beat and the pause after
+  it, and would hide the beats otherwise.
+
+  Attributes:
+    patch: samples per token.
+    width: W, size of a token.
+    filters: F, pairs of filters.
+    stride: of the filters, in samples; it divides `patch`.
+    taps: length of a filter in samples.
+    level: strides of the gain control; 0 for none.
+    dtype: compute type.
   """
 
   patch: int
@@ -207,7 +89,8 @@ class FilterbankStem(nn.Module):
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """[B, T, C] -> [B, L, W]."""
     wave = nn.Conv(
         2 * self.filters, (self.taps,), (self.stride,), dtype=self.dtype,
         kernel_init=filterbank_init(1 / 96, 1 / 4), name="filters",
@@ -234,21 +117,28 @@ class FilterbankStem(nn.Module):
 class ViT1D(nn.Module):
   """The encoder.
 
-  A 1-D ViT over patches is reported [D] (arXiv 2412.11276); its sizes are
-  recalled by readers of the paper [r], all else is our choice [o].
+  A 1-D ViT over patches is reported [D] (arXiv 2412.11276). Its sizes are
+  recalled by readers of the paper [r]; everything else is our choice [o].
 
   Attributes:
     patch: samples per token; 20 of 64 Hz [r].
-    width, depth, heads, mlp_width: of the Transformer; width 256, depth 8,
-      MLP 1,024 [r], heads 4 [o].
+    width: W, of the Transformer; 256 [r].
+    depth: number of blocks; 8 [r].
+    heads: attention heads of a block; 4 [o].
+    mlp_width: hidden width of a block's MLP; 1,024 [r].
     embed_dim: D, 256 [r].
     stem: "patch" (one linear map of each patch) [r] or "filterbank" [o].
-    stem_filters, stem_stride, stem_taps: of the filterbank stem [o].
-    stem_level: strides of its gain control, 0 for none [o].
+    stem_filters: of the filterbank stem, pairs of filters [o].
+    stem_stride: of the filterbank stem, in samples [o].
+    stem_taps: of the filterbank stem, length of a filter in samples [o].
+    stem_level: of the filterbank stem, strides that its gain control looks
+      at; 0 for none [o].
     pool: "mean" over tokens [r], or "grid" [o]: `pool_bins` local means of
       `pool_width` channels each, side by side, so that time is kept. With
-      D = pool_bins * pool_width they are the embedding; any other D mixes
-      them and the mean by one linear map.
+      D = pool_bins * pool_width they are the embedding; any other D is a
+      linear map of them and the mean.
+    pool_bins: see `pool`.
+    pool_width: see `pool`.
     dropout: rate on the output of each attention and MLP [o].
     drop_path: rate of stochastic depth of the last block, linear from the
       first [o].
@@ -278,6 +168,53 @@ class ViT1D(nn.Module):
   remat: bool = False
   block: str = "plain"
 
+  def check(self) -> None:
+    """Raises InputError unless the fields fit together."""
+    regularise.check_rates(self)
+    if self.block not in ("plain", "fused"):
+      raise InputError(f"block: got {self.block!r}, want 'plain' or 'fused'")
+    if self.block == "fused":
+      fused.check(self)
+    if self.stem not in ("patch", "filterbank"):
+      raise InputError(
+          f"stem: got {self.stem!r}, want 'patch' or 'filterbank'"
+      )
+    if self.pool not in ("mean", "grid"):
+      raise InputError(f"pool: got {self.pool!r}, want 'mean' or 'grid'")
+    if self.width % (2 * self.heads):
+      raise InputError(
+          f"width: got {self.width} for {self.heads} heads, want a multiple "
+          "of twice the heads"
+      )
+    if self.stem == "filterbank" and self.patch % self.stem_stride:
+      raise InputError(
+          f"patch: got {self.patch}, want a multiple of stem_stride="
+          f"{self.stem_stride}"
+      )
+
+  def check_maskable(self, samples: int) -> None:
+    """Raises InputError if it cannot be trained by masking patches.
+
+    Args:
+      samples: of a segment.
+    """
+    if samples % self.patch:
+      raise InputError(
+          f"patch: got {self.patch} for segments of {samples} samples, want a "
+          "divisor"
+      )
+    if self.stem != "patch" or self.pool != "mean":
+      raise InputError(
+          f"masked autoencoding: got stem={self.stem!r}, pool={self.pool!r}, "
+          "want stem='patch' (overlapping filters would see hidden patches) "
+          "and pool='mean' (another pool would stay untrained)"
+      )
+    if self.embed_dim != self.width:
+      raise InputError(
+          f"masked autoencoding: got embed_dim={self.embed_dim}, want the "
+          f"width {self.width}: a further layer would stay untrained"
+      )
+
   def setup(self):
     if self.stem == "filterbank":
       self.embed_patches = FilterbankStem(
@@ -302,7 +239,7 @@ class ViT1D(nn.Module):
     if self.mixes:
       self.embed = nn.Dense(self.embed_dim, dtype=self.dtype)
 
-  def patch_tokens(self, x):
+  def patch_tokens(self, x: jax.Array) -> jax.Array:
     """[B, T, C] -> [B, L, W] tokens with positions, before any block."""
     b, t, c = x.shape
     if t % self.patch:
@@ -316,19 +253,25 @@ class ViT1D(nn.Module):
     positions = sinusoidal_positions(t // self.patch, self.width)
     return x + jnp.asarray(positions, self.dtype)[None]
 
-  def encode_tokens(self, tokens, train=False, row_keys=None):
+  def encode_tokens(
+      self, tokens: jax.Array, train: bool = False,
+      row_keys: jax.Array | None = None,
+  ) -> jax.Array:
     """[B, L, W] -> [B, L, W] through the blocks and the last norm."""
     for block in self.blocks:
       tokens = block(tokens, train, row_keys)
     return self.norm(tokens)
 
-  def encode_visible(self, x, keep, train=False, row_keys=None):
-    """Encodes some patches only: [B, T, C], keep [B, V] -> [B, V, W]."""
+  def encode_visible(
+      self, x: jax.Array, keep: jax.Array, train: bool = False,
+      row_keys: jax.Array | None = None,
+  ) -> jax.Array:
+    """Encodes the patches `keep` [B, V] alone: [B, T, C] -> [B, V, W]."""
     tokens = self.patch_tokens(x)
     tokens = jnp.take_along_axis(tokens, keep[..., None], axis=1)
     return self.encode_tokens(tokens, train, row_keys)
 
-  def pool_tokens(self, tokens):
+  def pool_tokens(self, tokens: jax.Array) -> jax.Array:
     """[B, L, W] -> [B, D] float32."""
     if self.pool == "grid":
       b, length, width = tokens.shape
@@ -347,11 +290,14 @@ class ViT1D(nn.Module):
       pooled = self.embed(pooled)
     return pooled.astype(jnp.float32)
 
-  def __call__(self, x, train=False, return_tokens=False, row_keys=None):
+  def __call__(
+      self, x: jax.Array, train: bool = False, return_tokens: bool = False,
+      row_keys: jax.Array | None = None,
+  ) -> Any:
     """Embeds segments.
 
     Args:
-      x: [B, T, C], already normalised.
+      x: [B, T, C], normalised.
       train: apply dropout and stochastic depth.
       return_tokens: also return the tokens [B, L, W].
       row_keys: [B] jax keys, one per global row; needed in training with a
@@ -361,9 +307,51 @@ class ViT1D(nn.Module):
       The embedding [B, D] in float32, or (embedding, tokens).
 
     Raises:
-      InputError: T is not whole patches, or pool_bins does not divide them;
-        a rate above 0 in training without a key per row.
+      InputError: T is not a multiple of `patch`, or the number of patches
+        not one of `pool_bins`; or training at a rate above 0 without keys.
     """
     tokens = self.encode_tokens(self.patch_tokens(x), train, row_keys)
     embedding = self.pool_tokens(tokens)
     return (embedding, tokens) if return_tokens else embedding
+
+
+ENCODER = ViT1D
+
+_SMALL = dict(width=64, depth=2, heads=2, mlp_width=256)
+
+# vit_s is the paper's encoder [r]: 8 layers of 256, MLP 1,024, 6.3 M
+# parameters; the others are ours [o]. Parameters are counted for the paper's
+# PPG of 4 channels, and for 3 channels where only acceleration is meant.
+PRESETS = {
+    "vit_s": dict(
+        patch=20, width=256, depth=8, heads=4, mlp_width=1024, embed_dim=256
+    ),
+    # 1.2 M: five times smaller than vit_s, the paper's compression claim.
+    "vit_xs": dict(
+        patch=20, width=128, depth=6, heads=4, mlp_width=512, embed_dim=128
+    ),
+    # 0.46 M: fourteen times smaller.
+    "vit_xxs": dict(
+        patch=20, width=96, depth=4, heads=2, mlp_width=384, embed_dim=96
+    ),
+    # 0.23 M for acceleration: a token is half a second (32 samples of 3 axes
+    # are the 96 values of its width), so that a minute costs some 36 M
+    # multiplications and, in 8 bits, a quarter of a megabyte.
+    "vit_watch": dict(
+        patch=32, width=96, depth=3, heads=2, mlp_width=192, embed_dim=96
+    ),
+    "vit_laptop": dict(
+        _SMALL, patch=64, stem="filterbank", stem_level=16, pool="grid",
+        embed_dim=256,
+    ),
+    # Keeps time second by second: for recordings whose shared content is
+    # movement rather than beats.
+    "vit_local": dict(
+        _SMALL, patch=64, stem="filterbank", pool="grid", pool_bins=60,
+        pool_width=8, embed_dim=480,
+    ),
+    "vit_laptop_mae": dict(_SMALL, patch=32, embed_dim=64),
+    "vit_tiny": dict(
+        patch=32, width=16, depth=1, heads=2, mlp_width=32, embed_dim=16
+    ),
+}
