@@ -1,15 +1,18 @@
 """The time of a step on a chip by its figures, and what to do when it does
 not fit.
 
-A roofline: products at the peak of the matrix unit, traffic at the full width
-of the memory, collectives over all links at once, each as if the others took
-no time. Of traffic there are two counts. XLA's has every operand of every
-instruction, also those that it keeps on the chip, so a step may beat it; the
-bytes whose buffers lie in HBM give a time that no step should beat.
+A roofline: products at the peak of the matrix unit, memory traffic at the full
+bandwidth, collectives over all links at once, each as if the others took no
+time. There are two counts of the traffic. XLA's has every operand of every
+instruction, also those that stay on the chip, so a step may be faster than it
+says. The bytes whose buffers lie in HBM give a time that no step should beat.
 """
 
 import dataclasses
 import math
+from typing import Any
+
+from ml_collections import ConfigDict
 
 GIB = 1024**3
 
@@ -23,11 +26,11 @@ class Chip:
     peak_flops: bfloat16 products a second.
     hbm_bytes: memory.
     hbm_bandwidth: bytes a second.
-    ici_bandwidth: bytes a second that all its links bring in.
+    ici_bandwidth: bytes a second that all its links together receive.
     chips_per_host: in slices of several hosts.
-    axes: of a topology.
-    largest: chips of the largest slice.
-    options: what libtpu is told of it, beyond its name.
+    axes: number of sides of a topology.
+    largest: number of chips of the largest slice.
+    options: for libtpu, beyond the name.
   """
 
   name: str
@@ -55,8 +58,8 @@ CHIPS = {chip.name: chip for chip in (
 )}
 
 
-def times(chip, counts):
-  """The times of a step on one chip, in seconds, and which one binds.
+def times(chip: Chip, counts: dict[str, Any]) -> dict[str, Any]:
+  """The times of a step on one chip, in seconds, and which one is longest.
 
   Args:
     chip: a Chip.
@@ -65,14 +68,14 @@ def times(chip, counts):
 
   Returns:
     {"compute_seconds", "memory_seconds", "link_seconds", "roofline_seconds",
-    "bound"} by XLA's traffic; "hbm_seconds", "least_seconds" by HBM's.
+    "bound"} by XLA's traffic; "hbm_seconds", "least_seconds" by that of HBM.
   """
   parts = {
       "compute": counts["bf16_flops"] / chip.peak_flops,
       "memory": counts["bytes_accessed"] / chip.hbm_bandwidth,
       "link": counts["bytes_received"] / chip.ici_bandwidth,
   }
-  bound = max(parts, key=parts.get)
+  bound = max(parts, key=lambda part: parts[part])
   hbm = counts["hbm_bytes"] / chip.hbm_bandwidth
   return {
       **{f"{name}_seconds": value for name, value in parts.items()},
@@ -83,21 +86,23 @@ def times(chip, counts):
   }
 
 
-def rates(seconds, batch, segments, row_bytes, hosts):
-  """What a step of that many seconds means for a run and its input.
+def rates(
+    seconds: float, batch: int, segments: int, row_bytes: int, hosts: int
+) -> dict[str, float]:
+  """What the time of a step means for a run and for reading its input.
 
   Args:
-    seconds: of a step.
-    batch: segments of a step.
-    segments: of the run.
-    row_bytes: of one segment, as hosts hand it to chips.
-    hosts: that share the reading.
+    seconds: time of a step.
+    batch: number of segments in a step.
+    segments: number of segments in the run.
+    row_bytes: size of one segment, as hosts hand it to chips.
+    hosts: number of hosts that share the reading.
 
   Returns:
     {"segments_per_second", "segments", "hours", "input_bytes_per_second",
     "input_bytes_per_second_per_host", "reads_per_second_per_host": single
-    records, "share_bytes_per_million": of a host, where hosts divide a
-    million segments among them}.
+    records, "share_bytes_per_million": one host's part where the hosts divide
+    a million segments among them}.
   """
   pace = batch / seconds
   return {
@@ -111,14 +116,17 @@ def rates(seconds, batch, segments, row_bytes, hosts):
   }
 
 
-def remedies(config, devices, needed, available):
+def remedies(
+    config: ConfigDict, devices: int, needed: float, available: float
+) -> str:
   """What would make a step fit, best first, as text.
 
-  Activations are nearly all of the memory and go with the rows of a chip.
+  Activations take nearly all of the memory; they grow with the rows of a
+  chip.
 
   Args:
     config: of the run, with batch_size and an encoder.
-    devices: chips that share the batch.
+    devices: number of chips that share the batch.
     needed, available: bytes of a chip.
   """
   over = needed / available
@@ -159,12 +167,12 @@ def remedies(config, devices, needed, available):
   return "; ".join(out)
 
 
-def report(plan):
-  """A plan (see `accfm.plan`) as text for people."""
+def report(plan: dict[str, Any]) -> str:
+  """A plan (see `accfm.plan`) as text to read."""
   chips = plan["chips"]
   chip = CHIPS[plan["chip"]]
 
-  def line(name, amount, seconds):
+  def line(name: str, amount: str, seconds: float) -> str:
     what = name.removesuffix("_seconds")
     mark = "  <- the bound" if what == plan["bound"] else ""
     return f"  {what:<11}{amount:<44}{1e3 * seconds:9.3f} ms{mark}"
@@ -208,11 +216,11 @@ def report(plan):
   ])
 
 
-def gigabytes(size):
+def gigabytes(size: float) -> str:
   """Bytes as text, in GiB."""
   return f"{size / GIB:.2f} GiB"
 
 
-def megabytes(size):
+def megabytes(size: float) -> str:
   """Bytes as text, in MB."""
   return f"{size / 1e6:,.2f} MB"
