@@ -16,8 +16,9 @@ import tempfile
 # has compiled the others take from a folder that lives as long as the run.
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Few optimisations compile faster; tests/test_optimised.py runs some with all.
-if "ACCFM_TEST_OPTIMISED" not in os.environ:
-  os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = (
+    "false" if "ACCFM_TEST_OPTIMISED" in os.environ else "true"
+)
 if "ACCFM_TEST_CACHE" not in os.environ:
   os.environ["ACCFM_TEST_CACHE"] = tempfile.mkdtemp(prefix="accfm-jit-")
   atexit.register(shutil.rmtree, os.environ["ACCFM_TEST_CACHE"], True)
