@@ -76,11 +76,5 @@ MAIN = mains.Main(
     several=True,
 )
 
-MAIN = mains.Main(
-    __doc__, run, (mains.Flag("workdir", "folder of the run"),),
-    usual=("acc_distill",),
-    several=True,
-)
-
 if __name__ == "__main__":
   MAIN.start()

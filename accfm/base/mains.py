@@ -49,7 +49,7 @@ class Main:
     tells_command: see `run`.
   """
 
-  doc: str
+  doc: str | None
   run: Callable
   flags: tuple[Flag, ...] = ()
   config: str = ""
@@ -60,7 +60,7 @@ class Main:
   @property
   def summary(self) -> str:
     """One line: what it does."""
-    return self.doc.strip().partition("\n")[0].removeprefix("Main: ")
+    return (self.doc or "").strip().partition("\n")[0].removeprefix("Main: ")
 
   def parse(self, arguments: Sequence[str]) -> commandline.Parsed:
     """Reads and checks arguments; raises InputError."""
@@ -86,7 +86,7 @@ class Main:
       if any(word in commandline.HELP for word in arguments):
         place = commandline.config_place(arguments) or self.config
         print(helptext.of_main(
-            program, self.doc, self.flags, place, self.usual
+            program, self.doc or "", self.flags, place, self.usual
         ), end="")
         sys.exit(0)
       if self.several:

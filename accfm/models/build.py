@@ -100,7 +100,9 @@ def encoder_config(preset: str, **overrides: Any) -> ConfigDict:
   return ConfigDict(cfg)
 
 
-def build_encoder(cfg: Any, axis_name: str | None = None) -> Any:
+def build_encoder(
+    cfg: Any, axis_name: str | tuple[str, ...] | None = None
+) -> Any:
   """The encoder module of a config or preset name.
 
   The module reads the number of channels and samples from its input: one
