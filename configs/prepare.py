@@ -15,6 +15,10 @@ Sources and their arguments, with time on 2 CPU cores and size on disk:
   ieee_spc   the IEEE Signal Processing Cup 2015 .mat files: 20 people, 205
              windows that overlap by 40 s, 20 s, 8 MB
 
+A source of your own is a file or module, such as prepare:./watch.py
+(docs/cohort.md): three axes of acceleration in g and one PPG channel, unless
+your config says otherwise.
+
 For all: name (of the data set), split as counts (20/5/10) or fractions
 (0.8/0.1/0.1) of people for train/val/test, fold and folds.
 """
@@ -22,10 +26,8 @@ For all: name (of the data set), split as counts (20/5/10) or fractions
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from accfm.base import configlib
+from accfm.base import configlib, plugins
 from accfm.base.errors import InputError
-
-SOURCES = ("simulated", "e4", "ieee_spc")
 
 
 def get_config(arg=None):
@@ -35,9 +37,11 @@ def get_config(arg=None):
       fold=0, folds=1, tiny=False, difficulty="easy", participants=0,
       minutes=0, seed=0,
   )
-  if arg.source not in SOURCES:
+  fill = SOURCES.get(arg.source, own)
+  if fill is own and not plugins.is_plugin(arg.source):
     raise InputError(
-        f"config argument source: got {arg.source!r}, want one of {SOURCES}"
+        f"config argument source: got {arg.source!r}, want one of "
+        f"{tuple(SOURCES)}, or a file of your own such as ./watch.py"
     )
   c = ConfigDict()
   c.name = arg.name or arg.source
@@ -79,7 +83,7 @@ def get_config(arg=None):
   c.salt = ""
   c.skip_bad_recordings = False  # True: count what cannot be read, go on
   c.workers = 0  # processes; 0: one per core
-  {"simulated": simulated, "e4": e4, "ieee_spc": ieee_spc}[arg.source](c, arg)
+  fill(c, arg)
   c.split = split(arg)
   return c.lock()
 
@@ -124,6 +128,17 @@ def ieee_spc(c, arg):
   # Recordings last about five minutes: overlapping windows give more.
   c.hop_sec = 20.0
   c.labels.beat_source = "track"
+
+
+def own(c, arg):
+  """A source outside the package; what it calls DEFAULTS is its config."""
+  plugins.allow([arg.source])
+  c.name = arg.name or plugins.stem(arg.source)
+  found = plugins.load(arg.source, "source")
+  c.source_cfg = ConfigDict(getattr(found, "DEFAULTS", {}))
+
+
+SOURCES = {"simulated": simulated, "e4": e4, "ieee_spc": ieee_spc}
 
 
 def signal(channels, unit, kind, gravity_kept=False, band_hz=None):

@@ -79,10 +79,9 @@ class Main:
     program = program or (
         f"python -m accfm.{pathlib.Path(sys.argv[0]).stem}"
     )
-    parsed = None
+    parsed = []  # one, once `read` has run
 
     def read(argv):
-      nonlocal parsed
       if any(word in commandline.HELP for word in arguments):
         place = commandline.config_place(arguments) or self.config
         print(helptext.of_main(
@@ -93,15 +92,16 @@ class Main:
         cluster.start()  # first, so that the others hear of what is wrong
       else:
         cluster.refuse(program)
-      parsed = cluster.guarded(self.parse)(arguments)
-      plugins.allow(parsed.plugins)
-      absl_flags.FLAGS([argv[0], *parsed.rest])  # others want theirs parsed
+      found = cluster.guarded(self.parse)(arguments)
+      parsed.append(found)
+      plugins.allow(found.plugins)
+      absl_flags.FLAGS([argv[0], *found.rest])  # others want theirs parsed
       return argv[:1]
 
     def main(_):
       quiet.quiet_libraries()
       more = {"command": tuple(arguments)} if self.tells_command else {}
       with extras.explained(program):
-        self.run(parsed.config, **parsed.flags, **more)
+        self.run(parsed[0].config, **parsed[0].flags, **more)
 
     errors.run_main(cluster.guarded(main, last=True), read)

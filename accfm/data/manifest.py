@@ -49,12 +49,13 @@ def load(dataset_dir):
     ) from None
 
 
-def identity(config, recordings):
+def identity(config, recordings, code=""):
   """What makes a data set the one that is wanted; part of its manifest.
 
   Args:
     config: the prepare config; of its salt only a digest is kept.
     recordings: names of the recordings; likewise.
+    code: a hash of the source's code where that is a plug-in.
   """
   plain = json.loads(configlib.to_json(config))
   if config.salt:
@@ -67,6 +68,7 @@ def identity(config, recordings):
       "recordings": {
           "count": len(recordings), "digest": configlib.digest(recordings),
       },
+      **({"source_code": code} if code else {}),
   }
 
 

@@ -1,6 +1,6 @@
 """What preparation kept, refused and knows: counts, checks and a table."""
 
-from accfm.base import pseudonyms
+from accfm.base import plugins, pseudonyms
 from accfm.base.errors import InputError
 from accfm.data import quantise, splits
 
@@ -67,10 +67,11 @@ def split_recordings(summaries, config):
     raise InputError(
         f"split.kind: got {cfg.kind!r}, want 'counts' or 'fractions'"
     )
-  people = {}
+  source, people = config.source, {}
+  cohort = plugins.stem(source) if plugins.is_plugin(source) else source
   for s in summaries:
     if not s["unreadable"]:
-      people.setdefault(f"{config.source}/{s['participant']}", []).append(s)
+      people.setdefault(f"{cohort}/{s['participant']}", []).append(s)
   chosen = splits.split_participants(
       people, tuple(sizes), cfg.seed, cfg.fold, cfg.folds
   )

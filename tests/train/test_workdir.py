@@ -70,3 +70,5 @@ def test_a_run_that_began_before_a_field_existed_goes_on(tmp_path):
     workdir.claim(tmp_path, config(**{**new, "optimizer": "lion"}))
   with pytest.raises(InputError, match="another: .* -> 1"):
     workdir.claim(tmp_path, config(another=1))
+  inner = dict(b1=0.9, workers=2, preset="acc")
+  workdir.claim(tmp_path, config(optim=inner, objective="mae"))

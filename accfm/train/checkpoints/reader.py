@@ -2,7 +2,7 @@
 
 Nothing here writes a checkpoint, needs the devices that saved it, or changes
 a folder, except `set_aside`. Every file is compared with its checksum before
-anything is read (`record`). Orbax is imported when arrays are read, and not
+anything is read (`folder`). Orbax is imported when arrays are read, and not
 before: finding a checkpoint and reading its record do without.
 """
 
@@ -19,8 +19,8 @@ import numpy as np
 from accfm.base import trees
 from accfm.base.errors import InputError
 from accfm.steps import record as recordlib
-from accfm.train.checkpoints import record
-from accfm.train.checkpoints.record import DamagedError, reason
+from accfm.train.checkpoints import folder
+from accfm.train.checkpoints.folder import DamagedError, reason
 
 __all__ = [
     "DamagedError", "Loaded", "check_template", "exists", "find", "listing",
@@ -84,11 +84,9 @@ def steps(workdir: Path) -> list[int]:
 
   A checkpoint that is still being written has no number for a name.
   """
-  folder = pathlib.Path(workdir) / "checkpoints"
+  root = pathlib.Path(workdir) / "checkpoints"
   with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-    return sorted(
-        int(p.name) for p in folder.iterdir() if p.name.isdecimal()
-    )
+    return sorted(int(p.name) for p in root.iterdir() if p.name.isdecimal())
   return []
 
 
@@ -141,12 +139,12 @@ def find(directory: Path, step: int | str | None = None) -> pathlib.Path:
 
 def verify(path: Path) -> None:
   """Raises DamagedError unless a step's folder holds what was written."""
-  record.verify(pathlib.Path(path))
+  folder.verify(pathlib.Path(path))
 
 
 def read_meta(path: Path) -> dict:
   """The JSON object of a step's record; DamagedError if it has none."""
-  return record.read(pathlib.Path(path))
+  return folder.read(pathlib.Path(path))
 
 
 def read_record(path: Path) -> recordlib.Record:

@@ -5,7 +5,7 @@ and renames the folder when it is whole. Each holds the training state, what
 is frozen, and a JSON record (config, contract, split manifest) from which the
 model can be rebuilt. The latest n and the best n are kept, so that a resume
 never rewinds. Checksums are written before the rename and compared before a
-restore (`record`).
+restore (`folder`).
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from jax.experimental import multihost_utils
 
 from accfm.base import faults
 from accfm.base.errors import InputError
-from accfm.train.checkpoints import reader, record
+from accfm.train.checkpoints import folder, reader
 
 
 class SaveError(InputError):
@@ -250,8 +250,8 @@ class Checkpoints:
     """Of process 0, in the background: all is written, nothing renamed."""
     assert self._saving is not None
     faults.point("during_save", self._saving)
-    for folder in self._half_written(self._saving):
-      record.write(folder, self._record)
+    for path in self._half_written(self._saving):
+      folder.write(path, self._record)
 
   def _half_written(self, step: int) -> list[pathlib.Path]:
     """The folder of a step before it is renamed: `<step>.<something>`."""
@@ -271,7 +271,7 @@ class Checkpoints:
     left = self.steps()
     resume = f"step {left[-1]}" if left else "the start"
     raise SaveError(
-        f"checkpoint of step {step}: got {record.reason(error)!r} while "
+        f"checkpoint of step {step}: got {folder.reason(error)!r} while "
         f"writing {self.directory}, want room for it; free space and run the "
         f"same command again, it resumes from {resume}"
     ) from error
@@ -279,8 +279,8 @@ class Checkpoints:
   def _remove_lost(self) -> None:
     """Removes what a failed write left."""
     if self._lost is not None and jax.process_index() == 0:
-      for folder in self._half_written(self._lost):
-        shutil.rmtree(folder, ignore_errors=True)
+      for path in self._half_written(self._lost):
+        shutil.rmtree(path, ignore_errors=True)
 
   def _newest_whole(self) -> int:
     """The newest step whose files are whole; sets damaged ones aside.

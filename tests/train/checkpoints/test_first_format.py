@@ -1,16 +1,18 @@
 """Checkpoints of the first format load, resume and evaluate."""
 
 import json
+import pathlib
 
 import jax
 import ml_collections
 import numpy as np
 import pytest
 
-from accfm import evaluate
+from accfm import distill, evaluate
 from accfm.base import mesh as meshes
 from accfm.base.errors import InputError
 from accfm.base.processes import facts
+from accfm.configs import acc_distill
 from accfm.configs import evaluate as evaluate_config
 from accfm.steps import state as states
 from accfm.train import checkpoints, optim
@@ -71,6 +73,22 @@ def test_it_is_evaluated(old, simulated, tmp_path):
   assert metrics["test/acc2ppg/recall@1_pool8"] is not None
   plain = json.loads((tmp_path / "out" / "metrics.json").read_text())
   assert plain["_meta"]["checkpoint"] == str(old / "checkpoints" / "4")
+
+
+def test_its_run_goes_on_with_the_config_of_today(
+    old, simulated, tmp_path, monkeypatch
+):
+  """Its last step is done: nothing is left to train."""
+  monkeypatch.chdir(tmp_path)
+  pathlib.Path("data").symlink_to(simulated)
+  config = acc_distill.get_config("tiny")
+  config.update(
+      data_dir="data", teacher="teacher", total_steps=4, log_every=1,
+      checkpoint_every=2, validate_every=2,
+  )
+  state = distill.run(config, str(old))
+  assert state.step == 4
+  assert facts.weights(state.params) == "70e70d47"
 
 
 def test_a_run_that_began_with_it_ends_bit_for_bit(tmp_path, monkeypatch):

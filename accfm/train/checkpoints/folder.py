@@ -22,63 +22,63 @@ class DamagedError(InputError):
   """A checkpoint is not what was written."""
 
 
-def write(folder: pathlib.Path, text: str) -> None:
+def write(path: pathlib.Path, text: str) -> None:
   """Writes the record of a step, then the checksums of all its files.
 
   Args:
-    folder: of the step, all arrays written.
+    path: folder of the step, all arrays written.
     text: the record as JSON.
   """
-  (folder / RECORD).write_text(text)
-  (folder / CHECKSUMS).write_text(json.dumps(checksums(folder)))
+  (path / RECORD).write_text(text)
+  (path / CHECKSUMS).write_text(json.dumps(checksums(path)))
 
 
-def read(folder: pathlib.Path) -> dict:
+def read(path: pathlib.Path) -> dict:
   """The record of a step's folder.
 
   Raises:
     DamagedError: it is missing or does not parse.
   """
   try:
-    if (folder / RECORD).exists():
-      return json.loads((folder / RECORD).read_text())
-    return _read_first_format(folder)
+    if (path / RECORD).exists():
+      return json.loads((path / RECORD).read_text())
+    return _read_first_format(path)
   except Exception as error:  # Orbax raises many kinds
     raise DamagedError(
-        f"checkpoint {folder}: its record cannot be read ({reason(error)}); "
+        f"checkpoint {path}: its record cannot be read ({reason(error)}); "
         "use another step"
     ) from error
 
 
-def verify(folder: pathlib.Path) -> None:
+def verify(path: pathlib.Path) -> None:
   """Raises DamagedError unless a step's folder holds what was written."""
   try:
-    wanted = json.loads((folder / CHECKSUMS).read_text())
-    found = checksums(folder)
+    wanted = json.loads((path / CHECKSUMS).read_text())
+    found = checksums(path)
   except (OSError, ValueError) as error:
     raise DamagedError(
-        f"checkpoint {folder}: cannot be read ({reason(error)}), want a whole "
+        f"checkpoint {path}: cannot be read ({reason(error)}), want a whole "
         "one; use another step"
     ) from error
   changed = [f for f in sorted(wanted) if found.get(f) != wanted[f]]
   if changed:
     what = "differs from" if changed[0] in found else "is missing of"
     raise DamagedError(
-        f"checkpoint {folder}: {changed[0]} {what} what was written "
+        f"checkpoint {path}: {changed[0]} {what} what was written "
         f"({len(changed)} of {len(wanted)} files); use another step"
     )
 
 
-def checksums(folder: pathlib.Path) -> dict[str, list[int]]:
+def checksums(path: pathlib.Path) -> dict[str, list[int]]:
   """{file: [bytes, CRC-32]} of the record and of all files in subfolders."""
   sums = {}
-  for file in [folder / RECORD, *sorted(folder.glob("*/**/*"))]:
+  for file in [path / RECORD, *sorted(path.glob("*/**/*"))]:
     if file.is_file():
       crc, size = 0, 0
       with open(file, "rb") as f:
         while chunk := f.read(1 << 20):
           crc, size = zlib.crc32(chunk, crc), size + len(chunk)
-      sums[file.relative_to(folder).as_posix()] = [size, crc]
+      sums[file.relative_to(path).as_posix()] = [size, crc]
   return sums
 
 
@@ -91,7 +91,7 @@ def reason(error: BaseException) -> str:
   return " ".join(text.split())[:160]
 
 
-def _read_first_format(folder: pathlib.Path) -> Any:
+def _read_first_format(path: pathlib.Path) -> Any:
   """The record in a checkpoint of the first format: an item of Orbax's."""
   from orbax.checkpoint import v1 as ocp  # slow, and seldom needed
-  return ocp.load_checkpointables(str(folder), {"meta": None})["meta"]
+  return ocp.load_checkpointables(str(path), {"meta": None})["meta"]
