@@ -13,7 +13,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import commandline, files, mains
+from accfm.base import commandline, files, mains, plugins
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.plans import aot, roofline
@@ -43,6 +43,7 @@ def run(
     InputError: a topology or config that cannot be planned, or a step that
       needs more memory than a chip has.
   """
+  plugins.allow_fields(config)
   kinds.of_config(config)  # or it trains nothing
   config = config.copy_and_resolve_references()
   if batch:

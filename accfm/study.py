@@ -36,7 +36,7 @@ def run(config: ConfigDict, workdir: str, out: str = "") -> dict[str, Any]:
     out: path without ending for the table, by default WORKDIR/table.
 
   Returns:
-    The table, as `evals.study.tabulate`.
+    The table, as `study.tabulate_study`.
   """
   files.refuse_file(workdir, "--workdir")
   files.refuse_url(out, "--out")
@@ -48,7 +48,8 @@ def run(config: ConfigDict, workdir: str, out: str = "") -> dict[str, Any]:
     for number, name in enumerate(order, 1):
       print(f"\n== {dataset}, run {number}/{len(order)}: {name}", flush=True)
       run_one(config, name, dataset, work / dataset)
-  return study.write(config, order, work, out or str(work / "table"))
+  return study.write_table(
+      config, order, work, out or str(work / "table"))
 
 
 def check(config: ConfigDict) -> list[str]:

@@ -22,11 +22,10 @@ LAYERS = {
 }
 MAIN = 5
 # Folders of evals, and the module that gathers for all; what lies beside them
-# (suite, validate) sees all.
+# (evaluators, suite, validate) sees all.
 ROOMS = {
-    "stats": 0, "files": 0, "baselines": 0,
-    "embedding": 1, "inputs": 1, "retrieval": 2, "probes": 2,
-    "report": 3, "compare": 4,
+    "stats": 0, "files": 0, "baselines": 0, "results": 1, "inputs": 2,
+    "embedding": 3, "retrieval": 4, "probes": 4, "report": 5, "compare": 6,
 }
 # Configs (`accfm.configs` is the folder configs/) take defaults, such as an
 # encoder's sizes or an augmentation's, from layer 1.

@@ -18,6 +18,8 @@ from accfm.version import __version__
 VOLATILE = (
     "log_every",
     "validate_every",
+    "train_evals",
+    "evals_every",
     "checkpoint_every",
     "keep_latest",
     "keep_best",

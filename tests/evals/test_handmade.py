@@ -11,6 +11,7 @@ from accfm.base.errors import InputError
 from accfm.evals import inputs
 from accfm.evals.baselines import envelope, features
 from accfm.evals.embedding import health
+from accfm.evals.results.figures import Figure, Figures
 from accfm.evals.retrieval import ranks
 from accfm.evals.retrieval import run as retrieval
 from accfm.evals.stats import bootstrap as stats
@@ -79,12 +80,13 @@ def test_envelope_finds_real_minutes(real_data):
       x = x[:n * 3840].reshape(n, 3840, -1)
       pairs[name].append(envelope.vectors(x, 64))
   pairs = {name: np.concatenate(v) for name, v in pairs.items()}
-  m = stats.Metrics()
+  m = Figures()
   (counts,) = ranks.count(pairs["acc"], pairs["ppg"])
-  people = stats.People(np.arange(len(counts.n)), 20, 0)
-  retrieval.score(m, "x", 256, counts, people)
+  people = stats.People(np.arange(len(counts.candidates)), 20, 0)
+  about = Figure("x", "retrieval", subject="y")
+  retrieval.add_ranks(m, about, 256, counts, people)
   # 0.53 over all 35 people; these six alone are within 0.15 of it.
-  assert abs(m.values["x/recall@1_pool256"] - 0.53) < 0.15
+  assert abs(m.flat()["x/y/recall@1_pool256"] - 0.53) < 0.15
 
 
 def test_features_find_the_rate_and_the_level():
@@ -113,9 +115,12 @@ def test_effective_rank_counts_used_dimensions():
   rng = np.random.default_rng(0)
   basis = np.linalg.qr(rng.normal(size=(400, 8)))[0]
   wide = np.pad(basis, ((0, 0), (0, 12)))
-  assert health.effective_rank(wide) == pytest.approx(8)
-  assert health.effective_rank(np.ones((50, 4))) == pytest.approx(1)
-  assert health.effective_rank(np.zeros((50, 4))) == 0
+  def rank(x):
+    return health.effective_rank(health.spectrum(x))
+
+  assert rank(wide) == pytest.approx(8)
+  assert rank(np.ones((50, 4))) == pytest.approx(1)
+  assert rank(np.zeros((50, 4))) == 0
   wide[:, 15] = 3.0
   assert health.constant_share(wide) == pytest.approx(12 / 20)
   assert health.constant_share(np.ones((50, 4))) == 1
@@ -125,8 +130,8 @@ def test_handmade_streams_every_row():
   splits = {"train": toy.Split(3, 5, seconds=20), "test": toy.Split(
       2, 9, seconds=20, seed=4)}
   pair = ("acc", "ppg")
-  small = inputs.handmade(splits, "test", pair, "acc", batch_size=4)
-  large = inputs.handmade(splits, "test", pair, "acc", batch_size=100)
+  small = inputs.make_handmade(splits, "test", pair, "acc", batch_size=4)
+  large = inputs.make_handmade(splits, "test", pair, "acc", batch_size=100)
   assert small["train"]["features"].shape[0] == 15
   assert small["train"]["envelope"] == {}
   assert small["test"]["envelope"]["ppg"].shape == (18, 20)

@@ -6,6 +6,8 @@ bootstrap draw is a row of weights, and gives exactly what the score would be
 on that many copies of each person's rows.
 """
 
+import dataclasses
+
 import numpy as np
 
 BLOCK = 1 << 22  # numbers that weighted rows of several draws hold at once
@@ -140,21 +142,23 @@ def auc(crowd, y, odds):
   return crowd.weighted(make_auc(crowd.index, y, odds))
 
 
-def add_mean(metrics, key, crowd, statistics):
-  """Adds the mean of a score over draws of labels; people drawn jointly.
+def mean_over_draws(crowd, statistics):
+  """The mean of a score over draws of labels; people drawn jointly.
 
   Args:
-    metrics: `stats.Metrics`.
-    key: its name; with several draws `<key>_draws_sd` is added, their SD.
     crowd: the `stats.People` behind the rows.
     statistics: functions of weights over people, one a draw of labels.
+
+  Returns:
+    `stats.Estimate`; with several draws its `draws_sd` is their SD.
   """
-  metrics.add(key, crowd.weighted(
+  found = crowd.weighted(
       lambda w: np.mean([score(w) for score in statistics], axis=0)
-  ))
-  if len(statistics) > 1 and metrics.values[key] is not None:
-    alone = [score(np.ones(len(crowd))) for score in statistics]
-    metrics.add(f"{key}_draws_sd", float(np.std(alone, ddof=1)))
+  )
+  if len(statistics) < 2 or not np.isfinite(found.value):
+    return found
+  alone = [score(np.ones(len(crowd))) for score in statistics]
+  return dataclasses.replace(found, draws_sd=float(np.std(alone, ddof=1)))
 
 
 def of_sums(statistic, sums):

@@ -1,19 +1,26 @@
 """Forest plots: scores of several encoders, and their paired differences."""
 
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from accfm.evals.report import plots
+from accfm.evals.stats.bootstrap import Estimate
 
 
-def forest(title, scores, differences, axis, better, colors):
+def forest(
+    title: str, scores: Mapping[str, Estimate],
+    differences: Mapping[tuple[str, str], Estimate], axis: str, better: int,
+    colors: Mapping[str, str],
+) -> str:
   """Scores on the left, paired differences on the right.
 
   Args:
     title: of the task.
-    scores: run -> `readings.Score`.
-    differences: (run, run) -> Score of the first minus the second.
+    scores: run -> score.
+    differences: (run, run) -> score of the first minus that of the second.
     axis: what the scores are.
     better: -1 where less is better, 1 where more is.
     colors: run -> colour.
@@ -54,7 +61,9 @@ def forest(title, scores, differences, axis, better, colors):
   )
 
 
-def _point(ax, at, s, color, filled):
+def _point(
+    ax: Any, at: float, s: Estimate, color: str, filled: bool
+) -> None:
   if s.low is not None:
     ax.plot([s.low, s.high], [at, at], color=color, lw=1.6,
             solid_capstyle="butt")
@@ -62,11 +71,11 @@ def _point(ax, at, s, color, filled):
           mfc=color if filled else "none", ls="none")
 
 
-def _wrap(name):
+def _wrap(name: str) -> str:
   return textwrap.fill(name, 34, break_long_words=False)
 
 
-def _names(ax, names, most):
+def _names(ax: Any, names: Mapping[str, Any], most: int) -> None:
   ax.set_yticks(np.arange(len(names)), [_wrap(n) for n in names])
   ax.set_ylim(most - 0.4, -0.6)
   ax.tick_params(axis="y", length=0)
