@@ -42,7 +42,7 @@ def get_config(arg=None, signal="ppg"):
   usual = "segment" if arg.scale in ("laptop", "tiny") else "participant"
   c.positives = arg.positives or usual  # participant [L]
   by_person = c.positives == "participant"
-  c.momentum = 0.99 if by_person else 0.0  # of the target [r]; 0: none
+  c.momentum = 0.99 if by_person else 0.0  # of the target [L2]; 0: none
   c.koleo_weight = 0.1 if by_person else 0.0  # [L]
   # Two views that start at the same sample are told apart by the phase of
   # their beats alone. Jitter (arg `jitter`) beyond a beat makes the encoder

@@ -101,7 +101,8 @@ def encoder_config(preset: str, **overrides: Any) -> ConfigDict:
 
 
 def build_encoder(
-    cfg: Mapping[str, Any] | str, axis_name: str | None = None
+    cfg: Mapping[str, Any] | str,
+    axis_name: str | tuple[str, ...] | None = None,
 ) -> Any:
   """The encoder module of a config or preset name.
 
