@@ -14,20 +14,26 @@ import json
 import os
 import pathlib
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from accfm.base import configlib, files, mains
 from accfm.base.errors import InputError
 from accfm.evals import inputs, suite
-from accfm.evals.compare import checkpoints as compared
-from accfm.evals.compare import history as watchlib
+from accfm.evals.compare import checkpoints as compare
+from accfm.evals.compare import history
 from accfm.evals.files import privacy
 from accfm.train import checkpoints
 from accfm.train import workdir as workdir_lib
 from accfm.train.checkpoints import follow
 
+Wait = Callable[[float], None]  # seconds
 
-def run(config, checkpoint, workdir, watch=False, redact=False,
-        wait=time.sleep):
+
+def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
+        redact: bool = False, wait: Wait = time.sleep) -> dict[Any, Any]:
   """Evaluates on a data set, or on each that a checkpoint learned from.
 
   Args:
@@ -41,8 +47,8 @@ def run(config, checkpoint, workdir, watch=False, redact=False,
 
   Returns:
     Flat metrics, as in `metrics.json`: key -> number, None where not
-    evaluable; {data set: metrics} where there are several. Of several
-    checkpoints {run: those}, of a watch {step: those}.
+    evaluable; {data set: metrics} where there are several. For several
+    checkpoints {run: the same}, for a watch {step: the same}.
   """
   files.refuse_file(workdir, "--workdir")
   suite.check(config)
@@ -58,35 +64,31 @@ def run(config, checkpoint, workdir, watch=False, redact=False,
   if len(given) > 1:
     paths = [checkpoints.find(path, step) for path in given]
     return compare_runs(config, paths, workdir, shared)
-  return evaluate(config, checkpoints.load(given[0], step), workdir, shared)
+  return suite.evaluate_data_sets(
+      config, checkpoints.load(given[0], step), workdir, shared)
 
 
-def evaluate(config, loaded, workdir, shared, name=""):
-  """Evaluates one checkpoint into WORKDIR/DATASET/NAME, as far as needed."""
-  names = inputs.datasets(config, loaded.meta)
-  out = {}
-  for dataset in names:
-    folder = os.path.join(workdir, dataset if len(names) > 1 else "", name)
-    out[dataset] = suite.run(config, loaded, dataset, folder, shared)
-  return out if len(names) > 1 else out[names[0]]
-
-
-def compare_runs(config, paths, workdir, shared):
+def compare_runs(config: ConfigDict, paths: Sequence[pathlib.Path],
+                 workdir: str, shared: inputs.Shared) -> dict[str, Any]:
   """Evaluates several checkpoints on the same people and compares them."""
-  runs = dict(zip(compared.name_runs(paths), paths, strict=True))
-  metas = {name: checkpoints.read_meta(path) for name, path in runs.items()}
-  datasets, out = compared.check_runs(config, metas, shared), {}
+  runs = dict(zip(compare.name_runs(paths), paths, strict=True))
+  records = {
+      name: checkpoints.read_record(path) for name, path in runs.items()
+  }
+  datasets, out = compare.check_runs(config, records, shared), {}
   for name, path in runs.items():
     print(f"\n== {name}: {path}", flush=True)
-    loaded = checkpoints.load(path)
-    out[name] = evaluate(config, loaded, workdir, shared, name)
+    out[name] = suite.evaluate_data_sets(
+        config, checkpoints.load(path), workdir, shared, name)
   for dataset in datasets:
     folder = os.path.join(workdir, dataset if len(datasets) > 1 else "")
-    compared.write(config, {n: os.path.join(folder, n) for n in runs}, folder)
+    compare.write_comparison(
+        config, {n: os.path.join(folder, n) for n in runs}, folder)
   return out
 
 
-def follow_run(config, given, work, shared, wait):
+def follow_run(config: ConfigDict, given: Sequence[str], work: pathlib.Path,
+               shared: inputs.Shared, wait: Wait) -> dict[int, Any]:
   """Evaluates each checkpoint of a run as it comes, into WORK/STEP."""
   if len(given) > 1:
     raise InputError(
@@ -96,24 +98,23 @@ def follow_run(config, given, work, shared, wait):
   source = source.parent if source.name == "checkpoints" else source
   plain = privacy.public(json.loads(configlib.to_json(config)))
   workdir_lib.claim(work, {"watched": str(source), **plain}, ["watch_seconds"])
-  watchlib.write_history(work)
+  history.write_history(work)
   for loaded in follow.follow(
-      source, lambda step: watchlib.is_done(work / str(step)),
+      source, lambda step: history.is_done(work / str(step)),
       config.watch_seconds, wait,
   ):
-    folder = work / str(loaded.step)
-    out[loaded.step] = evaluate(config, loaded, folder, shared)
-    watchlib.write_history(work)
+    out[loaded.step] = suite.evaluate_data_sets(
+        config, loaded, work / str(loaded.step), shared)
+    history.write_history(work)
   return out
 
 
+MAIN = mains.Main(__doc__, run, (
+    mains.Flag("checkpoint", "a run's workdir or a step's folder, or several"),
+    mains.Flag("workdir", "where the results go"),
+    mains.Flag("watch", "evaluate each checkpoint while the run trains", False),
+    mains.Flag("redact", "name people by numbers in all files", False),
+), config="evaluate", usual=("evaluate",))
+
 if __name__ == "__main__":
-  mains.start(
-      run, config="configs/evaluate.py",
-      switches={
-          "watch": "evaluate each new checkpoint while the run trains",
-          "redact": "name people by numbers in all files",
-      },
-      checkpoint="a run's workdir or one step's folder, or several",
-      workdir="where the results go",
-  )
+  MAIN.start()

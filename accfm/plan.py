@@ -9,16 +9,14 @@ a measurement, and of validation and reading it says nothing. Needs the extra
 `tpu`.
 """
 
-import functools
 import json as jsonlib
-import sys
 
-from accfm.base import files, mains
+from accfm.base import commandline, files, mains, plugins
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.plans import aot, roofline
-from accfm.train import loop
-from accfm.train import session as sessions
+from accfm.steps import kinds
+from accfm.train import loop, opening
 
 
 def run(config, topology, batch="", segments="", json="", command=()):
@@ -40,7 +38,8 @@ def run(config, topology, batch="", segments="", json="", command=()):
     InputError: a topology or config that cannot be planned, or a step that
       needs more memory than a chip has.
   """
-  aot.check_trains(config)
+  plugins.allow_fields(config)
+  kinds.of_config(config)  # or it trains nothing
   config = config.copy_and_resolve_references()
   if batch:
     config.batch_size = count("batch", batch)
@@ -49,7 +48,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   total = count("segments", segments) if segments else total
   chip, devices = aot.open_topology(topology)
   mesh = meshlib.make_mesh(devices, config.fsdp, config.model)
-  sessions.check_mesh(config, mesh)
+  opening.check_mesh(config, mesh)
   task = aot.make_task(config)
   traced = aot.trace(config, task, mesh)
   compiled = aot.compile_step(config, traced, mesh)
@@ -58,7 +57,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   hosts = len({device.process_index for device in devices})
   times = roofline.times(chip, counts)
   plan = {
-      "config": mains.config_path(list(command)),
+      "config": commandline.config_place(command),
       "command": " ".join(["python -m accfm.plan", *command]),
       "kind": task.kind,
       "signals": list(task.signals),
@@ -96,12 +95,23 @@ def count(name, text):
   return int(value)
 
 
+MAIN = mains.Main(
+    __doc__, run, (
+        mains.Flag(
+            "topology", "chip and shape, such as v5e:4x4 or v4:2x2x1"
+        ),
+        mains.Flag("batch", "segments of a step, else the config's", ""),
+        mains.Flag(
+            "segments", "of the whole run, else total_steps times batch", ""
+        ),
+        mains.Flag("json", "file that the plan is written to", ""),
+    ),
+    usual=(
+        "acc_distill", "ppg_contrastive", "ppg_mae", "acc_contrastive",
+        "acc_mae", "acc_supervised", "finetune",
+    ),
+    tells_command=True,
+)
+
 if __name__ == "__main__":
-  mains.start(
-      functools.partial(run, command=tuple(sys.argv[1:])),
-      optional=("batch", "segments", "json"),
-      topology="chip and shape, such as v5e:4x4 or v4:2x2x1",
-      batch="segments of a step, in place of the config's",
-      segments="of the whole run; by default total_steps times batch",
-      json="file that the plan is written to",
-  )
+  MAIN.start()

@@ -8,9 +8,10 @@ import functools
 import re
 import sys
 
-from accfm.base import files, mains
+from accfm.base import files, mains, plugins
 from accfm.base.errors import InputError
 from accfm.data import builder, manifest, qc_report, splits, staging
+from accfm.data import sources as sources_lib
 from accfm.data.sources import SOURCES
 from accfm.signals.contract import Contract, SignalSpec
 
@@ -22,7 +23,8 @@ def run(config, source_dir="", data_dir="data", sources=SOURCES):
     config: as from `configs/prepare.py`.
     source_dir: folder of the recordings; "" for the simulated cohort.
     data_dir: root of the prepared data sets.
-    sources: {name: source module}.
+    sources: {name: source module}; `config.source` may also be a plug-in,
+      such as "./watch.py".
 
   Returns:
     The dataset directory, `<data_dir>/biosignal_pairs/<name>/<version>`.
@@ -33,10 +35,12 @@ def run(config, source_dir="", data_dir="data", sources=SOURCES):
   files.refuse_url(data_dir, "--data_dir")
   files.refuse_url(source_dir, "--source_dir", reads=True)
   say = functools.partial(print, file=sys.stdout, flush=True)
+  plugins.allow_fields(config)
+  source = sources_lib.load(config.source, sources)
   contract = make_contract(config, source_dir, sources)
-  source = sources[config.source]
+  code = source.digest() if isinstance(source, sources_lib.Outside) else ""
   names = source.list_recordings(source_dir, config.source_cfg)
-  identity = manifest.identity(config, names)
+  identity = manifest.identity(config, names, code)
   final = builder.dataset_dir(data_dir, config.name)
   done = manifest.same(final, identity)
   if done:
@@ -44,7 +48,7 @@ def run(config, source_dir="", data_dir="data", sources=SOURCES):
     say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
     return final
   splits.check_people(len(names))
-  folder = staging.folder(data_dir, config.to_dict(), source_dir)
+  folder = staging.folder(data_dir, config.to_dict(), source_dir, code)
   with staging.locked(folder), staging.disk_full(data_dir):
     summaries = staging.stage_all(names, staging.Job(
         read=source.read_recording, source_dir=source_dir,
@@ -77,10 +81,6 @@ def make_contract(config, source_dir, sources):
     raise InputError(
         f"name: got {config.name!r}, want letters, digits, '_', '-', '.'"
     )
-  if config.source not in sources:
-    raise InputError(
-        f"source: got {config.source!r}, want one of {sorted(sources)}"
-    )
   if not source_dir and config.source != "simulated":
     raise InputError(
         f"--source_dir is missing, want the folder of the {config.source} "
@@ -99,9 +99,16 @@ def make_contract(config, source_dir, sources):
   )
 
 
+MAIN = mains.Main(
+    __doc__, run, (
+        mains.Flag(
+            "source_dir", "folder of the recordings; simulated ones need none",
+            "",
+        ),
+        mains.Flag("data_dir", "where the prepared data set goes"),
+    ),
+    usual=("prepare",),
+)
+
 if __name__ == "__main__":
-  mains.start(
-      run, optional=("source_dir",),
-      source_dir="folder of the recordings; simulated ones need none",
-      data_dir="where the prepared data set goes",
-  )
+  MAIN.start()

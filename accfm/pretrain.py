@@ -1,36 +1,45 @@
 """Main: one signal of prepared shards -> a self-supervised encoder.
 
-  python -m accfm.pretrain --config=configs/ppg_contrastive.py --workdir=W
+  python -m accfm.pretrain --config=ppg_contrastive --workdir=W
 
 Running the same command again resumes.
 """
 
-from accfm.base import mains, mesh
-from accfm.data import samplers
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from accfm.base import mains, plugins
 from accfm.evals import validate
-from accfm.steps import objectives
-from accfm.train import session as sessions
+from accfm.steps import kinds
+from accfm.steps import record as recordlib
+from accfm.steps.given import Given
+from accfm.train import fit, opening
 
 
-def run(config, workdir):
+def run(config: ConfigDict, workdir: str) -> Any:
   """Trains to the end of the config; returns the last TrainState."""
-  session = sessions.open_session(config, (config.signal,))
-  by_people = sessions.by_people(config)
-  sampler = samplers.make(
-      session.train, config.batch_size, config.seed, session.weights,
-      by_people, mesh.row_shards(session.mesh), sessions.near(config),
-  )
-  objective = objectives.make_pretrain(config, session.contract)
-  meta = sessions.make_meta(config.objective, config, session)
+  plugins.allow_fields(config)
+  name, kind = kinds.of_config(config, "pretrain")
+  data = opening.open_data(config, kind.signals(config, None))
+  config = kind.resolve_augment(config, data.contract, data.signals)
+  sampler = opening.make_sampler(config, data)
+  objective = kind.make_objective(config, Given(data.contract))
+  record = recordlib.make(name, config, data)
   check = validate.make_validate(
-      meta, session, objective.loss, config.validate_rows, config.seed,
-      by_people,
+      record, data, objective.loss, config.validate_rows, config.seed,
+      opening.by_people(config),
   )
-  return sessions.fit(
-      config, workdir, session, objective, meta, check, ("val/loss", "min"),
-      sampler,
-  )
+  return fit.fit(fit.Training(
+      config, workdir, data, objective, record, sampler, check
+  ))
 
+
+MAIN = mains.Main(
+    __doc__, run, (mains.Flag("workdir", "folder of the run"),),
+    usual=("ppg_contrastive", "ppg_mae", "acc_contrastive", "acc_mae"),
+    several=True,
+)
 
 if __name__ == "__main__":
-  mains.start(run, several=True, workdir="folder of the run")
+  MAIN.start()

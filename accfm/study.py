@@ -34,7 +34,7 @@ def run(config, workdir, out=""):
     out: path without ending for the table, by default WORKDIR/table.
 
   Returns:
-    The table, as `evals.study.tabulate`.
+    The table, as `study.tabulate_study`.
   """
   files.refuse_file(workdir, "--workdir")
   files.refuse_url(out, "--out")
@@ -46,7 +46,8 @@ def run(config, workdir, out=""):
     for number, name in enumerate(order, 1):
       print(f"\n== {dataset}, run {number}/{len(order)}: {name}", flush=True)
       one(config, name, dataset, work / dataset)
-  return study.write(config, order, work, out or str(work / "table"))
+  return study.write_table(
+      config, order, work, out or str(work / "table"))
 
 
 def check(config):
@@ -110,8 +111,15 @@ def resolve(config, name, dataset, work):
   return settings
 
 
+MAIN = mains.Main(
+    __doc__, run, (
+        mains.Flag("workdir", "folder of the study"),
+        mains.Flag(
+            "out", "path of the table without ending, else WORKDIR/table", ""
+        ),
+    ),
+    usual=("study", "ablations"),
+)
+
 if __name__ == "__main__":
-  mains.start(
-      run, optional=("out",), workdir="folder of the study",
-      out="path of the table without ending (default: WORKDIR/table)",
-  )
+  MAIN.start()

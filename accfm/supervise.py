@@ -1,105 +1,107 @@
 """Main: labelled shards -> an encoder and a linear predictor of labels.
 
-  python -m accfm.supervise --config=configs/acc_supervised.py --workdir=W
-  python -m accfm.supervise --config=configs/finetune.py \\
+  python -m accfm.supervise --config=acc_supervised --workdir=W
+  python -m accfm.supervise --config=finetune \\
       --config.init=DIR --workdir=W
 
 From scratch, or from the encoder of a checkpoint, held still or trained.
 Running the same command again resumes, also when that checkpoint is gone.
 """
 
-import os
+from typing import Any
 
-import ml_collections
 import numpy as np
+from ml_collections import ConfigDict
 
-from accfm.base import mains
+from accfm.base import mains, plugins
 from accfm.base.errors import InputError
 from accfm.data import labelled, samplers
 from accfm.evals import validate
-from accfm.signals import contract, targets
-from accfm.steps import objectives, towers
-from accfm.train import checkpoints
-from accfm.train import session as sessions
+from accfm.signals import targets as targetlib
+from accfm.steps import kinds
+from accfm.steps import record as recordlib
+from accfm.steps.given import Given, Start
+from accfm.train import fit, opening, starts
 
 
-def run(config, workdir):
+def run(config: ConfigDict, workdir: str) -> Any:
   """Trains to the end of the config; returns the last TrainState."""
-  start, cfg, parent = load_start(config, workdir)
-  if cfg is not None:
-    config = ml_collections.ConfigDict({**config.to_dict(), "encoder": cfg})
-  session = sessions.open_session(config, (config.signal,))
-  if parent and "contract" in parent:
-    contract.check_match(
-        session.contract, contract.from_dict(parent["contract"]),
-        [config.signal], session.train.parts[0].dataset_dir,
-    )
+  plugins.allow_fields(config)
+  name, kind = kinds.of_config(config, "supervise")
+  start = load_start(config, workdir)
+  config = kind.adopt_encoder(config, start)
+  data = opening.open_data(config, kind.signals(config, start))
+  starts.check_contract(start, data)
+  config = kind.resolve_augment(config, data.contract, data.signals)
+  rows, targets = choose(config, data)
+  sampler = samplers.Chosen(rows, config.batch_size, config.seed)
+  record = recordlib.make(
+      name, config, data, start and start.record, targets
+  )
+  objective = kind.make_objective(
+      config, Given(data.contract, start, targets)
+  )
+
+  def labels_of(split):
+    known = np.stack([t.encode(split.table[t.column]) for t in targets], 1)
+    return lambda rows: {"labels": known[rows]}
+
+  check = validate.make_validate(
+      record, data, objective.loss, config.validate_rows, config.seed,
+      extra=labels_of(data.val),
+  )
+  return fit.fit(fit.Training(
+      config, workdir, data, objective, record, sampler, check,
+      labels_of(data.train),
+  ))
+
+
+def choose(
+    config: ConfigDict, data: opening.TrainingData
+) -> tuple[np.ndarray, tuple[targetlib.Target, ...]]:
+  """(rows [M] to train on, targets) of the labelled participants' share."""
   columns = {c: "number" for c in config.numbers}
   columns |= {c: "class" for c in config.classes}
   rows, people = labelled.choose(
-      session.train.table, columns, config.label_fraction, config.label_seed
+      data.train.table, columns, config.label_fraction, config.label_seed
   )
-  wanted = targets.from_labels(columns, session.train.table, rows)
+  targets = targetlib.from_labels(columns, data.train.table, rows)
   print(
       f"labels: {len(rows):,} windows of {people} people, "
       f"{100 * config.label_fraction:g} % of those labelled", flush=True,
   )
-  sampler = samplers.Chosen(rows, config.batch_size, config.seed)
-  meta = sessions.make_meta(
-      "supervised", config, session, parent,
-      targets=targets.to_plain(wanted),
-  )
-  objective = objectives.make_supervised(
-      config, session.contract, wanted, start
-  )
-
-  def labels_of(split):
-    known = np.stack(
-        [t.encode(split.table[t.column]) for t in wanted], 1
-    )
-    return lambda rows: {"labels": known[rows]}
-
-  check = validate.make_validate(
-      meta, session, objective.loss, config.validate_rows, config.seed,
-      extra=labels_of(session.val),
-  )
-  return sessions.fit(
-      config, workdir, session, objective, meta, check, ("val/loss", "min"),
-      sampler, labels_of(session.train),
-  )
+  return rows, targets
 
 
-def load_start(config, workdir):
-  """(encoder variables, encoder config, meta of the checkpoint they are of).
+def load_start(config: ConfigDict, workdir: str) -> Start | None:
+  """The encoder to start from: of the run itself or of another checkpoint.
 
-  All None for a start from scratch.
+  None for a run from scratch that has not begun.
   """
-  mine = sessions.resumed(workdir, "supervised", "supervise")
-  if mine is not None:
-    variables = towers.encoder_variables(
-        mine.params, mine.carried, mine.frozen, "encoder"
-    )
-    return variables, mine.meta["config"]["encoder"], mine.meta["teacher"]
+  own = starts.load_own(config, workdir)
+  if own is not None:
+    return own
   if not config.init:
     if config.freeze_encoder:
       raise InputError(
           "init: got none with freeze_encoder, want a checkpoint whose "
           "encoder is worth keeping; set --config.init=DIR"
       )
-    return None, None, None
-  loaded = checkpoints.load(os.fspath(config.init), config.init_step)
-  signal, kind = loaded.meta["signals"][0], loaded.meta["kind"]
-  if signal != config.signal:
+    return None
+  start = starts.load_parent(config)
+  if start.signal != config.signal:
     raise InputError(
-        f"init {config.init}: got an encoder of {signal!r}, want one of "
+        f"init {config.init}: got an encoder of {start.signal!r}, want one of "
         f"{config.signal!r}"
     )
-  name = "student" if kind == "distill" else "encoder"
-  variables = towers.encoder_variables(
-      loaded.params, loaded.carried, loaded.frozen, name
-  )
-  return variables, loaded.meta["config"]["encoder"], loaded.meta
+  return start
 
+
+MAIN = mains.Main(
+    __doc__, run, (mains.Flag("workdir", "folder of the run"),),
+    usual=("acc_supervised", "finetune"),
+    several=True,
+)
 
 if __name__ == "__main__":
-  mains.start(run, several=True, workdir="folder of the run")
+  MAIN.start()

@@ -10,13 +10,21 @@ chance) are those of the first run.
 
 import json
 import os
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from accfm.base import files, mains
 from accfm.base.errors import InputError
-from accfm.evals.compare import paired as compare
+from accfm.evals.compare import paired
+from accfm.evals.results.figures import CHANCE, TESTED, Figure, key
+
+FACTS = ("dataset", "split_hash", "step", "code_version")
+Row = dict[str, list[float | None] | None]
 
 
-def run(config, runs, out):
+def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
   """Writes `out`.json and `out`.md; returns the rows.
 
   Args:
@@ -34,43 +42,33 @@ def run(config, runs, out):
   pairs = [item.partition("=") for item in runs.split(",") if item]
   if not pairs or not all(label and path for label, _, path in pairs):
     raise InputError(
-        f"--runs: got {runs!r}, want label=folder pairs with commas between"
-    )
+        f"--runs: got {runs!r}, want label=folder pairs with commas between")
   loaded = {label: _load(path) for label, _, path in pairs}
   hashes = {label: m["_meta"]["split_hash"] for label, m in loaded.items()}
   if len(set(hashes.values())) > 1:
     raise InputError(
-        f"--runs: got evaluations of different splits {hashes}, want one"
-    )
+        f"--runs: got evaluations of different splits {hashes}, want one")
   rows = {label: _row(config, metrics) for label, metrics in loaded.items()}
   first = next(iter(loaded.values()))
-  for label, name in config.shared:
-    rows[label] = _row(config, first, f"{name}/")
-  facts = {
-      label: {
-          k: metrics["_meta"].get(k)
-          for k in ("dataset", "split_hash", "step", "code_version")
-      }
-      for label, metrics in loaded.items()
-  }
-  seen = {
-      label: len(metrics["_meta"].get("seen") or ())
-      for label, metrics in loaded.items()
-  }
-  for label, count in seen.items():
-    if count:
-      facts[label]["seen_people"] = count
-  text = markdown(config, rows, compare.seen_note(seen))
+  for label, encoder in config.shared:
+    rows[label] = _row(config, first, encoder)
+  facts, seen = {}, {}
+  for label, metrics in loaded.items():
+    about = metrics["_meta"]
+    facts[label] = {k: about.get(k) for k in FACTS}
+    seen[label] = len(about.get("seen") or ())
+    if seen[label]:
+      facts[label]["seen_people"] = seen[label]
+  text = markdown(config, rows, paired.seen_note(seen))
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
   with open(f"{out}.json", "w") as f:
     json.dump({"rows": rows, "runs": facts}, f, indent=1, ensure_ascii=False)
-  with open(f"{out}.md", "w") as f:
-    f.write(text)
+  files.write_atomic(f"{out}.md", text)
   print(text)
   return rows
 
 
-def _load(path):
+def _load(path: str) -> dict[str, Any]:
   try:
     with open(os.path.join(path, "metrics.json")) as f:
       return json.load(f)
@@ -81,38 +79,42 @@ def _load(path):
     ) from None
 
 
-def _row(config, metrics, name=""):
-  """{title: [value, low, high]} of one row's metrics."""
+def _row(config: ConfigDict, metrics: Mapping[str, Any],
+         encoder: str = TESTED) -> Row:
+  """{title: [value, low, high]} of one encoder."""
   split, out = metrics["_meta"]["split"], {}
-  for title, key, _ in config.columns:
-    path = f"{split}/{name}{key}"
-    if name == "chance/":
-      path = f"{split}/chance/{key.rsplit('/', 1)[-1]}"
-    value = metrics.get(path)
-    out[title] = None if value is None else [
-        value, metrics.get(f"{path}_ci95_low"), metrics.get(f"{path}_ci95_high")
-    ]
+  for title, fields, _ in config.columns:
+    fields = {**fields, "encoder": encoder}
+    if encoder == CHANCE:  # alike in all variants with a pool of one size
+      fields["variant"] = ""
+    name = key(Figure(split, **fields))
+    value = metrics.get(name)
+    ends = (metrics.get(f"{name}_ci95_{end}") for end in ("low", "high"))
+    out[title] = None if value is None else [value, *ends]
   return out
 
 
-def markdown(config, rows, note=None):
+def markdown(config: ConfigDict, rows: Mapping[str, Row],
+             note: tuple[str, str] | None = None) -> str:
   """The table; columns that no row has are left out.
 
   Args:
     config, rows: as for and from `run`.
-    note: as `compare.seen_note`.
+    note: as `paired.seen_note`.
   """
   shown = [c for c in config.columns if any(r[c[0]] for r in rows.values())]
   lines = [
-      [label, *(compare.cell(row[title], digits) for title, _, digits in shown)]
+      [label, *(paired.cell(row[title], digits) for title, _, digits in shown)]
       for label, row in rows.items()
   ]
-  table = compare.table(["encoder", *(c[0] for c in shown)], lines)
-  return compare.with_note(note, table + "\n")
+  table = paired.table(["encoder", *(c[0] for c in shown)], lines)
+  return paired.with_note(note, table + "\n")
 
+
+MAIN = mains.Main(__doc__, run, (
+    mains.Flag("runs", "label=folder pairs with commas between"),
+    mains.Flag("out", "path of the table without ending"),
+), config="table", usual=("table",))
 
 if __name__ == "__main__":
-  mains.start(
-      run, config="configs/table.py",
-      runs="label=folder pairs", out="path of the table without ending",
-  )
+  MAIN.start()

@@ -37,13 +37,13 @@ def main(rows=128, tokens=192, width=256, heads=4, mlp_width=1024):
   from jax.sharding import PartitionSpec
 
   from accfm.base import mesh as meshlib
-  from accfm.models import fused, vit1d
+  from accfm.models import fused, transformer
   from accfm.plans import aot
 
   _, devices = aot.open_topology("v5e:1x1")
   mesh = meshlib.make_mesh(devices)
   x = jax.ShapeDtypeStruct((rows, tokens, width), jnp.bfloat16)
-  block = vit1d.Block(heads, mlp_width, jnp.bfloat16)
+  block = transformer.Block(heads, mlp_width, jnp.bfloat16)
   params = jax.eval_shape(block.init, jax.random.key(0), x)["params"]
   out = {}
   for name, operands in (("forward", (x, params)),

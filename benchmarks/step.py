@@ -100,20 +100,20 @@ def make_step(task, config):
 
   from accfm.base import mesh as meshlib
   from accfm.plans import aot
-  from accfm.steps import nets, objectives
+  from accfm.steps import distill, mae, nets
   from accfm.steps import state as statelib
-  from accfm.train import session as sessions
+  from accfm.steps.given import Given, Start
+  from accfm.train import fit
   contract, rng = aot.CONTRACT, np.random.default_rng(0)
   if task == "distill":
     teacher = nets.init_encoder(
         nets.encoder(config.teacher_encoder), 1, "teacher", contract, "ppg"
     )
-    objective = objectives.make_distill(
-        config, contract, "acc",
-        objectives.Teacher("ppg", config.teacher_encoder, teacher),
-    )
+    objective = distill.make_objective(config, Given(
+        contract, Start("ppg", config.teacher_encoder, teacher)
+    ))
   else:
-    objective = objectives.make_mae(config, contract)
+    objective = mae.make_objective(config, Given(contract))
   mesh = meshlib.make_mesh()
   batch = {"row": np.arange(config.batch_size, dtype=np.int32)}
   for name in CHANNELS[task]:
@@ -121,7 +121,7 @@ def make_step(task, config):
              contract.signals[name].channels)
     batch[name] = rng.integers(-20_000, 20_000, shape, np.int16)
     batch[f"{name}_scale"] = np.full((shape[0], shape[2]), 1e-4, np.float32)
-  step, tx, _ = sessions.make_step(config, objective, ("one",), mesh)
+  step, tx, _ = fit.make_step(config, objective, ("one",), mesh)
   state = meshlib.put_replicated(statelib.create(objective, tx), mesh)
   frozen = meshlib.put_replicated(objective.frozen, mesh)
   return step, (

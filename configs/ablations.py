@@ -76,16 +76,17 @@ def _entry(main, title, config, needs, changes):
 
 def augmentations(scale):
   """No augmentation, and each alone (time shift belongs to none)."""
-  plain = augment.off()
   runs = {"no_augmentation": student(
-      "no augmentation", scale, augment__student=plain, augment__teacher=plain
+      "no augmentation", scale, augment__student=augment.off(),
+      augment__teacher=augment.off(),
   )}
   for name in AUGMENTATIONS:
     alone = {}
-    for part, signal in (("student", "acc"), ("teacher", "ppg")):
-      fields = {**augment.preset(signal)[name], "prob": 0.5}
-      fields["together"] = name == "time_warp"
-      alone[f"augment__{part}"] = {**plain, name: fields}
+    for part in ("student", "teacher"):
+      alone[f"augment__{part}"] = augment.off()
+      alone[f"augment__{part}"][name].update(
+          prob=0.5, together=name == "time_warp"
+      )
     runs[f"only_{name}"] = student(
         f"only {name.replace('_', ' ')}", scale, **alone
     )

@@ -21,6 +21,7 @@ def get_config(arg=None):
   """
   arg = common.parse(arg, encoder="", teacher="", **{"lambda": 0.5})
   c = common.training(arg.scale)
+  c.objective = "distill"
   c.signal = "acc"  # the student's
   c.teacher = arg.teacher  # a workdir of accfm.pretrain
   c.teacher_step = "latest"
@@ -44,10 +45,9 @@ def get_config(arg=None):
   c.student_weight = arg["lambda"]  # 1.0 for acc -> PPG alone
   # Both signals of a segment move together, or beats would part.
   together = dict(
-      time_shift=dict(prob=1.0), time_warp=dict(together=True)
+      time_shift=dict(prob=1.0), time_warp=dict(prob=0.15, together=True)
   )
   c.augment = ConfigDict(dict(
-      student=augment.preset("acc", **together),
-      teacher=augment.preset("ppg", **together),
+      student=augment.by_kind(**together), teacher=augment.by_kind(**together),
   ))
   return c.lock()

@@ -9,7 +9,6 @@ Expected: with few labelled people the training loss goes to 0 and the
 validation loss rises.
 """
 
-from ml_collections import ConfigDict
 
 from accfm.configs import common
 from accfm.signals import augment
@@ -31,6 +30,7 @@ def get_config(arg=None):
 def training(scale, fraction):
   """Fields of every supervised config."""
   c = common.training(scale)
+  c.objective = "supervised"
   c.signal = "acc"
   # Columns of the shards, one multi-target run; rows without a label of a
   # target do not count for it.
@@ -39,5 +39,5 @@ def training(scale, fraction):
   c.label_fraction = fraction  # of the labelled people
   c.label_seed = 0
   c.hold_encoder_steps = 0  # the predictor learns alone so long
-  c.augment = ConfigDict(augment.preset("acc"))
+  c.augment = augment.by_kind()
   return c

@@ -16,7 +16,6 @@ By person, a linear probe for heart rate errs by 2 bpm instead of 4 to 5, and
 so does that of a student (results/study_easy.md).
 """
 
-from ml_collections import ConfigDict
 
 from accfm.configs import common
 from accfm.signals import augment
@@ -49,7 +48,5 @@ def get_config(arg=None, signal="ppg"):
   # their beats alone. Jitter (arg `jitter`) beyond a beat makes the encoder
   # look at rate, amplitude and disturbance over time instead [o].
   jitter = dict(prob=1.0 if arg.jitter else 0.0)
-  c.augment = ConfigDict(augment.preset(
-      signal, time_shift=jitter, time_jitter=jitter
-  ))
+  c.augment = augment.by_kind(time_shift=jitter, time_jitter=jitter)
   return c.lock()

@@ -33,5 +33,5 @@ def get_config(arg=None, signal="ppg"):
   ))
   c.mask_ratio = 0.8  # [r]
   c.normalize_target = False  # [o]; the paper's choice is not known
-  c.augment = ConfigDict(augment.off())
+  c.augment = augment.off()
   return c.lock()

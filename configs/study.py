@@ -50,7 +50,8 @@ def get_config(arg=None):
       "accel_mae": entry("pretrain", "Accel-MAE", acc_mae.get_config(scale)),
   }
   for fraction in FRACTIONS[arg.scale]:
-    runs[f"supervised_{100 * fraction:g}pct"] = entry(
+    share = f"{100 * fraction:g}".replace(".", "p")  # no dots in a field
+    runs[f"supervised_{share}pct"] = entry(
         "supervise", "supervised", acc_supervised.get_config(
             f"{scale}{chosen},fraction={fraction}"
         ), fraction=fraction,
@@ -93,5 +94,6 @@ def entry(main, title, config, needs="", fraction=1.0):
   """
   return ConfigDict(dict(
       main=main, title=title, needs=needs, fraction=fraction,
-      reference="distilled", config=config.to_dict(),
+      reference="distilled",
+      config=config.to_dict(preserve_field_references=True),
   ))

@@ -1,4 +1,4 @@
-"""Which metrics and rows `accfm.tabulate` shows.
+"""Which figures and rows `accfm.tabulate` shows.
 
 Command: python -m accfm.tabulate --runs="label=DIR,label=DIR" --out=PATH
 """
@@ -12,23 +12,34 @@ def get_config(arg=None):
   """No arguments; `tiny` is taken, as everywhere."""
   common.parse(arg)
   c = ConfigDict()
-  # Title, key behind `test/[row/]`, digits.
+  # Title, the figure's fields (accfm/evals/results/figures.py), digits.
   c.columns = (
-      ("recall@1 acc→PPG", "acc2ppg/recall@1_pool256", 3),
-      ("recall@1 PPG→acc", "ppg2acc/recall@1_pool256", 3),
-      ("still acc→PPG", "still/acc2ppg/recall@1_pool256", 3),
-      ("still PPG→acc", "still/ppg2acc/recall@1_pool256", 3),
-      ("control fails acc→PPG", "control_fails/acc2ppg/recall@1_pool256", 3),
-      ("one person acc→PPG", "within_person/acc2ppg/recall@1_pool16", 3),
-      ("HR, bpm", "probe_hr/mae_bpm", 2),
-      ("SDNN, ms", "probe_sdnn/mae_ms", 1),
-      ("RMSSD, ms", "probe_rmssd/mae_ms", 1),
-      ("age, years", "probe_age/mae_years", 1),
+      ("recall@1 acc→PPG", recall("acc2ppg"), 3),
+      ("recall@1 PPG→acc", recall("ppg2acc"), 3),
+      ("still acc→PPG", recall("acc2ppg", "still"), 3),
+      ("still PPG→acc", recall("ppg2acc", "still"), 3),
+      ("control fails acc→PPG", recall("acc2ppg", "control_fails"), 3),
+      ("one person acc→PPG", recall("acc2ppg", "within_person", 16), 3),
+      ("HR, bpm", error("hr", "bpm"), 2),
+      ("SDNN, ms", error("sdnn", "ms"), 1),
+      ("RMSSD, ms", error("rmssd", "ms"), 1),
+      ("age, years", error("age", "years"), 1),
   )
-  # Rows that need no training, from the first run: title, name.
+  # Rows that need no training, from the first run: title, encoder.
   c.shared = (
       ("untrained encoder", "untrained"), ("hand-made features", "features"),
       ("predict the mean", "mean"), ("motion-envelope control", "envelope"),
       ("chance", "chance"),
   )
   return c.lock()
+
+
+def recall(direction, variant="", pool=256):
+  """recall@1 of a direction of retrieval."""
+  return dict(evaluator="retrieval", subject=direction, variant=variant,
+              measure="recall@1", pool=pool)
+
+
+def error(target, unit):
+  """The mean absolute error of a probe."""
+  return dict(evaluator="probe", subject=target, measure="mae", unit=unit)

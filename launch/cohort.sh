@@ -5,7 +5,7 @@
 #   bash launch/cohort.sh NAME PREPARE_CONFIG SOURCE_DIR WORKDIR [FLAG...]
 #
 #   NAME            of the data set and of the table
-#   PREPARE_CONFIG  e.g. configs/prepare.py:e4; name=NAME is added
+#   PREPARE_CONFIG  e.g. prepare:e4; name=NAME is added
 #   FLAG...         for prepare, e.g. --config.hop_sec=20
 #
 # TEACHER_STEPS (200), STUDENT_STEPS (400), ENCODER (vit_laptop), BATCH (128),
@@ -26,14 +26,14 @@ fields=(--config.data_dir="$work/data" --config.dataset="$name"
 
 "$PYTHON" -m accfm.prepare "--config=$config,name=$name" "${@:5}" \
   --source_dir="$source_dir" --data_dir="$work/data"
-"$PYTHON" -m accfm.pretrain "--config=configs/ppg_contrastive.py:$recipe,jitter" \
+"$PYTHON" -m accfm.pretrain "--config=ppg_contrastive:$recipe,jitter" \
   "${fields[@]}" --config.total_steps="${TEACHER_STEPS:-200}" \
   --workdir="$at/teacher"
 # shellcheck disable=SC2086  # several flags in one variable
-"$PYTHON" -m accfm.distill "--config=configs/acc_distill.py:$recipe" \
+"$PYTHON" -m accfm.distill "--config=acc_distill:$recipe" \
   "${fields[@]}" --config.total_steps="${STUDENT_STEPS:-400}" \
   --config.teacher="$at/teacher" ${STUDENT_FLAGS:-} --workdir="$at/student"
-"$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
+"$PYTHON" -m accfm.evaluate --config=evaluate \
   --config.probe_folds="${PROBE_FOLDS:-5}" --checkpoint="$at/student" \
   --workdir="$at/evaluation"
 "$PYTHON" -m accfm.tabulate --out="results/$name" \

@@ -2,7 +2,7 @@
 # Runs a main on this machine's CPU with simulated devices, as one process or
 # as several that find each other as the hosts of a pod do:
 #
-#   bash launch/local.sh 8 distill --config=configs/acc_distill.py:tiny \
+#   bash launch/local.sh 8 distill --config=acc_distill:tiny \
 #     --workdir=runs/eight
 #   bash launch/local.sh --processes=2 4 distill ...     two processes of four
 #

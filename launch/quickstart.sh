@@ -22,22 +22,22 @@ step() {
 
 step "1/4 the cohort: 240 simulated people, PPG and acceleration"
 "$PYTHON" -m accfm.prepare \
-  --config=configs/prepare.py:simulated,difficulty=easy \
+  --config=prepare:simulated,difficulty=easy \
   --data_dir="$work/data"
 
 step "2/4 the teacher: an encoder of PPG, taught by contrast"
 "$PYTHON" -m accfm.pretrain \
-  --config=configs/ppg_contrastive.py:quickstart \
+  --config=ppg_contrastive:quickstart \
   --config.data_dir="$work/data" --workdir="$work/teacher"
 
 step "3/4 the student: an encoder of acceleration, distilled"
 "$PYTHON" -m accfm.distill \
-  --config=configs/acc_distill.py:quickstart \
+  --config=acc_distill:quickstart \
   --config.data_dir="$work/data" --config.teacher="$work/teacher" \
   --workdir="$work/student"
 
 step "4/4 people that neither has seen"
-"$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
+"$PYTHON" -m accfm.evaluate --config=evaluate \
   --checkpoint="$work/student" --workdir="$work/evaluation"
 
 echo

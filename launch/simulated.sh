@@ -27,12 +27,12 @@ for difficulty in ${DIFFICULTIES:-easy realistic}; do
     echo "== $difficulty: $3"
     "$PYTHON" -m "accfm.$1" --config="configs/$2.py:laptop" "${fields[@]}" \
       --workdir="$at/$3" "${@:5}"
-    "$PYTHON" -m accfm.evaluate --config=configs/evaluate.py \
+    "$PYTHON" -m accfm.evaluate --config=evaluate \
       --config.handmade="$4" --config.untrained="$4" \
       --checkpoint="$at/$3" --workdir="$at/$3/evaluation"
   }
 
-  "$PYTHON" -m accfm.prepare --data_dir="$work/data" --config="configs/prepare.py:simulated,difficulty=$difficulty,participants=300,minutes=24"
+  "$PYTHON" -m accfm.prepare --data_dir="$work/data" --config="prepare:simulated,difficulty=$difficulty,participants=300,minutes=24"
   train pretrain ppg_contrastive teacher false
   train distill acc_distill distilled true --config.teacher="$at/teacher"
   train pretrain acc_contrastive acc_contrastive false

@@ -26,7 +26,7 @@ for fold in ${FOLDS:-1 2 3}; do
   # windows that do not overlap. E4's own beats label 1 window in 9; beats
   # found in the PPG and gated by quality label twice as many.
   bash "$(dirname "$0")/cohort.sh" "$name" \
-    "configs/prepare.py:e4,fold=$fold,folds=4" "$source_dir" \
+    "prepare:e4,fold=$fold,folds=4" "$source_dir" \
     "${2:-$(dirname "$0")/../runs/stress_predict}" \
     --config.hop_sec=20 --config.labels.beat_source=ppg_beats
 done

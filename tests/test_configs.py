@@ -16,6 +16,7 @@ from accfm.base.errors import InputError
 from accfm.configs import common
 from accfm.configs import evaluate as evaluate_config
 from accfm.data import manifest
+from accfm.signals import augment
 from accfm.train import checkpoints, writer
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
@@ -127,7 +128,9 @@ def test_pretraining_runs(name, simulated, tmp_path, capsys):
   meta = loaded.meta
   assert loaded.step == 2 and loaded.frozen == {}
   assert meta["kind"] == config.objective
-  assert meta["signals"] == [config.signal] and meta["teacher"] is None
+  assert meta["signals"] == [config.signal] and meta["parent"] is None
+  kind = meta["contract"]["signals"][config.signal]["kind"]
+  config.augment = augment.resolve(config.augment, kind)
   assert meta["config"] == json.loads(config.to_json())
   assert meta["contract"]["window_sec"] == 8.0
   (cohort,) = meta["cohorts"]
@@ -153,8 +156,8 @@ def test_distillation_keeps_the_teacher_and_says_who_it_was(world):
   mine, theirs = checkpoints.load(student), checkpoints.load(teacher)
   assert mine.meta["kind"] == "distill"
   assert mine.meta["signals"] == ["acc", "ppg"]
-  assert mine.meta["teacher"]["kind"] == "contrastive"
-  assert mine.meta["teacher"]["signals"] == ["ppg"]
+  assert mine.record.parent.kind == "contrastive"
+  assert mine.record.parent.signals == ("ppg",)
   assert sorted(mine.params) == ["student", "student_head", "teacher_head"]
   same(mine.frozen["teacher"], {"params": theirs.params["encoder"]})
   (row,) = [r for r in writer.load_rows(student) if "val/loss" in r]
@@ -168,7 +171,7 @@ def test_a_record_without_ids_guards_as_well(world, tmp_path):
       tiny("acc_distill", data_dir, teacher=str(teacher),
            pseudonym_salt="pepper"), str(tmp_path / "w"),
   )
-  record = (tmp_path / "w/checkpoints/2/meta/metadata").read_text()
+  record = (tmp_path / "w/checkpoints/2/record.json").read_text()
   people = manifest.load(manifest.find(data_dir, "simulated_easy"))["splits"]
   for person in sum(people.values(), []):
     assert f'"{person}"' not in record

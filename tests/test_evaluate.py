@@ -12,10 +12,13 @@ from accfm import evaluate
 from accfm.base.errors import InputError
 from accfm.evals import suite
 from accfm.evals.compare import paired as compare
+from accfm.evals.results.figures import Figure, load_figures
+from accfm.evals.results.outcome import Outcome
+from accfm.evals.results.section import Cell, Line, Plot, Section, Table
 from accfm.models import build
-from accfm.steps import state
+from accfm.steps import record, state
 from accfm.train import checkpoints
-from tests.evals import worlds
+from tests.evals import pages, worlds
 
 
 @pytest.fixture
@@ -53,7 +56,10 @@ def test_writes_numbers_predictions_and_a_page(world, tmp_path, capsys):
   for link in ("src=\"http", "href=\"http", "url(http", "@import"):
     assert link not in text
   assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-      "metrics.json", "predictions.parquet", "queries.parquet", "report.html"]
+      "figures.json", "metrics.json", "predictions.parquet",
+      "queries.parquet", "report.html"]
+  figures = load_figures(tmp_path / "out/figures.json")
+  assert figures.flat() == got  # the same, structured
   out = capsys.readouterr().out
   assert "recall@1 acc->ppg, pool 8" in out and "HR error, bpm (n=36)" in out
 
@@ -84,7 +90,7 @@ def test_refuses_people_it_was_trained_on(world, tmp_path):
 
 
 def test_one_encoder_alone_has_probes_and_a_control(world, tmp_path):
-  world.meta["signals"] = ["acc"]
+  world.meta.update(signals=["acc"], kind="contrastive")
   world.towers = {"acc": dataclasses.replace(world.towers["acc"], head=False)}
   got = evaluate.run(
       worlds.config(untrained=False, report=True), "c", str(tmp_path / "a"))
@@ -110,15 +116,14 @@ def test_rebuilds_its_encoders_from_a_checkpoint_on_disk(
       "head": {"hidden": 0, "out": 8, "bins": 1, "dtype": "float32"},
       "teacher_head": "mlp", "loss": "contrastive",
   }
-  meta = {
-      **world.meta, "config": config,
-      "teacher": {**world.meta, "config": config, "kind": "mae"},
-  }
+  meta = {**world.meta, "config": config, "parent": {
+      **world.meta, "config": config, "kind": "mae", "signals": ["ppg"],
+  }}
   monkeypatch.setattr(evaluate.checkpoints, "load", world.load)
   monkeypatch.setattr(
       suite.towers, "from_checkpoint", world.from_checkpoint)
   monkeypatch.setattr(suite.towers, "untrained", world.untrained)
-  made = world.untrained(meta, 3)
+  made = world.untrained(record.from_plain(meta), 3)
   params = {
       "student": made["acc"].variables["params"],
       "student_head": made["acc"].head_variables["params"],
@@ -180,8 +185,8 @@ def test_no_file_names_anybody(world, tmp_path, fields):
   named, texts = (_texts(tmp_path / name) for name in ("plain", "out"))
   tables = ["predictions.parquet", "queries.parquet", "test.parquet",
             "train.parquet", "val.parquet"]
-  assert sorted(texts) == ["metrics.json", *tables[:2], "report.html",
-                           *tables[2:]]
+  assert sorted(texts) == ["figures.json", "metrics.json", *tables[:2],
+                           "report.html", *tables[2:]]
   for person in _ids(world):
     assert any(person in text for text in named.values())
     for name, text in texts.items():
@@ -218,18 +223,62 @@ def test_an_earlier_evaluation_leaves_nothing(world, tmp_path):
     (tmp_path / name).write_text("")
   evaluate.run(worlds.quick(evals=("health",)), "c", str(tmp_path))
   assert sorted(p.name for p in tmp_path.iterdir()) == [
-      "metrics.json", "predictions.parquet"]
+      "figures.json", "metrics.json", "predictions.parquet"]
 
 
 def test_metrics_are_written_last(world, tmp_path, monkeypatch):
   """A folder that has them is whole: nothing goes on from a half one."""
   (tmp_path / "metrics.json").write_text("{}")
 
-  def full(*_):
+  def full(*_, **__):
     raise OSError("no room")
 
-  monkeypatch.setattr(suite.page, "write", full)
+  monkeypatch.setattr(suite.page, "draw_report", full)
   config = worlds.quick(evals=("health",), report=True)
   with pytest.raises(OSError, match="no room"):
     evaluate.run(config, "c", str(tmp_path))
   assert not (tmp_path / "metrics.json").exists()
+
+
+def test_an_evaluator_is_one_function(world, tmp_path, monkeypatch):
+  """Its figures and its section go wherever those of others go."""
+
+  def score_spread(data, cfg, figures):
+    x = data.encoders["encoder"][data.split]
+    figures.add(Figure(data.split, "spread"), float(x.std()), measure="sd")
+
+    def describe():
+      found = figures.value(Figure(data.split, "spread"), measure="sd")
+      return [Section("Spread", "How far <embeddings> lie apart.", [
+          Table(["", "SD"], [Line([Cell("this"), Cell(f"{found:.3f}")])]),
+          Plot("spectra", {"sizes": {"encoder": x.std(0)}}, "By dimension."),
+      ])]
+
+    return Outcome(describe)
+
+  monkeypatch.setitem(suite.EVALS, "spread", score_spread)
+  config = worlds.quick(evals=("spread",), report=True)
+  got = evaluate.run(config, "c", str(tmp_path))
+  assert list(got) == ["test/spread/sd"] and got["test/spread/sd"] > 0
+  heads, text = pages.read(tmp_path / "report.html")
+  assert heads == ["Acceleration encoder, taught by PPG", "Spread", "Details"]
+  assert "How far <embeddings> lie apart. SD this " in text
+  assert "By dimension." in text
+  (figure,) = load_figures(tmp_path / "figures.json")
+  assert (figure.evaluator, figure.value) == ("spread", got["test/spread/sd"])
+
+
+def test_a_collapsed_encoder_finds_nothing(world, tmp_path):
+  """recall@1, queries.parquet and the report's captions agree on ties."""
+  for name, tower in world.towers.items():
+    world.towers[name] = dataclasses.replace(
+        tower, weights=0 * tower.weights, bias=1.0)
+  got = evaluate.run(
+      worlds.config(untrained=False), "c", str(tmp_path))
+  assert got["test/acc2ppg/recall@1_pool8"] == 0
+  assert got["test/health/collapsed"] == 1
+  ranks = pq.read_table(tmp_path / "queries.parquet")["rank"].to_pylist()
+  assert set(ranks) == {36}
+  _, text = pages.read(tmp_path / "report.html")
+  assert "Retrieved pairs" in text and "Found first." not in text
+  assert text.count("the right one was at rank 36.") == 4

@@ -60,7 +60,7 @@ def test_refuses_a_checkpoint_of_another_modality(world, tmp_path):
   """An encoder of PPG has nothing to read in shards of acceleration alone."""
   signals = world.splits["test"].contract.signals
   _contract(world, signals={"acc": signals["acc"]})
-  world.meta["signals"] = ["ppg"]
+  world.meta.update(signals=["ppg"], kind="contrastive")
   with pytest.raises(InputError, match=r"signal 'ppg' is absent, have \['acc'"):
     evaluate.run(worlds.config(), "c", str(tmp_path / "out"))
 
@@ -78,6 +78,65 @@ def test_refuses_a_split_without_windows(world, tmp_path, name):
       column: x[:0] for column, x in world.splits[name].table.items()}
   with pytest.raises(InputError, match=f"toy: split {name} has 0 windows"):
     evaluate.run(worlds.config(), "c", str(tmp_path / "out"))
+
+
+@pytest.fixture
+def three_signals(world):
+  """A checkpoint of acceleration alone, and shards with two other signals."""
+  rng = np.random.default_rng(9)
+  for split in world.splits.values():
+    ecg = dataclasses.replace(split.contract.signals["ppg"], kind="ecg")
+    split.contract = dataclasses.replace(
+        split.contract, signals={"acc": split.contract.signals["acc"],
+                                 "ecg": ecg, **split.contract.signals})
+    split.values["ecg"] = rng.integers(
+        -3000, 3000, split.values["ppg"].shape).astype(np.int16)
+    split.values["ecg_scale"] = split.values["ppg_scale"]
+  world.meta.update(signals=["acc"], kind="contrastive")
+  world.towers = {"acc": dataclasses.replace(world.towers["acc"], head=False)}
+  return world
+
+
+def test_a_third_signal_asks_for_the_partner(three_signals, tmp_path):
+  config = worlds.config(untrained=False, report=False)
+  with pytest.raises(InputError, match=(
+      r"partner: got none for a checkpoint of 'acc' alone, want the signal to "
+      r"retrieve, one of \['ecg', 'ppg'\]; set --config.partner")):
+    evaluate.run(config, "c", str(tmp_path / "out"))
+  assert not (tmp_path / "out").exists()
+  got = {}
+  for partner in ("ppg", "ecg"):
+    config.partner = partner
+    got[partner] = evaluate.run(config, "c", str(tmp_path / partner))
+    assert got[partner][f"test/acc2{partner}/recall@1_pool8"] is None
+  key = "test/envelope/acc2{}/mean_rank_poolall"
+  assert got["ppg"][key.format("ppg")] != got["ecg"][key.format("ecg")]
+  # What retrieves nothing needs no partner.
+  config.partner, config.evals = "", ("health",)
+  evaluate.run(config, "c", str(tmp_path / "health"))
+
+
+def test_a_third_signal_changes_no_figure(three_signals, world, tmp_path):
+  config = worlds.config(untrained=False, report=False, partner="ppg")
+  got = evaluate.run(config, "c", str(tmp_path / "three"))
+  for split in world.splits.values():
+    signals = {n: s for n, s in split.contract.signals.items() if n != "ecg"}
+    split.contract = dataclasses.replace(split.contract, signals=signals)
+  config.partner = ""
+  assert evaluate.run(config, "c", str(tmp_path / "two")) == got
+
+
+@pytest.mark.parametrize("signals, partner, want", [
+    (["acc"], "egc", r"partner: got 'egc', want one of \['ecg', 'ppg'\], the "
+                     "data set's others"),
+    (["acc"], "acc", "partner: got 'acc', want one of"),
+    (["acc", "ppg"], "ecg", r"got 'ecg', want one of \['ppg'\], the checkpoi"),
+])
+def test_what_is_no_partner(three_signals, tmp_path, signals, partner, want):
+  kind = "distill" if len(signals) > 1 else "contrastive"
+  three_signals.meta.update(signals=signals, kind=kind)
+  with pytest.raises(InputError, match=want):
+    evaluate.run(worlds.config(partner=partner), "c", str(tmp_path))
 
 
 def _reasons(folder):

@@ -10,7 +10,7 @@ import pytest
 from accfm import evaluate
 from accfm.base.errors import InputError
 from accfm.evals import inputs, suite
-from accfm.steps import state
+from accfm.steps import record, state
 from accfm.train import checkpoints
 from tests.evals import toy, worlds
 
@@ -33,8 +33,14 @@ def runs(world, monkeypatch):
   load = evaluate.checkpoints
   monkeypatch.setattr(load, "find", lambda name, _: pathlib.Path(
       f"/runs/{name}/checkpoints/7"))
-  monkeypatch.setattr(load, "read_meta", lambda path: loaded[path].meta)
-  monkeypatch.setattr(load, "load", lambda path: loaded[path])
+
+  def read(path):
+    found = loaded[path]
+    found.record = record.from_plain(found.meta)  # as a test has changed it
+    return found
+
+  monkeypatch.setattr(load, "read_record", lambda path: read(path).record)
+  monkeypatch.setattr(load, "load", read)
   monkeypatch.setattr(
       suite.towers, "from_checkpoint", lambda params, *_: toy.make_towers(
           world.splits["train"], seed=params["seed"]))
@@ -141,7 +147,7 @@ def test_a_run_is_followed_while_it_trains(world, tmp_path, capsys):
       wait=lambda _: script.pop(0)(),
   )
   assert list(got) == [1, 2, 3, 4] and not script
-  assert checkpoints.stored.steps(run) == [3, 4]
+  assert checkpoints.reader.steps(run) == [3, 4]
   assert sorted(p.name for p in work.iterdir()) == [
       "1", "2", "3", "4", "config.json", "history.jsonl"]
   lines = (work / "history.jsonl").read_text().splitlines()

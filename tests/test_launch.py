@@ -4,7 +4,6 @@ Every main's own arguments are tested elsewhere; here the shell is: a variable
 that is not set, a command left out, a config that is not there.
 """
 
-import importlib.util
 import os
 import pathlib
 import re
@@ -12,6 +11,8 @@ import shutil
 import subprocess
 
 import pytest
+
+from accfm.base import configfiles
 
 ROOT = pathlib.Path(__file__).parents[1]
 MAINS = {p.stem for p in (ROOT / "accfm").glob("*.py")}
@@ -60,11 +61,7 @@ def check_configs(calls):
     given = dict(a.split("=", 1) for a in arguments[2:] if "=" in a)
     if "--config" not in given:
       continue
-    path, _, arg = given.pop("--config").partition(":")
-    spec = importlib.util.spec_from_file_location("x", ROOT / path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config(arg or None)
+    config = configfiles.load(given.pop("--config"))
     for flag in given:
       value = config
       for name in re.sub("^--config.", "", flag).split("."):
@@ -76,9 +73,9 @@ def check_configs(calls):
     ("quickstart.sh", ["work"], ["prepare", "pretrain", "distill",
                                  "evaluate"]),
     ("simulated.sh", ["work"], SIMULATED * 2),
-    ("cohort.sh", ["name", "configs/prepare.py:e4", "source", "work"], COHORT),
+    ("cohort.sh", ["name", "prepare:e4", "source", "work"], COHORT),
     ("stress_predict.sh", ["source", "work"], COHORT * 3),
-    ("local.sh", ["8", "distill", "--config=configs/acc_distill.py:tiny"],
+    ("local.sh", ["8", "distill", "--config=acc_distill:tiny"],
      ["distill"]),
 ])
 def test_commands(call, tmp_path, script, args, mains):

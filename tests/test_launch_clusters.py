@@ -8,7 +8,7 @@ import yaml
 
 from tests.standins import ROOT, Pods
 
-MAIN = ["distill", "--config=configs/acc_distill.py:tiny,lambda=1.0",
+MAIN = ["distill", "--config=acc_distill:tiny,lambda=1.0",
         "--config.datasets=('a b', \"c\")", "--workdir=$HOME/a & b"]
 GKE = {
     "--name": "n", "--image": "i&x", "--accelerator": "tpu-v5-lite-podslice",

@@ -26,7 +26,7 @@ def pods(tmp_path):
 SLICE = ["--project=p", "--zone=z", "--name=n"]
 WHERE = ["--project=p", "--zone=z"]
 TPUS = ["compute", "tpus"]
-MAIN = ["distill", "--config=configs/acc_distill.py:tiny,lambda=1.0",
+MAIN = ["distill", "--config=acc_distill:tiny,lambda=1.0",
         "--config.datasets=('a b', \"c\")", "--workdir=$HOME/a & b"]
 
 

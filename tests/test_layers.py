@@ -22,11 +22,10 @@ LAYERS = {
 }
 MAIN = 5
 # Folders of evals, and the module that gathers for all; what lies beside them
-# (suite, validate) sees all.
+# (evaluators, suite, validate) sees all.
 ROOMS = {
-    "stats": 0, "files": 0, "baselines": 0,
-    "embedding": 1, "inputs": 1, "retrieval": 2, "probes": 2,
-    "report": 3, "compare": 4,
+    "stats": 0, "files": 0, "baselines": 0, "results": 1, "inputs": 2,
+    "embedding": 3, "retrieval": 4, "probes": 4, "report": 5, "compare": 6,
 }
 # Configs (`accfm.configs` is the folder configs/) take defaults, such as an
 # encoder's sizes or an augmentation's, from layer 1.
@@ -39,7 +38,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "__import__", "import_module"}
 LOADERS = {"exec_module", "spec_from_file_location", "run_module", "run_path"}
 # The one module that imports by name.
 IMPORTS_BY_NAME = "accfm/base/plugins.py"
-MAX_LINES = {"main": 120, "module": 400}
+MAX_LINES = {"main": 130, "module": 400}
 
 
 def modules(root):

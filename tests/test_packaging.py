@@ -4,7 +4,6 @@ The set-up scripts run here against a stand-in for Python, which only notes
 what it was asked to do.
 """
 
-import ast
 import importlib.metadata
 import os
 import pathlib
@@ -12,22 +11,34 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import accfm
+from accfm.base import extras
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def setup_value(name):
-  """A plain value that setup.py assigns to `name`."""
-  for node in ast.parse((ROOT / "setup.py").read_text()).body:
-    if isinstance(node, ast.Assign) and node.targets[0].id == name:
-      return ast.literal_eval(node.value)
-  raise KeyError(name)
+def project():
+  """The [project] table of pyproject.toml."""
+  return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def extra(name):
+  """The requirements of an extra, those of extras that it names among them."""
+  out = []
+  for text in project()["optional-dependencies"][name]:
+    wanted = Requirement(text)
+    if wanted.name == "accfm":
+      for other in sorted(wanted.extras):
+        out += extra(other)
+    else:
+      out.append(text)
+  return out
 
 
 def locked():
@@ -81,9 +92,20 @@ def test_changelog_starts_with_this_version():
 
 
 def test_lock_satisfies_setup():
-  extras = setup_value("EXTRAS")
-  wanted = setup_value("REQUIRED") + extras["labels"] + extras["dev"]
-  assert not unmet(wanted, locked())
+  assert not unmet(project()["dependencies"] + extra("dev"), locked())
+
+
+def test_using_a_model_needs_little():
+  """What trains, and what draws reports, comes with extras alone."""
+  names = {Requirement(text).name for text in project()["dependencies"]}
+  assert names == {
+      "jax", "flax", "numpy", "scipy", "ml-collections", "absl-py"
+  }
+
+
+def test_every_extra_that_a_message_names_is_there():
+  for module, name in extras.EXTRAS.items():
+    assert name in project()["optional-dependencies"], module
 
 
 def test_lock_is_closed():

@@ -50,7 +50,7 @@ def by_hand(rows):
 
 def test_a_plan(chips, tmp_path, capsys):
   path = tmp_path / "plan.json"
-  command = ("--config=configs/acc_mae.py:tiny", "--topology=v5e:2x4")
+  command = ("--config=acc_mae:tiny", "--topology=v5e:2x4")
   made = plan.run(
       config(tmp_path), "v5e:2x4", batch="16", segments="2e7",
       json=str(path), command=command,
@@ -58,7 +58,7 @@ def test_a_plan(chips, tmp_path, capsys):
   assert json.loads(path.read_text()) == made
   printed = capsys.readouterr().out
   assert printed == roofline.report(made) + "\n"
-  assert made["config"] == "configs/acc_mae.py:tiny"
+  assert made["config"] == "acc_mae:tiny"
   assert made["command"] == " ".join(["python -m accfm.plan", *command])
   assert (made["kind"], made["signals"]) == ("mae", ["acc"])
   assert (made["chip"], made["chips"], made["batch"]) == ("v5e", 8, 16)

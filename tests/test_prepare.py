@@ -199,7 +199,7 @@ def simulated(tmp_path, fault="", workers=1):
   """Starts `python -m accfm.prepare` on three simulated minutes."""
   return subprocess.run(
       [sys.executable, "-m", "accfm.prepare",
-       "--config=configs/prepare.py:simulated,participants=3,minutes=1",
+       "--config=prepare:simulated,participants=3,minutes=1",
        f"--config.workers={workers}", f"--data_dir={tmp_path}"],
       cwd=ROOT, env={**os.environ, "ACCFM_FAULT": fault}, text=True,
       capture_output=True, timeout=300,
@@ -269,7 +269,7 @@ assert "jax" not in sys.modules
 def test_the_command_says_errors_in_one_line(tmp_path):
   out = subprocess.run(
       [sys.executable, "-m", "accfm.prepare",
-       "--config=configs/prepare.py:e4", f"--source_dir={tmp_path}/nowhere",
+       "--config=prepare:e4", f"--source_dir={tmp_path}/nowhere",
        f"--data_dir={tmp_path}"], cwd=ROOT, capture_output=True, text=True,
   )
   assert out.returncode == 2

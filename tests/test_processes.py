@@ -24,7 +24,7 @@ HOST = socket.gethostname()
 
 def flags(data_dir, workdir, *more, config="acc_mae", steps=3):
   return (
-      f"--config=configs/{config}.py:tiny", f"--workdir={workdir}",
+      f"--config={config}:tiny", f"--workdir={workdir}",
       f"--config.data_dir={data_dir}", f"--config.total_steps={steps}",
       "--config.log_every=1", "--config.checkpoint_every=2",
       "--config.validate_every=2", *more,

@@ -82,7 +82,7 @@ def interrupted(run, whole, killed, faults):
 
 def test_pretraining(simulated, tmp_path):
   def run(workdir, fault=""):
-    return command("pretrain", "configs/acc_mae.py", simulated, workdir,
+    return command("pretrain", "acc_mae", simulated, workdir,
                    fault=fault)
 
   interrupted(run, tmp_path / "whole", tmp_path / "killed",
@@ -97,7 +97,7 @@ def test_pretraining(simulated, tmp_path):
 ])
 def test_pretraining_at_every_fault_point(simulated, tmp_path, config, arg):
   def run(workdir, fault=""):
-    return command("pretrain", f"configs/{config}.py", simulated, workdir,
+    return command("pretrain", config, simulated, workdir,
                    arg=arg, fault=fault)
 
   interrupted(run, tmp_path / "whole", tmp_path / "killed", [
@@ -110,10 +110,10 @@ def test_pretraining_at_every_fault_point(simulated, tmp_path, config, arg):
 def test_distillation_without_its_teacher(simulated, tmp_path):
   """The teacher's folder goes after the first save; the run goes on."""
   teacher = tmp_path / "teacher"
-  assert command("pretrain", "configs/ppg_mae.py", simulated, teacher)[0] == 0
+  assert command("pretrain", "ppg_mae", simulated, teacher)[0] == 0
 
   def run(workdir, fault=""):
-    return command("distill", "configs/acc_distill.py", simulated, workdir,
+    return command("distill", "acc_distill", simulated, workdir,
                    f"--config.teacher={teacher}", fault=fault)
 
   whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -135,7 +135,7 @@ def killed_at(line, event, workdir, data_dir):
   """
   process = subprocess.Popen(
       [sys.executable, "-m", "tests.killer",
-       *words("pretrain", "configs/acc_mae.py", data_dir, workdir)],
+       *words("pretrain", "acc_mae", data_dir, workdir)],
       cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
       env={**os.environ, "ACCFM_KILL": f"{event}:{re.escape(str(workdir))}"},
   )

@@ -77,7 +77,7 @@ def test_from_a_checkpoint(simulated, encoder, tmp_path, linear):
   supervise.run(config, str(tmp_path))
   mine, theirs = checkpoints.load(tmp_path), checkpoints.load(encoder)
   assert mine.meta["config"]["encoder"] == theirs.meta["config"]["encoder"]
-  assert mine.meta["teacher"]["kind"] == "contrastive"
+  assert mine.record.parent.kind == "contrastive"
   before = np.concatenate([
       x.ravel() for x in leaves(theirs.params["encoder"])
   ])

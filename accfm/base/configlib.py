@@ -5,6 +5,8 @@ in the names. `get_config(arg)` turns the text behind the colon into typed
 values with `parse`; `--config.field=value` overrides a field afterwards.
 """
 
+import contextlib
+import contextvars
 import difflib
 import hashlib
 import json
@@ -12,6 +14,25 @@ import json
 import ml_collections
 
 from accfm.base.errors import InputError
+
+_noted: contextvars.ContextVar[dict | None] = contextvars.ContextVar(
+    "arguments of a config", default=None
+)
+
+
+@contextlib.contextmanager
+def noted():
+  """Gives a dict that holds, afterwards, the arguments a config knows.
+
+  For `--help`: name -> value, as the config's own call of `parse` inside the
+  block found them.
+  """
+  found = {}
+  token = _noted.set(found)
+  try:
+    yield found
+  finally:
+    _noted.reset(token)
 
 
 def parse(arg, positional=None, **defaults):
@@ -43,6 +64,9 @@ def parse(arg, positional=None, **defaults):
           f"config argument: got {item!r}, want one of "
           f"{sorted(defaults)}{nearest(name, defaults)}"
       )
+  found = _noted.get()
+  if found is not None and not found:  # the first call: configs call others
+    found.update(out)
   return ml_collections.ConfigDict(out)
 
 

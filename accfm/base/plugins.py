@@ -36,6 +36,14 @@ def is_plugin(name: str) -> bool:
   return isinstance(name, str) and bool(re.search(r"[./:]", name))
 
 
+def stem(name: str) -> str:
+  """What a plug-in is called for short: "watch" of ./watch.py or a.watch."""
+  place = name.partition(":")[0]
+  if _is_file(place):
+    place = pathlib.PurePath(place).stem
+  return re.sub(r"\W", "_", place.rpartition(".")[2])
+
+
 def allow(names: Iterable[str]) -> None:
   """Names plug-ins of this command; nothing is imported yet.
 

@@ -9,9 +9,8 @@ import json
 import os
 import re
 
-from accfm.base import configlib, files
+from accfm.base import configlib, files, pseudonyms
 from accfm.base.errors import InputError
-from accfm.data import splits as splits_lib
 
 FILE = "manifest.json"
 BUILDER = "biosignal_pairs"
@@ -50,16 +49,17 @@ def load(dataset_dir):
     ) from None
 
 
-def identity(config, recordings):
+def identity(config, recordings, code=""):
   """What makes a data set the one that is wanted; part of its manifest.
 
   Args:
     config: the prepare config; of its salt only a digest is kept.
     recordings: names of the recordings; likewise.
+    code: a hash of the source's code where that is a plug-in.
   """
   plain = json.loads(configlib.to_json(config))
   if config.salt:
-    plain["salt"] = splits_lib.known_salt(config.salt)
+    plain["salt"] = pseudonyms.known_salt(config.salt)
   del plain["workers"]
   return {
       "name": config.name,
@@ -68,6 +68,7 @@ def identity(config, recordings):
       "recordings": {
           "count": len(recordings), "digest": configlib.digest(recordings),
       },
+      **({"source_code": code} if code else {}),
   }
 
 

@@ -1,5 +1,6 @@
 """What preparation kept, refused and knows: counts, checks and a table."""
 
+from accfm.base import plugins, pseudonyms
 from accfm.base.errors import InputError
 from accfm.data import quantise, splits
 
@@ -66,21 +67,22 @@ def split_recordings(summaries, config):
     raise InputError(
         f"split.kind: got {cfg.kind!r}, want 'counts' or 'fractions'"
     )
-  people = {}
+  source, people = config.source, {}
+  cohort = plugins.stem(source) if plugins.is_plugin(source) else source
   for s in summaries:
     if not s["unreadable"]:
-      people.setdefault(f"{config.source}/{s['participant']}", []).append(s)
+      people.setdefault(f"{cohort}/{s['participant']}", []).append(s)
   chosen = splits.split_participants(
       people, tuple(sizes), cfg.seed, cfg.fold, cfg.folds
   )
-  names = {person: splits.pseudonym(person, config.salt) for person in people}
+  names = {p: pseudonyms.pseudonym(p, config.salt) for p in people}
   if len(set(names.values())) < len(names):
     raise InputError("salt: two people get one pseudonym; choose another")
   out = {}
   for split, members in chosen.items():
     out[split] = [
         (names[person],
-         splits.session_pseudonym(person, s["session"], config.salt), s)
+         pseudonyms.session_pseudonym(person, s["session"], config.salt), s)
         for person in members
         for s in sorted(people[person], key=lambda s: s["session"])
     ]

@@ -6,7 +6,6 @@ whatever order its recordings come in. Folds rotate that order.
 """
 
 import hashlib
-import hmac
 
 from accfm.base.errors import InputError
 
@@ -105,26 +104,3 @@ def _counts(people, sizes):
         "people to train/val/test, want at least one each"
     )
   return counts
-
-
-def pseudonym(name, salt):
-  """`source/participant` as `source/<12 hex digits>`; as it is without salt.
-
-  The digits are an HMAC-SHA256 under `salt`: who lacks the salt can neither
-  read the id nor test a guess. Keep the salt out of the data folder.
-  """
-  if not salt:
-    return name
-  source, _, person = name.partition("/")
-  digits = hmac.new(salt.encode(), person.encode(), "sha256").hexdigest()
-  return f"{source}/{digits[:12]}"
-
-
-def session_pseudonym(person, session, salt):
-  """A session's name; it may hold the person's, so it is salted too."""
-  return pseudonym(f"{person}/{session}", salt).rpartition("/")[2]
-
-
-def known_salt(salt):
-  """A text that tells equal salts and not the salt."""
-  return pseudonym("salt/known", salt)

@@ -67,11 +67,12 @@ class Job:
 # --- the folder --------------------------------------------------------------
 
 
-def folder(data_dir, config, source_dir):
-  """The staging folder of this config (plain dict) and source."""
+def folder(data_dir, config, source_dir, code=""):
+  """The staging folder of this config (plain dict), source and its code."""
   shaping = {k: v for k, v in config.items() if k not in NOT_SHAPING}
   where = os.path.abspath(source_dir) if source_dir else ""
-  digest = configlib.digest([shaping, where, contract_lib.__version__])
+  parts = [shaping, where, contract_lib.__version__]
+  digest = configlib.digest(parts + ([code] if code else []))
   return os.path.join(data_dir, "staging", f"{config['name']}-{digest}")
 
 

@@ -1,41 +1,50 @@
 """What every evaluator is given, gathered once.
 
-Rows of a result are named: "" is the encoder under test, and beside it stand
-`untrained`, `features`, `envelope`, `mean` and the other tower's signal.
+What is scored has a name: TESTED is the encoder under test; beside it stand
+`untrained`, `features`, `envelope`, `mean`, and the signal of the checkpoint's
+other encoder.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
+from accfm.base import pseudonyms
 from accfm.base.errors import InputError
 from accfm.data import manifest, pipeline
-from accfm.data import splits as splits_lib
 from accfm.evals.baselines import envelope, features
 from accfm.evals.files import privacy
+from accfm.evals.results.figures import TESTED
 from accfm.signals import contract as contract_lib
 from accfm.signals import feed
-from accfm.signals import targets as targets_lib
+from accfm.signals.targets import Target
+from accfm.steps import kinds
+from accfm.steps.record import Cohort, Record
 
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-  """Everything of the split under evaluation, and what probes are fitted on.
+  """The split under evaluation, and what probes are fitted on.
 
   Attributes:
     split: name of the split under evaluation.
     tables: split -> columns [N] for the splits that were embedded.
-    encoders: row -> split -> [N, D] encoder outputs: "" (the student),
-      "untrained", and the teacher under its signal's name.
-    pairs: row -> signal -> [N, P] vectors of the evaluated split whose inner
-      product is a similarity: "", "untrained", "envelope".
+    encoders: name -> split -> [N, D] encoder outputs: TESTED, "untrained",
+      and the checkpoint's other encoder under its signal's name.
+    pairs: name -> signal -> [N, P] vectors of the evaluated split whose inner
+      product is a similarity: TESTED, "untrained", "envelope".
     features: split -> [N, F] hand-made features, or {}.
-    student, teacher: signal names; teacher "" where there is one signal.
+    student, teacher: the signal of the encoder under test and its partner's;
+      "" where it has none.
     window_sec: length of a window.
     targets: what the checkpoint's predictor predicts, () without one.
     outputs: [N, O] outputs of that predictor for the evaluated split, or
+      None.
+    recordings: the open split under evaluation, to draw signals from, or
       None.
   """
 
@@ -47,13 +56,19 @@ class Inputs:
   student: str
   teacher: str
   window_sec: float
-  targets: tuple = ()
+  targets: tuple[Target, ...] = ()
   outputs: np.ndarray | None = None
+  recordings: Any = None
 
   @property
-  def table(self):
+  def table(self) -> Mapping[str, np.ndarray]:
     """Columns of the split under evaluation."""
     return self.tables[self.split]
+
+  @property
+  def ways(self) -> list[tuple[str, str]]:
+    """Both directions of retrieval: (signal of the query, of the answer)."""
+    return [(self.student, self.teacher), (self.teacher, self.student)]
 
 
 class Shared:
@@ -65,46 +80,68 @@ class Shared:
 
   def __init__(self):
     self.key = privacy.draw_key()
-    self._made = {}
+    self._made: dict[Any, Any] = {}
 
-  def get(self, name, make):
+  def get(self, name: Any, make: Callable[[], Any]) -> Any:
     """`make()`, or what it gave before under this name."""
     if name not in self._made:
       self._made[name] = make()
     return self._made[name]
 
 
-def datasets(config, meta):
+def datasets(config: ConfigDict, record: Record) -> list[str]:
   """Names of the data sets to evaluate on.
 
   Args:
     config: with `dataset`, "" for all that the checkpoint learned from.
-    meta: the checkpoint's meta.
+    record: the checkpoint's record.
 
   Raises:
-    InputError: the checkpoint's record does not say.
+    InputError: the record does not say.
   """
-  trained = [cohort["dataset"] for cohort in _cohorts(meta)]
+  trained = [cohort.dataset for cohort in _cohorts(record)]
   return [config.dataset] if config.dataset else trained
 
 
-def open_splits(config, meta, dataset, shared):
+def describe_checkpoint(loaded: Any) -> dict[str, Any]:
+  """What `metrics.json` says of a checkpoint, as plain data.
+
+  Args:
+    loaded: `accfm.train.checkpoints.Loaded`.
+  """
+  record = loaded.record
+  return {
+      "checkpoint": str(loaded.path),
+      "step": int(loaded.step),
+      "kind": record.kind,
+      "trained_on": [
+          {"dataset": cohort.dataset, "split_hash": cohort.split_hash}
+          for cohort in record.cohorts or ()
+      ],
+      "checkpoint_code_version": record.code_version,
+      "trained_config": privacy.public(record.config),
+  }
+
+
+def open_splits(
+    config: ConfigDict, record: Record, dataset: str, shared: Shared
+) -> tuple[dict[str, Any], list[str]]:
   """What an evaluation reads, after checking that it may.
 
   Args:
     config: as `configs/evaluate.py`.
-    meta: the checkpoint's meta.
+    record: the checkpoint's record.
     dataset: name of the data set.
-    shared: Shared; a split is opened once.
+    shared: a split is opened once.
 
   Returns:
     ({split: open split}, ids under evaluation that training saw).
 
   Raises:
     InputError: no such data set or split, a split without windows, another
-      input contract, or people that were trained on.
+      input contract, no partner, or people that were trained on.
   """
-  folder = manifest.find(config.data_dir or meta["config"]["data_dir"], dataset)
+  folder = manifest.find(config.data_dir or record.setting("data_dir"), dataset)
   names = [config.split]
   if "probe" in config.evals:  # fitted on train, penalised by val
     names = dict.fromkeys(["train", "val", config.split])
@@ -116,9 +153,9 @@ def open_splits(config, meta, dataset, shared):
   }
   tested = splits[config.split]
   contract_lib.check_match(
-      tested.contract, contract_lib.from_dict(meta["contract"]),
-      meta["signals"], folder,
+      tested.contract, record.contract, record.signals, folder,
   )
+  choose_signals(config, record, tested.contract)
   for name, split in splits.items():
     if not len(split):
       raise InputError(
@@ -127,29 +164,67 @@ def open_splits(config, meta, dataset, shared):
           "split (--config.split, --config.evals)"
       )
   people = tested.table["participant"]
-  return splits, check_unseen(people, meta, config.allow_seen)
+  return splits, check_unseen(people, record, config.allow_seen)
 
 
-def signals(meta, contract):
-  """The parts that a checkpoint's signals play.
+class Signals(NamedTuple):
+  """The parts that signals play in an evaluation.
+
+  Attributes:
+    student: the signal of the encoder under test.
+    teacher: the signal it is paired with, "" for none.
+    motion: the acceleration that hand-made features are of, "" for none.
+  """
+
+  student: str
+  teacher: str
+  motion: str
+
+
+def choose_signals(
+    config: ConfigDict, record: Record, contract: contract_lib.Contract
+) -> Signals:
+  """The parts that signals play.
 
   Args:
-    meta: the checkpoint's meta.
-    contract: Contract of the shards.
+    config: `partner`: the signal to retrieve, "" for the checkpoint's own
+      second signal or the only other one of the contract; `evals`.
+    record: the checkpoint's record.
+    contract: of the shards.
 
-  Returns:
-    (student, teacher, motion): the encoder under test's signal; the signal
-    it is paired with, "" where the shards have no other; the acceleration
-    signal, "" where there is none.
+  Raises:
+    InputError: `partner` is none of the other signals, or is "" where
+      retrieval has several to choose from.
   """
-  student, *others = meta["signals"]
-  others += [s for s in contract.signals if s not in meta["signals"]]
-  motion = [n for n, s in contract.signals.items() if s.kind == "acc"]
-  return student, (others or [""])[0], (motion or [""])[0]
+  student, *own = record.signals
+  others = own or [s for s in contract.signals if s != student]
+  partner = config.partner
+  if partner and partner not in others:
+    whose = "the checkpoint's own" if own else "the data set's others"
+    raise InputError(
+        f"partner: got {partner!r}, want one of {sorted(others)}, {whose}; "
+        "set --config.partner"
+    )
+  if not partner and len(others) > 1 and "retrieval" in config.evals:
+    raise InputError(
+        f"partner: got none for a checkpoint of {student!r} alone, want the "
+        f"signal to retrieve, one of {sorted(others)}; set --config.partner"
+    )
+  teacher = partner or (others[0] if len(others) == 1 else "")
+  motion = [
+      name for name in dict.fromkeys((student, teacher, *contract.signals))
+      if name and contract.signals[name].kind == "acc"
+  ]
+  return Signals(student, teacher, (motion or [""])[0])
 
 
-def gather(split, learned, untrained, handmade, student, teacher, window_sec,
-           targets=(), extra=None):
+def gather(
+    split: str, learned: Mapping[str, Any], untrained: Mapping[str, Any],
+    handmade: Mapping[str, Mapping[str, Any]], student: str, teacher: str,
+    window_sec: float, targets: tuple[Target, ...] = (),
+    extra: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+    recordings: Any = None,
+) -> Inputs:
   """Names the vectors of the embedding passes.
 
   Args:
@@ -158,21 +233,18 @@ def gather(split, learned, untrained, handmade, student, teacher, window_sec,
     handmade: split -> {"features": [N, F], "envelope": {signal: [N, S]}}.
     student, teacher: signal names.
     window_sec: length of a window.
-    targets: of the checkpoint's meta, plain data.
+    targets: of the checkpoint.
     extra: split -> further columns of its table (`own_labels.load_columns`).
-
-  Returns:
-    Inputs.
+    recordings: the open split under evaluation.
   """
-  encoders, pairs = {}, {}
-  for row, embedded in (("", learned), ("untrained", untrained)):
+  encoders, pairs, extra = {}, {}, extra or {}
+  for row, embedded in ((TESTED, learned), ("untrained", untrained)):
     if not embedded:
       continue
     for name in embedded[split].signals:
-      key = row if name == student else "/".join(filter(None, (row, name)))
-      if row and name != student:
+      if row != TESTED and name != student:
         continue  # an untrained teacher says nothing that is asked
-      encoders[key] = {
+      encoders[row if name == student else name] = {
           s: e.signals[name]["embedding"] for s, e in embedded.items()
       }
     heads = {
@@ -188,17 +260,17 @@ def gather(split, learned, untrained, handmade, student, teacher, window_sec,
       s: made["features"] for s, made in handmade.items()
       if made["features"] is not None
   }
-  extra = extra or {}
   return Inputs(
       split, {s: {**e.table, **extra.get(s, {})} for s, e in learned.items()},
-      encoders, pairs,
-      by_split, student, teacher, window_sec,
-      targets_lib.from_plain(targets),
-      learned[split].signals[student].get("prediction"),
+      encoders, pairs, by_split, student, teacher, window_sec, targets,
+      learned[split].signals[student].get("prediction"), recordings,
   )
 
 
-def handmade(splits, tested, pair, motion, batch_size=512):
+def make_handmade(
+    splits: Mapping[str, Any], tested: str, pair: Sequence[str], motion: str,
+    batch_size: int = 512,
+) -> dict[str, dict[str, Any]]:
   """Streams splits through the hand-made vectors.
 
   Args:
@@ -233,40 +305,42 @@ def handmade(splits, tested, pair, motion, batch_size=512):
   return out
 
 
-def _cohorts(meta):
+def _cohorts(record: Record) -> tuple[Cohort, ...]:
   """The data sets of a checkpoint's record.
 
   Raises:
     InputError: the record does not say; a guard that guesses guards nothing.
   """
-  if "cohorts" not in meta:
+  if record.cohorts is None:
     raise InputError(
         "leak guard: the checkpoint's record does not say who was trained "
         "on; an older version wrote it: train again"
     )
-  return meta["cohorts"]
+  return record.cohorts
 
 
-def _trained_on(people, meta):
-  """Those of a set of ids whom a checkpoint's record names.
+def _trained_on(people: Iterable[str], record: Record) -> set[str]:
+  """The ids that a checkpoint's record names as trained on.
 
   A record that holds pseudonyms holds their salt, too.
   """
-  if meta.get("kind") == "scratch":  # a teacher that no run made before
-    return set()
   out = set()
-  for cohort in _cohorts(meta):
-    trained, salt = set(cohort["splits"]["train"]), cohort.get("salt", "")
-    out |= {p for p in people if splits_lib.pseudonym(p, salt) in trained}
+  for cohort in _cohorts(record):
+    trained = set(cohort.splits.get("train", ()))
+    out |= {
+        p for p in people if pseudonyms.pseudonym(p, cohort.salt) in trained
+    }
   return out
 
 
-def check_unseen(people, meta, allow_seen):
+def check_unseen(
+    people: Iterable[Any], record: Record, allow_seen: bool
+) -> list[str]:
   """The leak guard: nobody who is scored may have been trained on.
 
   Args:
     people: ids under evaluation.
-    meta: the checkpoint's meta, with its teacher's inside.
+    record: the checkpoint's record, with its parents' inside.
     allow_seen: score them all the same.
 
   Returns:
@@ -275,19 +349,19 @@ def check_unseen(people, meta, allow_seen):
   Raises:
     InputError: some were seen and `allow_seen` is False.
   """
-  people, seen, who = set(map(str, people)), set(), []
-  name = "the encoder"
-  while meta:
-    trained = _trained_on(people, meta)
+  ids, seen, who = set(map(str, people)), set(), []
+  name, one = "the encoder", record
+  while one is not None:
+    trained = _trained_on(ids, one)
     if trained:
       seen |= trained
       who.append(name)
-    meta, name = meta.get("teacher"), "its teacher"
+    name, one = kinds.of_record(one).parent_title, one.parent
   if seen and not allow_seen:
     some = ", ".join(sorted(seen)[:5])
     raise InputError(
         f"leak guard: {' and '.join(who)} trained on {len(seen)} of the "
-        f"{len(people)} people to be scored ({some}), want none; choose "
+        f"{len(ids)} people to be scored ({some}), want none; choose "
         "another --config.split or dataset, or mark the result as seen with "
         "--config.allow_seen=true"
     )

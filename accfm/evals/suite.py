@@ -5,33 +5,31 @@
 
 import pathlib
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from accfm.base import configlib
 from accfm.base.errors import InputError
 from accfm.evals import inputs
-from accfm.evals.compare import checkpoints as compared
-from accfm.evals.embedding import cache, forward, health
+from accfm.evals.embedding import cache, forward, projection
+from accfm.evals.evaluators import EVALS
 from accfm.evals.files import privacy, store
-from accfm.evals.probes import direct, own_labels
-from accfm.evals.probes import run as probe
-from accfm.evals.report import page
-from accfm.evals.report import results as report
-from accfm.evals.retrieval import reidentify
-from accfm.evals.retrieval import run as retrieval
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.probes import own_labels
+from accfm.evals.probes import run as probes
+from accfm.evals.report import console, page
+from accfm.evals.report import facts as facts_lib
+from accfm.evals.results import figures as figures_lib
+from accfm.evals.results.outcome import Outcome
 from accfm.steps import towers
 
-EVALS = {
-    "health": health.run, "retrieval": retrieval.run,
-    "reidentify": reidentify.run, "probe": probe.run, "direct": direct.run,
-}
-FILES = ("metrics.json", "predictions.parquet", "queries.parquet",
-         "report.html")
+FILES = ("metrics.json", "figures.json", "predictions.parquet",
+         "queries.parquet", "report.html")
 
 
-def check(config):
+def check(config: ConfigDict) -> None:
   """Raises InputError for a config that no evaluation can follow."""
   for name in config.evals:
     if name not in EVALS:
@@ -44,10 +42,36 @@ def check(config):
       raise InputError(
           f"{name}: got {config[name]}, want 1 or more; set --config.{name}"
       )
-  probe.check(config)
+  probes.check(config)
 
 
-def run(config, loaded, dataset, workdir, shared):
+def evaluate_data_sets(
+    config: ConfigDict, loaded: Any, workdir: str | pathlib.Path,
+    shared: inputs.Shared, name: str = "",
+) -> dict[str, Any]:
+  """Evaluates a loaded checkpoint on a data set, or on all it learned from.
+
+  Args:
+    config, loaded, shared: as `evaluate_checkpoint`.
+    workdir: results go into WORKDIR/NAME, or for several data sets into
+      WORKDIR/DATASET/NAME.
+    name: of the run, "" for no folder of its own.
+
+  Returns:
+    As `evaluate_checkpoint`; {data set: those} where there are several.
+  """
+  names, out = inputs.datasets(config, loaded.record), {}
+  for dataset in names:
+    several = dataset if len(names) > 1 else ""
+    out[dataset] = evaluate_checkpoint(
+        config, loaded, dataset, pathlib.Path(workdir, several, name), shared)
+  return out if len(names) > 1 else out[names[0]]
+
+
+def evaluate_checkpoint(
+    config: ConfigDict, loaded: Any, dataset: str,
+    workdir: str | pathlib.Path, shared: inputs.Shared,
+) -> dict[str, float | None]:
   """Evaluates a loaded checkpoint on one data set.
 
   Args:
@@ -55,74 +79,59 @@ def run(config, loaded, dataset, workdir, shared):
     loaded: `accfm.train.checkpoints.Loaded`.
     dataset: its name.
     workdir: results go here; those of an earlier evaluation are replaced.
-    shared: `inputs.Shared` of the command.
+    shared: of the command.
 
   Returns:
     Flat metrics, as in `metrics.json`: key -> number, None where not
     evaluable.
   """
-  start, meta = time.time(), loaded.meta
-  workdir = pathlib.Path(workdir)
-  splits, seen = inputs.open_splits(config, meta, dataset, shared)
-  tested = splits[config.split]
-  extra = own_labels.load_columns(
-      config.labels_file, {name: split.table for name, split in splits.items()}
-  )
-  page.check(config, {**tested.table, **extra.get(config.split, {})})
-  student, teacher, motion = inputs.signals(meta, tested.contract)
-  mask = privacy.make_naming(
-      config, shared.key, {name: split.table for name, split in splits.items()}
-  )
+  start, workdir = time.time(), pathlib.Path(workdir)
+  splits, seen = inputs.open_splits(config, loaded.record, dataset, shared)
+  tables = {name: split.table for name, split in splits.items()}
+  extra = own_labels.load_columns(config.labels_file, tables)
+  projection.check(
+      config, {**tables[config.split], **extra.get(config.split, {})})
+  naming = privacy.make_naming(config, shared.key, tables)
 
-  def say(text):
+  def say(text: str) -> None:
     print(f"[{time.time() - start:5.0f} s] {text}", flush=True)
 
   say(f"embedding {sum(map(len, splits.values()))} windows of {dataset}")
-  learned = _embed(config, loaded, splits, workdir / "embeddings", mask, say)
-  fresh, made = {}, {}
-  if config.untrained:
-    encoders = towers.untrained(meta, config.seed)
-    fresh = {
-        name: forward.embed_split(encoders, split, config.batch_size)
-        for name, split in splits.items()
-    }
-  if config.handmade:
-    pair = student, teacher
-    made = shared.get(
-        ("handmade", *map(id, splits.values()), pair, motion),
-        lambda: inputs.handmade(splits, config.split, pair, motion),
-    )
-  data = inputs.gather(
-      config.split, learned, fresh, made, student, teacher,
-      tested.contract.window_sec, meta.get("targets", ()), extra,
-  )
-  metrics, found = stats.Metrics(), {}
+  learned = _embed(
+      config, loaded, splits, workdir / "embeddings", naming, say)
+  data = _gather(config, loaded, splits, learned, extra, shared)
+  figures, found = figures_lib.Figures(), {}
   for name in config.evals:
     say(f"measuring {name}")
-    found[name] = EVALS[name](data, config, metrics)
-  predictions = found.get("probe", []) + found.get("direct", [])
-  facts = report.facts(config, loaded, splits, data, seen, mask)
+    found[name] = EVALS[name](data, config, figures)
+  facts = facts_lib.describe_run(config, loaded, splits, data, seen, naming)
   workdir.mkdir(parents=True, exist_ok=True)
   for name in FILES:
     (workdir / name).unlink(missing_ok=True)
-  _write_tables(workdir, config, data, predictions, facts, mask)
+  _write_tables(workdir, data, found, facts, naming)
   if config.report:
-    count = 0 if config.redact else config.examples  # drawn from recordings
-    page.write(
-        workdir / "report.html", data, metrics, facts,
-        found.get("retrieval", {}), predictions,
-        page.draw_examples(data, tested, count, config.seed),
+    sections = [
+        section for name in EVALS if name in found
+        for section in found[name].describe()
+    ]
+    page.draw_report(
+        workdir / "report.html", facts, figures, sections,
+        taught=data.teacher in data.encoders,
     )
-  report.write_metrics(workdir / "metrics.json", metrics, facts)
+  figures_lib.write_figures(workdir / "figures.json", figures)
+  figures_lib.write_metrics(workdir / "metrics.json", figures, facts)
   say(f"results are in {workdir}")
-  print("\n".join(report.console(metrics, facts)), flush=True)
-  return metrics.values
+  print("\n".join(console.make_lines(figures, facts)), flush=True)
+  return figures.flat()
 
 
-def _embed(config, loaded, splits, folder, mask, say):
-  """split -> `forward.Embedded` of the checkpoint's encoders."""
+def _embed(
+    config: ConfigDict, loaded: Any, splits: Mapping[str, Any],
+    folder: pathlib.Path, naming: privacy.Naming, say: Callable[[str], None],
+) -> dict[str, forward.Embedded]:
+  """split -> what the checkpoint's encoders make of it."""
   encoders = towers.from_checkpoint(
-      loaded.params, loaded.carried, loaded.frozen, loaded.meta
+      loaded.params, loaded.carried, loaded.frozen, loaded.record
   )
   if not config.save_embeddings:
     return {
@@ -133,26 +142,62 @@ def _embed(config, loaded, splits, folder, mask, say):
   return {
       name: cache.embed_or_reuse(
           encoders, split, config.batch_size, folder / f"{name}.parquet",
-          cache.identity(loaded, weights, split, name), mask, say,
+          cache.identity(loaded, weights, split, name), naming, say,
       ) for name, split in splits.items()
   }
 
 
-def _write_tables(workdir, config, data, predictions, facts, mask):
-  """Writes predictions.parquet and, where it retrieves, queries.parquet."""
+def _gather(
+    config: ConfigDict, loaded: Any, splits: Mapping[str, Any],
+    learned: Mapping[str, forward.Embedded], extra: Mapping[str, Any],
+    shared: inputs.Shared,
+) -> inputs.Inputs:
+  """What evaluators are given, beside what needs no learning."""
+  tested = splits[config.split]
+  student, teacher, motion = inputs.choose_signals(
+      config, loaded.record, tested.contract)
+  fresh, made = {}, {}
+  if config.untrained:
+    encoders = towers.untrained(loaded.record, config.seed)
+    fresh = {
+        name: forward.embed_split(encoders, split, config.batch_size)
+        for name, split in splits.items()
+    }
+  if config.handmade:
+    pair = student, teacher
+    made = shared.get(
+        ("handmade", *map(id, splits.values()), pair, motion),
+        lambda: inputs.make_handmade(splits, config.split, pair, motion),
+    )
+  return inputs.gather(
+      config.split, learned, fresh, made, student, teacher,
+      tested.contract.window_sec, loaded.record.targets, extra,
+      tested,
+  )
+
+
+def _write_tables(
+    workdir: pathlib.Path, data: inputs.Inputs, found: Mapping[str, Outcome],
+    facts: Mapping[str, Any], naming: privacy.Naming,
+) -> None:
+  """Writes predictions.parquet and, where there are some, queries.parquet."""
   about = {key: facts[key] for key in (
       "dataset", "split", "split_hash", "rows_hash", "checkpoint", "step",
       "redaction", "code_version",
   )}
+  predictions = [
+      p for name in EVALS if name in found for p in found[name].predictions]
   store.write_predictions(
-      workdir / "predictions.parquet", mask.predictions(predictions), about
+      workdir / "predictions.parquet", naming.predictions(predictions), about
   )
-  if "retrieval" in config.evals and "" in data.pairs:
-    queries, rows = compared.queries(data)
-    keys, order = mask({
+  for outcome in found.values():
+    if outcome.queries is None:
+      continue
+    rows, ranks = outcome.queries.rows, outcome.queries.ranks
+    keys, order = naming({
         c: data.table[c][rows] for c in ("participant", "session", "start_s")
     })
     store.write_queries(workdir / "queries.parquet", {
         way: tuple(np.asarray(x)[order] for x in both)
-        for way, both in queries.items()
+        for way, both in ranks.items()
     }, keys, about)

@@ -1,6 +1,9 @@
 """Validation during training: loss, recall@1 and effective rank, on people
-of the val split, compiled once.
+of the val split, compiled once; and the evaluators that a config names.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,19 +12,25 @@ from jax.sharding import PartitionSpec
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import batches, samplers
+from accfm.evals import in_training
 from accfm.evals.embedding import forward as embed
 from accfm.evals.embedding import health
 from accfm.evals.retrieval import ranks
 from accfm.steps import towers as towerlib
+from accfm.steps.record import Record
+
+Validate = Callable[[Any, Any], dict[str, float]]
 
 
-def pick_rows(rows, wanted, devices):
+def pick_rows(
+    rows: int, wanted: int, devices: int
+) -> tuple[np.ndarray, int]:
   """Evenly spaced row numbers for validation.
 
   Args:
     rows: of the split.
     wanted: how many at most.
-    devices: their number is a multiple of this.
+    devices: the number of rows is a multiple of this.
 
   Returns:
     (numbers [n], how many of them count): a split smaller than the number
@@ -33,8 +42,10 @@ def pick_rows(rows, wanted, devices):
   return np.linspace(0, rows - 1, n).round().astype(int), n
 
 
-def draw(split, wanted, devices, by_people=False):
-  """(samplers.Draw, how many rows count) of validation; as `pick_rows`.
+def draw_rows(
+    split: Any, wanted: int, devices: int, by_people: bool = False
+) -> tuple[samplers.Draw, int]:
+  """The rows to validate on, and how many of them count; as `pick_rows`.
 
   With `by_people` a row is a person's first segment and its pair the second.
   """
@@ -54,13 +65,16 @@ def draw(split, wanted, devices, by_people=False):
   return samplers.Draw(first[places], first[places] + 1), count
 
 
-def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
-                  extra=None):
-  """Measures a state on fixed rows.
+def make_validate(
+    record: Record, data: Any, loss_fn: Callable, rows: int, seed: int,
+    by_people: bool = False, extra: Callable | None = None,
+) -> Validate:
+  """Measures a state on fixed rows, and by evaluators on the whole split.
 
   Args:
-    meta: the run's meta, from which towers are built.
-    session: with the val split, the signals to read and the mesh.
+    record: the run's record, from which towers are built; its config names
+      the evaluators (`train_evals`, `evals_every`).
+    data: with the val split, the signals to read and the mesh.
     loss_fn: the training loss (`state.Objective`), run with one fixed key.
     rows: how many rows at most; also the pool of recall@1.
     seed: of the fixed key.
@@ -69,9 +83,14 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
 
   Returns:
     `validate(state, frozen) -> {"val/loss": ..., ...}`.
+
+  Raises:
+    InputError: an evaluator that cannot run here, or nobody to validate on.
   """
-  split, mesh, signals = session.val, session.mesh, session.signals
-  chosen, count = draw(split, rows, meshlib.row_shards(mesh), by_people)
+  split, mesh, signals = data.val, data.mesh, data.signals
+  config, targets = record.config, record.targets
+  in_training.check(config, signals, targets)
+  chosen, count = draw_rows(split, rows, meshlib.row_shards(mesh), by_people)
   batch = batches.make_batch(
       split, signals, chosen, meshlib.local_rows(len(chosen.rows)), extra
   )
@@ -85,17 +104,17 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
         lambda x: jax.lax.pmean(x, meshlib.ROWS), metrics
     )
 
-  whole, data = PartitionSpec(), PartitionSpec(meshlib.ROWS)
+  whole, by_row = PartitionSpec(), PartitionSpec(meshlib.ROWS)
   forward = embed.make_forward(mesh)
   loss = jax.jit(jax.shard_map(
-      loss, mesh=mesh, in_specs=(whole, whole, whole, data),
-      out_specs=(data, whole), check_vma=False,
+      loss, mesh=mesh, in_specs=(whole, whole, whole, by_row),
+      out_specs=(by_row, whole), check_vma=False,
   ))
 
   def validate(state, frozen):
     parts = state.params, state.carried, frozen
     losses, metrics = loss(*parts, batch)
-    towers = towerlib.from_checkpoint(*parts, meta)
+    towers = towerlib.from_checkpoint(*parts, record)
     vectors = forward(towers, batch)
     losses, vectors = jax.tree.map(
         lambda x: x[:count], embed.fetch((losses, vectors))
@@ -107,15 +126,21 @@ def make_validate(meta, session, loss_fn, rows, seed, by_people=False,
     if "recall@1" in metrics and len(signals) == 1:
       out["val/views/recall@1"] = float(metrics["recall@1"])
     first = vectors[signals[0]]["embedding"]
-    out["val/effective_rank"] = health.effective_rank(first)
+    out["val/effective_rank"] = health.effective_rank(health.spectrum(first))
     if len(signals) == 2:
       student, teacher = signals
       q, k = (vectors[s]["projection"] for s in signals)
       for name, a, b in (
           (f"{student}2{teacher}", q, k), (f"{teacher}2{student}", k, q)
       ):
-        beaten = ranks.count(a, b)[0].beaten_by
-        out[f"val/{name}/recall@1"] = float(np.mean(beaten == 0))
+        beaten_by = ranks.count(a, b)[0].beaten_by
+        out[f"val/{name}/recall@1"] = float(np.mean(beaten_by == 0))
+    if config.get("train_evals") and in_training.is_due(
+        config, int(jax.device_get(state.step))):
+      out |= in_training.run_evaluators(
+          config["train_evals"], split, towers, signals, mesh,
+          config["batch_size"], seed, targets,
+      )
     return out
 
   return validate

@@ -1,30 +1,32 @@
-"""Rows in blocks: what is quadratic in the batch, a few rows at a time."""
+"""Rows in blocks: computes what is quadratic in the batch a few rows at a time.
+"""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 
-def by_rows(fn, x, block):
-  """`fn` of blocks of rows, one after another, recomputed going backwards.
+def by_rows(fn: Callable, x: jax.Array, block: int) -> Any:
+  """`fn(x, 0)`, computed for one block of rows after another.
 
-  Of an [B, N] intermediate of `fn` no more than `block` rows exist at once,
-  in the forward pass or in the backward one.
+  The backward pass computes each block again. So at most `block` rows of an
+  intermediate [B, N] array exist at once, in either pass.
 
   Args:
-    fn: `fn(rows [b, D], first row's index) -> pytree of [b, ...]`, each row
-      of the result a function of that row alone.
+    fn: `fn(rows [b, D], first) -> pytree of [b, ...]`, where `first` is the
+      index of the first row. Each row of the result depends on its own row
+      alone.
     x: [B, D].
-    block: rows at once; 0, or B and more, for all in one piece. It need not
-      divide B.
-
-  Returns:
-    `fn(x, 0)`.
+    block: rows in a block; it need not divide B. 0, or B and more, for all
+      at once.
   """
   rows = x.shape[0]
   if not 0 < block < rows:
     return fn(x, 0)
   pieces = -(-rows // block)
-  # The last block's surplus rows are computed and dropped.
+  # The rows that pad the last block are computed and dropped.
   x = jnp.pad(x, ((0, pieces * block - rows), (0, 0)))
   x = x.reshape(pieces, block, -1)
   out = jax.lax.map(

@@ -1,4 +1,4 @@
-"""InfoNCE: the own key against all others."""
+"""InfoNCE: each query has to find its own key among all keys."""
 
 import jax
 import jax.numpy as jnp
@@ -7,12 +7,15 @@ from accfm.base import shapes
 from accfm.losses import blocks
 
 
-def infonce(query, keys, temperature, first=0, block=0):
+def infonce(
+    query: jax.Array, keys: jax.Array, temperature: float | jax.Array,
+    first: int | jax.Array = 0, block: int = 0,
+) -> jax.Array:
   """-log p(own key), with p the softmax of query . key / temperature.
 
   van den Oord et al. 2018 (arXiv 1807.03748), eq. 4. The own key of query
-  row i is `keys[first + i]`; with a sharded batch `query` holds this
-  device's rows and `keys` those of all devices.
+  row i is `keys[first + i]`. Where devices share a batch, `query` holds the
+  rows of this device and `keys` those of all devices.
 
   Args:
     query: [B, D] unit rows.
@@ -22,14 +25,14 @@ def infonce(query, keys, temperature, first=0, block=0):
     block: rows of the [B, N] logits that exist at once; 0 for all.
 
   Returns:
-    [B] float32, one loss per query.
+    [B] float32, one loss for each query.
   """
   shapes.check_all([(query, "query", "B D"), (keys, "keys", "N D")])
   query, keys = query.astype(jnp.float32), keys.astype(jnp.float32)
 
   def log_sum(rows, _):
-    # Logits are 25 times a cosine: on TPU the default precision would round
-    # their factors to bfloat16 and be off by 0.03.
+    # Logits are 25 times a cosine. At the default precision a TPU rounds
+    # their factors to bfloat16, an error of 0.03.
     with jax.default_matmul_precision("highest"):
       logits = rows @ keys.T / temperature  # [b, N]
     return jax.nn.logsumexp(logits, axis=-1)
@@ -39,15 +42,22 @@ def infonce(query, keys, temperature, first=0, block=0):
   return blocks.by_rows(log_sum, query, block) - positive
 
 
-def recall_at_1(query, keys, first=0, block=0):
-  """[B] float32, 1 where no other key is as near as the own one."""
+def recall_at_1(
+    query: jax.Array, keys: jax.Array, first: int | jax.Array = 0,
+    block: int = 0,
+) -> jax.Array:
+  """[B] float32: 1 where every other key is farther than the own one, else 0.
+
+  Arguments as for `infonce`.
+  """
 
   def found(rows, at):
     with jax.default_matmul_precision("highest"):
       logits = rows @ keys.T  # [b, N]
     own = first + at + jnp.arange(rows.shape[0])[:, None]
     is_own = jnp.arange(keys.shape[0])[None] == own
-    # The own key's from the same product, so that rounding breaks no tie.
+    # Taken from the same product as the others, so that rounding cannot
+    # break a tie.
     positive = jnp.where(is_own, logits, -jnp.inf).max(-1)
     others = jnp.where(is_own, -jnp.inf, logits).max(-1)
     return (others < positive).astype(jnp.float32)

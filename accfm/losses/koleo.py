@@ -1,4 +1,4 @@
-"""KoLeo: embeddings that spread out, by the distance to the nearest other."""
+"""KoLeo: spreads embeddings out by the distance to their nearest neighbours."""
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +9,12 @@ from accfm.losses import blocks
 EPSILON = 1e-8
 
 
-def koleo(z):
+def koleo(z: jax.Array) -> jax.Array:
   """Kozachenko-Leonenko estimate of (minus) the entropy of a batch.
 
   -1/n sum_i log(d_i + 1e-8), with d_i the Euclidean distance from row i to
-  the nearest other row, rows first scaled to unit length (Sablayrolles et
-  al. 2019, arXiv 1806.03198, eq. 4). Equal rows give the finite value
+  the nearest other row, after rows are scaled to unit length (Sablayrolles
+  et al. 2019, arXiv 1806.03198, eq. 4). Equal rows give the finite value
   -log 1e-8 and no gradient.
 
   Args:
@@ -26,12 +26,15 @@ def koleo(z):
   return nearest(z, z).mean()
 
 
-def nearest(z, others, first=0, block=0):
-  """Each row's term of `koleo`.
+def nearest(
+    z: jax.Array, others: jax.Array, first: int | jax.Array = 0,
+    block: int = 0,
+) -> jax.Array:
+  """The term of each row in `koleo`.
 
   Args:
-    z: [B, D] this device's rows.
-    others: [N, D] those of all devices.
+    z: [B, D] rows of this device.
+    others: [N, D] rows of all devices.
     first: index in `others` of the first row of `z`.
     block: rows of the [B, N] distances that exist at once; 0 for all.
 
@@ -49,8 +52,8 @@ def nearest(z, others, first=0, block=0):
     cosine = jnp.where(jnp.arange(fixed.shape[0])[None] == own, -2.0, cosine)
     return cosine.argmax(1)
 
-  # Which one is nearest needs no gradient; the distance to it does, and is
-  # taken from the difference, where 2 - 2 cos would lose its digits.
+  # The choice of the nearest needs no gradient, but the distance to it does.
+  # It is computed from the difference, since 2 - 2 cos would lose digits.
   near = blocks.by_rows(which, jax.lax.stop_gradient(z), block)
   square = jnp.square(z - others[near]).sum(1)
   apart = square > 0.0

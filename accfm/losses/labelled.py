@@ -6,20 +6,21 @@ import jax.numpy as jnp
 from accfm.base import shapes
 
 
-def squared_error(prediction, label):
-  """(prediction - label)^2 where there is a label, else 0: [B] x 2 -> [B]."""
+def squared_error(prediction: jax.Array, label: jax.Array) -> jax.Array:
+  """(prediction - label)^2 where the label is known, else 0: [B] x 2 -> [B].
+  """
   shapes.check_all([(prediction, "prediction", "B"), (label, "label", "B")])
   known = jnp.isfinite(label)
   error = prediction.astype(jnp.float32) - jnp.where(known, label, 0.0)
   return jnp.where(known, jnp.square(error), 0.0)
 
 
-def cross_entropy(logits, label):
-  """-log softmax of the labelled class where there is a label, else 0.
+def cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
+  """-log softmax of the label's class where the label is known, else 0.
 
   Args:
     logits: [B, K].
-    label: [B] float, class number 0 to K - 1, NaN unknown.
+    label: [B] float, number of the class from 0 to K - 1; NaN if unknown.
 
   Returns:
     [B] float32.

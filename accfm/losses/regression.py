@@ -1,15 +1,20 @@
-"""Distillation without negatives: the student predicts the teacher."""
+"""Distillation without negatives: the student predicts the teacher's output."""
 
+import jax
 import jax.numpy as jnp
 
 from accfm.base import shapes
 
 
-def cosine(prediction, target, epsilon=1e-12):
-  """1 - cos(prediction, target), safe at zero.
+def cosine(
+    prediction: jax.Array, target: jax.Array, epsilon: float = 1e-12
+) -> jax.Array:
+  """1 - cos(prediction, target).
 
   Args:
-    prediction, target: [B, D].
+    prediction: [B, D].
+    target: [B, D].
+    epsilon: least product of squared lengths, so that zero rows are finite.
 
   Returns:
     [B] float32, 0 to 2.
@@ -19,8 +24,8 @@ def cosine(prediction, target, epsilon=1e-12):
   return 1.0 - (a * b).sum(1) / jnp.sqrt(jnp.maximum(lengths, epsilon))
 
 
-def mse(prediction, target):
-  """Mean over the dimensions of the squared error: [B, D] x 2 -> [B]."""
+def mse(prediction: jax.Array, target: jax.Array) -> jax.Array:
+  """Squared error, averaged over dimensions: [B, D] x 2 -> [B]."""
   a, b = _pair(prediction, target)
   return jnp.square(a - b).mean(1)
 

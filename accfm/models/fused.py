@@ -1,21 +1,23 @@
 """A whole Transformer block as one TPU kernel, forward and backward.
 
-A block of 192 tokens of width 256 moves little and computes much, if what
-is between its input and its output stays on the chip. XLA writes scores,
-probabilities and the hidden layer to memory; here a program takes a few
-segments, does the whole block and writes the output alone. For the backward
-pass only the block's input is kept: the kernel computes the block again,
-differentiates it in place and sums the weights' gradients in float32 over
-all programs.
+A block of 192 tokens of width 256 computes much and moves little, as long as
+its intermediate values stay on the chip. XLA writes scores, probabilities and
+the hidden layer to memory. Here each program of the kernel reads a few
+segments, computes the whole block and writes the output alone. The backward
+pass keeps only the block's input: its kernel computes the block again,
+differentiates it in place and sums the gradients of the weights in float32
+over all programs.
 
-The same function as `vit1d.Block` without dropout, up to rounding: see
-`block_math`. Elsewhere than on a TPU the plain block runs. Which it is, and
-of what chip, the mesh of the enclosing `shard_map` tells, so that a program
-for TPUs can be made without one.
+The result is that of `transformer.Block` without dropout, up to rounding (see
+`block_math`). On other devices than TPUs the plain block runs. The mesh of
+the enclosing `shard_map` tells the device and its kind, so a program for TPUs
+can be compiled on a machine without one.
 """
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,15 +30,15 @@ from accfm.models import block_math
 
 LANES = 128  # of a TPU's vector register
 TILE = 16  # rows of a bfloat16 tile
-SEGMENTS = 2  # of a program, where they fit
+SEGMENTS = 2  # that one program handles, where they fit
 MIB = 2**20
-# Of a core's own memory: what a kernel may use of it.
+# Bytes of a core's own memory that a kernel may use.
 SMALL, LARGE = 16 * MIB, 56 * MIB
 SMALL_CORES = ("TPU v4",)
 LAYERS = ("qkv", "out", "mlp_in", "mlp_out")
 
 
-def check(encoder):
+def check(encoder: Any) -> None:
   """Raises InputError unless an encoder's blocks can be fused."""
   for name in ("width", "mlp_width"):
     value = getattr(encoder, name)
@@ -54,18 +56,21 @@ def check(encoder):
       )
 
 
-def block(plain, heads, dtype, x, params):
-  """A Transformer block; one kernel each way on TPUs.
+def block(
+    plain: Callable[[jax.Array, Any], jax.Array], heads: int, dtype: Any,
+    x: jax.Array, params: Any,
+) -> jax.Array:
+  """A Transformer block; on TPUs one kernel forward and one backward.
 
-  Without a mesh the platform is chosen as the program is lowered, and the
-  plain block, if it is that, is computed again in the backward pass.
+  Without a mesh, JAX chooses the platform when it lowers the program. If it
+  then takes the plain block, the backward pass computes that block again.
 
   Args:
     plain: `plain(x, params)`, the same function for other platforms.
-    heads: of the attention.
+    heads: number of attention heads.
     dtype: compute type.
     x: [B, L, W].
-    params: of a `vit1d.Block`.
+    params: of a `transformer.Block`.
 
   Returns:
     [B, L, W] of x's type.
@@ -94,8 +99,11 @@ def block(plain, heads, dtype, x, params):
   return run(x, params)
 
 
-def forward(x, params, *, heads, dtype, interpret=False):
-  """The block as a kernel; see `block`. `interpret` runs it anywhere."""
+def forward(
+    x: jax.Array, params: Any, *, heads: int, dtype: Any,
+    interpret: bool = False,
+) -> jax.Array:
+  """The block as a kernel; see `block`. `interpret` runs it on any device."""
   call = _Call(x, params, heads, dtype, interpret)
   kernels, vectors = _operands(params, dtype)
 
@@ -109,18 +117,21 @@ def forward(x, params, *, heads, dtype, interpret=False):
   return out[:, :call.tokens]
 
 
-def backward(x, params, g, *, heads, dtype, interpret=False):
-  """The gradients of the block for x and params, of the same types."""
+def backward(
+    x: jax.Array, params: Any, g: jax.Array, *, heads: int, dtype: Any,
+    interpret: bool = False,
+) -> tuple[jax.Array, Any]:
+  """The gradients of the block for x and params, of their types."""
   call = _Call(x, params, heads, dtype, interpret)
   kernels, vectors = _operands(params, dtype)
 
   def kernel(x_ref, g_ref, kernels, vectors, dx_ref, *sums):
     kernels, vectors = _read((kernels, vectors))
     slots = jax.tree.map(lambda k: jnp.zeros(k.shape, jnp.float32), kernels)
-    _, pull = jax.vjp(
+    pull = jax.vjp(
         lambda x, vectors, slots: call.block(x, kernels, vectors, slots),
         call.matrix(x_ref), vectors, slots,
-    )
+    )[1]
     dx, *grads = pull(call.matrix(g_ref))
     dx_ref[...] = call.segments(dx)
     sums, grads = jax.tree.leaves(sums), jax.tree.leaves(grads)
@@ -163,7 +174,7 @@ def _layers(params):
 
 
 def _as_params(kernels, vectors, params):
-  """Gradients of `_operands` as those of the parameters."""
+  """Gradients for `_operands`, arranged as the parameters are."""
   dense = {
       name: {"kernel": kernels[name], "bias": vectors[name][0]}
       for name in LAYERS
@@ -210,7 +221,7 @@ class _Call:
     self._cores = math.gcd(self._batch // self._count, cores)
 
   def padded(self, x):
-    """x with whole tiles of rows; nobody attends to those added."""
+    """x with whole tiles of rows; no token attends to the added rows."""
     more = self._rows - self.tokens
     return jnp.pad(x, ((0, 0), (0, more), (0, 0))) if more else x
 
@@ -240,12 +251,12 @@ class _Call:
     )
 
   def __call__(self, kernel, operands, out):
-    """Runs it.
+    """Runs the kernel.
 
     Args:
-      kernel: of references to operands and outputs.
+      kernel: a function of references to operands and outputs.
       operands: segments, then {layer: kernel}, {name: vector}.
-      out: as `like_x`; or that and as `sums_like`.
+      out: the shape of `like_x`, or that and the shapes of `sums_like`.
     """
     steps = self._batch // (self._count * self._cores)
     of_rows = pl.BlockSpec(
@@ -254,20 +265,20 @@ class _Call:
     )
 
     def whole(x):
-      """The same for all programs: fetched once."""
+      """An operand that all programs share: fetched once."""
       return pl.BlockSpec(
           x.shape, lambda core, step: (0, 0), pipeline_mode=pl.Buffered(1)
       )
 
     def summed(x):
-      """The same for all programs of a core: written once."""
+      """An output that all programs of a core share: written once."""
       return pl.BlockSpec(
           (None, *x.shape[1:]), lambda core, step: (core, 0, 0),
           pipeline_mode=pl.Buffered(1),
       )
 
     def vary(x):
-      """A frozen teacher's weights are the same on all devices."""
+      """Marks as varying what all devices share: a frozen teacher's weights."""
       axes = self._axes.varying - jax.typeof(x).manual_axis_type.varying
       return jax.lax.pcast(x, tuple(axes), to="varying") if axes else x
 
@@ -289,12 +300,12 @@ class _Call:
     )(*jax.tree.map(vary, operands))
 
   def _cost(self, operands, out, backward):
-    """What XLA is told; `train.flops` counts for itself."""
+    """The estimate for XLA's scheduler; `plans.flops` counts by itself."""
     rows = self._batch * self._rows
     kernels = operands[-2]
     products = sum(k.size for k in kernels.values())
     products += 2 * self._rows * self.width  # scores, and their mixture
-    if backward:  # of the forward pass all but the last, and two for each
+    if backward:  # the forward pass without its last product, and two of each
       products = 3 * products - kernels["mlp_out"].size
     hidden = kernels["mlp_in"].shape[1]
     return pl.CostEstimate(
@@ -307,12 +318,14 @@ class _Call:
     )
 
 
-def memory_needed(params, heads, rows, segments, dtype):
+def memory_needed(
+    params: Any, heads: int, rows: int, segments: int, dtype: Any
+) -> int:
   """Bytes on the chip that the backward kernel takes, to about a fifth.
 
-  Weights in the compute type and their gradients in float32; of a segment, so
-  many arrays of its hidden layer, its width and its scores as were found to
-  be there at once.
+  It counts the weights in the compute type, their gradients in float32, and
+  for each segment the arrays of its hidden layer, its width and its scores
+  that the compiler was found to hold at once.
   """
   weights = sum(p["kernel"].size for _, p in _layers(params))
   width, hidden = params["mlp_in"]["kernel"].shape
@@ -324,7 +337,7 @@ def memory_needed(params, heads, rows, segments, dtype):
 def _chip():
   """(cores that share a device's memory, bytes that each has for a kernel)."""
   device = meshlib.traced_device()
-  if device is None:  # what runs on all
+  if device is None:  # a size that fits every kind of TPU
     return 1, SMALL
   return (
       device.num_cores or 1,

@@ -1,6 +1,11 @@
-"""Projection heads: an embedding to the space in which towers meet."""
+"""Projection heads: from an embedding to the space where towers are compared.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from accfm.base.errors import InputError
@@ -9,15 +14,15 @@ from accfm.base.errors import InputError
 class MLPHead(nn.Module):
   """LayerNorm, one hidden layer, then a point on the unit sphere.
 
-  With `bins` the same small head is applied to each of that many equal parts
-  of the embedding, and the parts are put side by side before normalising:
-  for a grid-pooled encoder, similarity is then a sum over time of local
-  similarities, and what holds at one second holds at all.
+  With `bins` the embedding is split into that many equal parts, the same
+  small head is applied to each, and the results are joined before they are
+  normalised. For a grid-pooled encoder the similarity is then a sum over time
+  of local similarities, by the same weights at every second.
 
   Attributes:
     hidden: width of the hidden layer; 0 makes the head one linear map.
-    out: P; with bins, P / bins values a part.
-    bins: parts of the embedding, 1 for the whole.
+    out: P, size of a projection; with bins, P / bins values for each part.
+    bins: parts of the embedding; 1 for the whole.
     dtype: compute type; the normalisation is float32.
     normalize: False leaves the length of the rows free, for regression.
   """
@@ -29,7 +34,7 @@ class MLPHead(nn.Module):
   normalize: bool = True
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     """[B, D] -> [B, P] float32 rows, of unit length if `normalize`."""
     b, d = x.shape
     if d % self.bins:
@@ -52,7 +57,7 @@ class IdentityHead(nn.Module):
   normalize: bool = True
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     x = x.astype(jnp.float32)
     return unit(x) if self.normalize else x
 
@@ -63,24 +68,33 @@ class Predictor(nn.Module):
   outputs: int
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     return nn.Dense(self.outputs, name="out")(x.astype(jnp.float32))
 
 
-def distill_configs(head, teacher_head, loss, teacher_dim):
+def distill_configs(
+    head: Mapping[str, Any],
+    teacher_head: str,
+    normalize: bool,
+    teacher_dim: int,
+) -> tuple[dict[str, Any], dict[str, Any]]:
   """The head configs of student and teacher in distillation.
 
   Args:
-    head: config of the student's, and of an "mlp" teacher head.
+    head: config of the student's head, and of the teacher's if it is "mlp".
     teacher_head: "mlp", or "identity" for the teacher's embedding itself;
       the student's head then has as many outputs (`out` 0 or that number).
-    loss: "contrastive", "cosine" or "mse", which needs free lengths.
-    teacher_dim: values of the teacher's embedding.
+    normalize: whether both give rows of unit length; the squared error needs
+      free lengths.
+    teacher_dim: size of the teacher's embedding.
 
   Returns:
     (student's, teacher's), dicts for `build.build_head`.
+
+  Raises:
+    InputError: an unknown `teacher_head`, or sizes that do not agree.
   """
-  head = {**head, "normalize": loss != "mse"}
+  head = {**head, "normalize": normalize}
   if teacher_head == "mlp":
     if not head["out"]:
       raise InputError("head.out: got 0, want the size of both projections")
@@ -98,7 +112,7 @@ def distill_configs(head, teacher_head, loss, teacher_dim):
   return mine, {"kind": "identity", "normalize": head["normalize"]}
 
 
-def unit(x, epsilon=1e-12):
-  """`x / |x|` along the last axis, safe (value and gradient) at zero."""
+def unit(x: jax.Array, epsilon: float = 1e-12) -> jax.Array:
+  """`x / |x|` along the last axis; at zero, value and gradient are finite."""
   square = jnp.square(x).sum(-1, keepdims=True)
   return x / jnp.sqrt(jnp.maximum(square, epsilon))

@@ -1,17 +1,21 @@
 """The light decoder of masked autoencoding."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
-from accfm.models import vit1d
+from accfm.models import transformer
 
 
 class MAEDecoder(nn.Module):
-  """Visible tokens and a learned mask token in, patches of samples out.
+  """Predicts patches of samples from visible tokens and a learned mask token.
 
   Attributes:
-    width, depth, heads, mlp_width: of its Transformer.
-    patch_values: samples x channels of one patch, P.
+    width: of its Transformer.
+    depth: number of blocks.
+    heads: attention heads of a block.
+    mlp_width: hidden width of a block's MLP.
+    patch_values: P, samples x channels of one patch.
     dtype: compute type.
   """
 
@@ -23,12 +27,13 @@ class MAEDecoder(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, visible, restore):
+  def __call__(self, visible: jax.Array, restore: jax.Array) -> jax.Array:
     """Predicts every patch.
 
     Args:
       visible: [B, V, W] encoded visible tokens.
-      restore: [B, L] int, for each patch its place in (visible, hidden).
+      restore: [B, L] int, for each patch its place in the row of visible
+        tokens followed by the hidden ones.
 
     Returns:
       [B, L, P] float32.
@@ -43,10 +48,10 @@ class MAEDecoder(nn.Module):
     )
     x = jnp.concatenate([x, hidden], 1)
     x = jnp.take_along_axis(x, restore[..., None], 1)
-    positions = vit1d.sinusoidal_positions(length, self.width)
+    positions = transformer.sinusoidal_positions(length, self.width)
     x = x + jnp.asarray(positions, self.dtype)[None]
     for i in range(self.depth):
-      x = vit1d.Block(self.heads, self.mlp_width, self.dtype,
+      x = transformer.Block(self.heads, self.mlp_width, self.dtype,
                       name=f"block{i}")(x)
     x = nn.LayerNorm(dtype=self.dtype, name="norm")(x)
     return nn.Dense(self.patch_values, dtype=self.dtype, name="out")(

@@ -1,13 +1,16 @@
-"""Dropout and stochastic depth whose masks belong to rows, not to batches.
+"""Dropout and stochastic depth with a mask for each row, not for the batch.
 
-A mask is drawn from the row's own key and the layer's name. Where the row
-stands in the batch, how many devices share the batch and how often a run was
-restarted do not change it. flax's own layers draw one mask for the whole
-local batch from a stream of keys and cannot promise that.
+A row's mask is drawn from the row's own key and the layer's name. It does not
+depend on the row's place in the batch, on the number of devices or on
+restarts. flax's own layers draw one mask for the whole local batch from a
+stream of keys, and then it does.
 
-Both scale what they keep by 1 / (1 - rate), so that the expectation is the
-input; without training, or at rate 0, they are the identity and draw nothing.
+Both scale what they keep by 1 / (1 - rate), so that the expected output is
+the input. Outside training, or at rate 0, they return the input and draw
+nothing.
 """
+
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -17,7 +20,7 @@ from accfm.base import keys
 from accfm.base.errors import InputError
 
 
-def check_rates(encoder):
+def check_rates(encoder: Any) -> None:
   """Raises InputError unless its dropout and drop_path are in [0, 1)."""
   for name in ("dropout", "drop_path"):
     rate = getattr(encoder, name)
@@ -27,17 +30,17 @@ def check_rates(encoder):
       )
 
 
-def path_rates(rate, depth):
+def path_rates(rate: float, depth: int) -> tuple[float, ...]:
   """Rate of each of `depth` blocks: linear from rate / depth up to `rate`.
 
-  Huang et al. 2016 (arXiv 1603.09382), section 3: early blocks make what all
-  others use, so they are dropped the least.
+  Huang et al. 2016 (arXiv 1603.09382), section 3: all later blocks use the
+  output of early ones, so early blocks are dropped least.
   """
   return tuple(rate * (i + 1) / depth for i in range(depth))
 
 
 class Dropout(nn.Module):
-  """Zeroes single values. Srivastava et al. 2014 (JMLR 15), inverted.
+  """Zeroes single values (inverted dropout, Srivastava et al. 2014, JMLR 15).
 
   Attributes:
     rate: the probability to zero a value, in [0, 1).
@@ -46,13 +49,16 @@ class Dropout(nn.Module):
   rate: float
 
   @nn.compact
-  def __call__(self, x, train=False, row_keys=None):
+  def __call__(
+      self, x: jax.Array, train: bool = False,
+      row_keys: jax.Array | None = None,
+  ) -> jax.Array:
     """[B, ...] -> the same shape and type; see `_drop`."""
     return _drop(self, x, train, row_keys, x.shape[1:])
 
 
 class DropPath(nn.Module):
-  """Zeroes whole rows: the row skips the branch. Huang et al. 2016.
+  """Zeroes whole rows, which so skip the branch (Huang et al. 2016).
 
   Attributes:
     rate: the probability to zero a row, in [0, 1).
@@ -61,7 +67,10 @@ class DropPath(nn.Module):
   rate: float
 
   @nn.compact
-  def __call__(self, x, train=False, row_keys=None):
+  def __call__(
+      self, x: jax.Array, train: bool = False,
+      row_keys: jax.Array | None = None,
+  ) -> jax.Array:
     """[B, ...] -> the same shape and type; see `_drop`."""
     return _drop(self, x, train, row_keys, (1,) * (x.ndim - 1))
 
@@ -70,11 +79,11 @@ def _drop(layer, x, train, row_keys, shape):
   """Zeroes or scales x by masks of `shape` per row.
 
   Args:
-    layer: the module; its rate, and its path for the name of the stream.
+    layer: the module: its `rate`, and its `path`, which names the stream.
     x: [B, ...].
-    train: False makes this the identity.
+    train: where False, x is returned.
     row_keys: [B] jax keys, one per global row, or None.
-    shape: of one row's mask.
+    shape: shape of one row's mask.
 
   Raises:
     InputError: training at a rate above 0 without a key per row.

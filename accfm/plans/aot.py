@@ -1,6 +1,6 @@
 """The train step of a config, compiled for TPUs that are not there.
 
-The same functions wire it as in training: `objectives`, `session.make_step`,
+The same functions wire it as in training: those of `kinds`, `fit.make_step`,
 `batches.make_batch`. Weights, optimiser and batch are shapes: nothing is
 read, initialised or allocated, so any machine with libtpu can do it.
 """
@@ -13,18 +13,18 @@ from typing import Any
 import jax
 import numpy as np
 from jax.experimental import topologies
+from ml_collections import ConfigDict
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import batches, manifest, pipeline, samplers
-from accfm.models import build
 from accfm.plans import flops, hlo, roofline
-from accfm.signals import targets
+from accfm.signals import targets as targetlib
 from accfm.signals.contract import Contract, SignalSpec, from_dict
-from accfm.steps import nets, objectives
+from accfm.steps import kinds
 from accfm.steps import state as statelib
-from accfm.train import session as sessions
-from accfm.train import sharding
+from accfm.steps.given import Given, Start
+from accfm.train import fit, opening, sharding
 from accfm.train.checkpoints import reader
 
 # The paper's minute, as `configs/prepare.py:simulated` prepares it.
@@ -35,7 +35,7 @@ CONTRACT = Contract(
     },
     rate_hz=64.0, window_sec=60.0,
 )
-ENCODER = "vit_s"  # where a config leaves the encoder to a checkpoint
+_ONE = np.zeros(1, np.int64)  # the rows of a batch of one
 
 # libtpu asks the cloud what machine this is, and wants to be alone.
 _ENVIRONMENT = {
@@ -94,7 +94,7 @@ class Task:
   """What a config trains, as shapes.
 
   Attributes:
-    kind: as `session.make_meta`.
+    kind: name of the kind of training.
     signals: that its batches hold.
     objective: a `state.Objective` whose weights are shapes.
     row: a batch of one row, as shapes.
@@ -120,37 +120,39 @@ class Task:
     return sum(x.size for x in jax.tree.leaves(self.objective.params))
 
 
-def check_trains(config):
-  """Raises InputError for a config of a main that trains nothing itself."""
-  if not any(field in config for field in MAKERS):
-    raise InputError(
-        "config: got one that trains nothing, want one of accfm.pretrain, "
-        "accfm.distill or accfm.supervise, such as configs/acc_distill.py"
-    )
-
-
-def make_task(config):
+def make_task(config: ConfigDict) -> Task:
   """The Task of a config of accfm.pretrain, accfm.distill, accfm.supervise.
 
   Raises:
     InputError: a config of another main, or one that cannot be wired.
   """
-  check_trains(config)
-  make = next(make for field, make in MAKERS.items() if field in config)
+  name, kind = kinds.of_config(config)
   contract, cohorts, assumed = _data(config)
-  kind, signals, wire, draw, extra, also = make(config, contract)
-  sessions.check_signals(signals, contract, "the planned data")
-  row = batches.make_batch(_Shapes(contract, cohorts), signals, draw,
-                            extra=extra)
+  start, more = _start(config, kind)
+  config = kind.adopt_encoder(config, start)
+  signals = kind.signals(config, start)
+  opening.check_signals(signals, contract, "the planned data")
+  config = kind.resolve_augment(config, contract, signals)
+  targets, also = _targets(config) if kind.labelled else ((), ())
+
+  def wire():
+    return kind.make_objective(config, Given(contract, start, targets))
+
+  pairs = _ONE if opening.by_people(config) else None
+  row = batches.make_batch(
+      _Shapes(contract, cohorts), signals, samplers.Draw(_ONE, pairs),
+      extra=_labels(len(targets)) if targets else None,
+  )
   row = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), row)
   return Task(
-      kind, signals, _as_shapes(wire), row, cohorts, (*assumed, *also)
+      name, signals, _as_shapes(wire), row, cohorts,
+      (*assumed, *more, *also),
   )
 
 
 def trace(config, task, mesh):
   """The step of a Task for a mesh, traced: `.jaxpr`, `.lower()`."""
-  step, tx, _ = sessions.make_step(
+  step, tx, _ = fit.make_step(
       config, task.objective, task.cohorts, mesh
   )
   return step.trace(*arguments(config, task, mesh, tx))
@@ -230,7 +232,7 @@ def counts(traced, compiled, model=1):
 
 def _data(config):
   """(contract, names of the data sets, sentences) of a config's data."""
-  names = tuple(sessions.parse_mixture(config.dataset))
+  names = tuple(opening.parse_mixture(config.dataset))
   try:
     folder = manifest.find(config.data_dir, names[0])
   except InputError:
@@ -243,6 +245,40 @@ def _data(config):
         f"{CONTRACT.window_sec:g} s at {CONTRACT.rate_hz:g} Hz, {signals}",
     )
   return from_dict(manifest.load(folder)["contract"]), names, ()
+
+
+def _start(config, kind):
+  """(Start or None, sentences): the encoder that a planned run starts from.
+
+  Of a checkpoint only the record is read, so its weights are drawn.
+  """
+  if not kind.parent:
+    return None, ()
+  path = config[kind.parent]
+  if not path:
+    return kind.assume_start(config)
+  record = reader.read_record(
+      reader.find(path, config[f"{kind.parent}_step"])
+  )
+  return Start(record.signals[0], record.setting("encoder")), ()
+
+
+def _targets(config):
+  """(targets, sentences) of a supervised config: their statistics are no part
+  of a step.
+  """
+  numbers = tuple(targetlib.Target(column) for column in config.numbers)
+  classes = tuple(
+      targetlib.Target(column, classes=(0.0, 1.0))
+      for column in config.classes
+  )
+  also = ("two values of each label in config.classes",) if classes else ()
+  return numbers + classes, also
+
+
+def _labels(count):
+  """`labels(rows)` of so many targets, see `batches.train_batches`."""
+  return lambda rows: {"labels": np.zeros((len(rows), count), np.float32)}
 
 
 class _Shapes:
@@ -278,80 +314,3 @@ def _placed(tree, where):
 
 def _with_sharding(x, where):
   return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where)
-
-
-# What follows says of each main's config: (kind, signals, wire, draw, extra,
-# sentences), with `wire()` the Objective, and draw and extra as the main
-# gives them to `batches`.
-
-_ONE = np.zeros(1, np.int64)
-
-
-def _pretrain(config, contract):
-  pairs = _ONE if sessions.by_people(config) else None
-  return (
-      config.objective, (config.signal,),
-      lambda: objectives.make_pretrain(config, contract),
-      samplers.Draw(_ONE, pairs), None, (),
-  )
-
-
-def _distill(config, contract):
-  signal, cfg, assumed = config.teacher_signal, config.teacher_encoder, ()
-  if config.teacher:
-    path = reader.find(config.teacher, config.teacher_step)
-    meta = reader.read_meta(path)
-    signal, cfg = meta["signals"][0], meta["config"]["encoder"]
-  elif config.teacher_mode != "scratch":
-    assumed = ("no --config.teacher: one like config.teacher_encoder",)
-
-  def wire():
-    variables = None
-    if config.teacher_mode != "scratch":
-      variables = nets.init_encoder(
-          nets.encoder(cfg), config.seed, "teacher", contract, signal
-      )
-    return objectives.make_distill(
-        config, contract, config.signal,
-        objectives.Teacher(signal, cfg, variables),
-    )
-
-  return (
-      "distill", (config.signal, signal), wire, samplers.Draw(_ONE), None,
-      assumed,
-  )
-
-
-def _supervise(config, contract):
-  assumed = []
-  if config.init:
-    meta = reader.read_meta(reader.find(config.init, config.init_step))
-    config = type(config)({
-        **config.to_dict(), "encoder": meta["config"]["encoder"],
-    })
-  elif "encoder" not in config:
-    config = type(config)({
-        **config.to_dict(), "encoder": build.encoder_config(ENCODER),
-    })
-    assumed.append(f"no --config.init: an encoder {ENCODER}")
-  if config.classes:
-    assumed.append("two values of each label in config.classes")
-  wanted = [targets.Target(column) for column in config.numbers]
-  wanted += [
-      targets.Target(column, classes=(0.0, 1.0)) for column in config.classes
-  ]
-
-  def labels(rows):
-    return {"labels": np.zeros((len(rows), len(wanted)), np.float32)}
-
-  return (
-      "supervised", (config.signal,),
-      lambda: objectives.make_supervised(config, contract, wanted),
-      samplers.Draw(_ONE), labels, tuple(assumed),
-  )
-
-
-# The field that tells a main's config from the others'.
-MAKERS = {
-    "objective": _pretrain, "teacher_mode": _distill, "numbers": _supervise,
-}

@@ -1,22 +1,30 @@
 """Augmentations on the device, keyed by name, step and global row.
 
-`augment_ops` says what each operation does to a segment; here is which
-segment gets which. Every row of a batch [B, T, C] has each operation with
-its own probability. The order of the operations is drawn once per step: were
-it drawn per row, every row would pay for all operations at each position.
-An operation whose probability is 0 is left out of the program.
+`augment_ops` says what each operation does to a segment; this module decides
+which segment gets which. Every row of a batch [B, T, C] gets each operation
+with the operation's own probability. The order of the operations is drawn
+once for each step: with an order for each row, every row would pay for all
+operations at each position. An operation of probability 0 is left out of the
+program.
 
 The probabilities of `PRESETS` are those published for PPG and ECG
 (Abbaspourazad et al. 2024, arXiv 2312.05409); for acceleration the channel
-step permutes axes, which is our choice, as are all strengths.
+step permutes axes, which is our choice, as are all strengths. Which preset a
+signal gets follows from its kind in the input contract, known only when the
+data are open: until then a config holds None for every field that depends on
+it, and `resolve` fills it in.
 """
 
 import functools
 import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
 from accfm.base import configlib, settings
 from accfm.base import keys as keylib
@@ -35,24 +43,34 @@ OPERATIONS = {
     "noise": ops.noise,
 }
 
-# Every field of an operation's config beside `prob`. All strengths are [o]
-# ours. `together`: all views of a segment (two signals, or two views of one)
-# get the same draw.
+# Every field of an operation's config besides `prob`. All strengths are our
+# choice [o].
 FIELDS = {
-    "time_shift": dict(together=True, max_share=0.5),
+    "time_shift": dict(
+        # Whether all views of a segment (two signals, or two views of one)
+        # get the same draw.
+        together=True,
+        max_share=0.5,
+    ),
     "time_jitter": dict(together=False, max_share=1 / 120),
     # 0.1 moves a beat by about a second within a minute. Much more would
-    # make another person's heart rate variability of it.
+    # change the heart rate variability into another person's.
     "time_warp": dict(together=False, sd=0.1, knots=8),
     "permute_channels": dict(together=False),
     "magnitude_warp": dict(together=False, sd=0.3, knots=8),
     "scale": dict(together=False, sd=0.2),
     "rotate": dict(together=False, max_angle_deg=30.0),
     "cutout": dict(together=False, max_share=0.2),
-    "noise": dict(together=False, sd=0.1, relative=True),
+    "noise": dict(
+        together=False, sd=0.1,
+        # Whether `sd` is a share of each channel's own SD or in the signal's
+        # unit; None: by kind.
+        relative=True,
+    ),
 }
 
-# prob is [L] for ppg and ecg, and 0 for what is not named; acc is [o] as ppg.
+# Probabilities [L] for ppg and ecg; an operation that is not named has 0. For
+# acc we take those of ppg [o].
 PROBABILITIES = {
     "ppg": dict(cutout=0.4, magnitude_warp=0.25, noise=0.25,
                 permute_channels=0.25, time_warp=0.15),
@@ -60,7 +78,7 @@ PROBABILITIES = {
 }
 PROBABILITIES["acc"] = PROBABILITIES["ppg"]
 
-# Where a signal needs another strength than `FIELDS`.
+# Strengths of a signal's kind that differ from `FIELDS`.
 STRENGTHS = {"acc": {"noise": dict(sd=0.0005, relative=False)}}
 
 PRESETS = {
@@ -72,45 +90,135 @@ PRESETS = {
     for kind, probs in PROBABILITIES.items()
 }
 
+# What differs between the presets is not known before the kind is.
+BY_KIND = {
+    (name, field): type(value)
+    for name, fields in PRESETS["ppg"].items()
+    for field, value in fields.items()
+    if any(one[name][field] != value for one in PRESETS.values())
+}
+
 INF = float("inf")
 
-# Least and largest value of a field.
+# Least and largest value of a field. The comments are what --help shows.
 LIMITS = {
-    "prob": (0.0, 1.0), "max_share": (0.0, 1.0), "sd": (0.0, INF),
-    "knots": (2, INF), "max_angle_deg": (0.0, 180.0),
+    # Chance that a segment has it; None: that of the signal's kind.
+    "prob": (0.0, 1.0),
+    # Largest part of the segment that is cut out, or distance that it moves.
+    "max_share": (0.0, 1.0),
+    # Strength: SD of noise, or of the logarithm of a factor; None: by kind.
+    "sd": (0.0, INF),
+    # Places at which a smooth curve is drawn.
+    "knots": (2, INF),
+    # Largest angle of a rotation.
+    "max_angle_deg": (0.0, 180.0),
 }
 
 
-def preset(kind, **overrides):
-  """A preset with `name=dict(field=value)` changes, as plain dicts."""
+def preset(
+    kind: str, **overrides: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+  """The augmentation of a kind of signal, as plain dicts.
+
+  Args:
+    kind: "ppg", "ecg" or "acc".
+    **overrides: `operation=dict(field=value)`, what differs.
+  """
   if kind not in PRESETS:
     raise InputError(
         f"augmentation preset: got {kind!r}, want one of {sorted(PRESETS)}"
     )
-  out = {name: dict(fields) for name, fields in PRESETS[kind].items()}
-  for name, fields in overrides.items():
+  return _changed(PRESETS[kind], overrides)
+
+
+def by_kind(**overrides: Mapping[str, Any]) -> ConfigDict:
+  """The augmentation config that follows the signal's kind.
+
+  Each field that depends on the kind is an empty placeholder of its type. A
+  value set there, here or on the command line, wins over the kind's.
+
+  Args:
+    **overrides: `operation=dict(field=value)`, what is fixed.
+  """
+  fields = {
+      name: {
+          field: placeholder(BY_KIND[name, field])
+          if (name, field) in BY_KIND else value
+          for field, value in fields.items()
+      } for name, fields in PRESETS["ppg"].items()
+  }
+  return ConfigDict({
+      # Whose values the empty fields get: those of the signal's "kind", or
+      # of "ppg", "ecg" or "acc" whatever it is.
+      "preset": "kind",
+      **_changed(fields, overrides),
+  })
+
+
+def off() -> ConfigDict:
+  """The augmentation config that does nothing."""
+  return by_kind(**{name: dict(prob=0.0) for name in OPERATIONS})
+
+
+def resolve(cfg: Mapping[str, Any], kind: str) -> dict[str, Any]:
+  """An augmentation config with the values of a signal's kind filled in.
+
+  Args:
+    cfg: {"preset": whose values to take, "kind" (where it is left out) for
+      those of the signal's own kind; operation: {field: value}}. A field that
+      is None or left out is the preset's, but "prob" must be there. An
+      operation left out does not happen.
+    kind: of the signal, from its contract. A kind without a preset has the
+      strengths of `FIELDS`, and no probabilities.
+
+  Raises:
+    InputError: an unknown operation or preset, or a probability that
+      nothing gives.
+  """
+  chosen = cfg.get("preset", "kind")
+  if chosen != "kind" and chosen not in PRESETS:
+    known = ["kind", *sorted(PRESETS)]
+    raise InputError(
+        f"augment.preset: got {chosen!r}, want one of {known}"
+        f"{configlib.nearest(str(chosen), known)}"
+    )
+  chosen = kind if chosen == "kind" else chosen
+  out: dict[str, Any] = {}
+  if "preset" in cfg:
+    out["preset"] = chosen if chosen in PRESETS else "kind"
+  for name in cfg:
+    if name == "preset":
+      continue
     _check_name(name)
-    out[name].update(fields)
+    given = {field: cfg[name][field] for field in cfg[name]}
+    known = PRESETS.get(chosen, FIELDS)[name]
+    out[name] = {
+        field: value for field, value in known.items()
+        if field != "prob" or field in given
+    } | {
+        field: value for field, value in given.items()
+        if value is not None or field not in known
+    }
+    if out[name].get("prob", 0.0) is None:
+      raise InputError(
+          f"augment: got a signal of kind {kind!r}, for which there is no "
+          f"preset, and no {name}.prob; set it, or set preset to one of "
+          f"{sorted(PRESETS)}"
+      )
   return out
 
 
-def off():
-  """The augmentation config that does nothing."""
-  return {
-      name: {**fields, "prob": 0.0} for name, fields in PRESETS["ppg"].items()
-  }
-
-
-def make_augment(cfg):
+def make_augment(cfg: Mapping[str, Any]) -> Callable:
   """The augmentation of one signal.
 
   Args:
-    cfg: {operation: {"prob": p, "together": bool, strengths}}; a field left
-      out is that of `FIELDS`, an operation left out does not happen.
+    cfg: {operation: {"prob": p, "together": bool, strengths}}, see `resolve`;
+      a field left out is that of `FIELDS`, an operation left out does not
+      happen.
 
   Returns:
-    `augment(key, x, rows, view="") -> x`: key of the step, x [B, T, C]
-    float32, rows [B] global rows. Streams are named by operation and view,
+    `augment(key, x, rows, view="") -> x`, with the step's key, x [B, T, C]
+    float32 and the global rows [B]. Streams are named by operation and view,
     so two views differ. An operation that acts `together` ignores the view:
     the two signals of a segment get the same draw, and all such operations
     come in the same order in both, so their time axes stay aligned.
@@ -120,7 +228,8 @@ def make_augment(cfg):
       out of range; when called, x that an operation cannot take.
   """
   for name in cfg:
-    _check_name(name)
+    if name != "preset":
+      _check_name(name)
   every = {  # whatever the order in cfg
       name: _checked_fields(name, cfg[name]) for name in OPERATIONS
       if name in cfg
@@ -156,20 +265,29 @@ def make_augment(cfg):
   return augment
 
 
+def _changed(fields, overrides):
+  """A copy of {operation: {field: value}} with some values changed."""
+  out = {name: dict(values) for name, values in fields.items()}
+  for name, values in overrides.items():
+    _check_name(name)
+    out[name].update(values)
+  return out
+
+
 def _draws(key, streams, rows):
-  """What a step draws for its n operations, all at once.
+  """All that a step draws for its n operations, at once.
 
   A program that calls the generator for each operation takes longer to
   compile than to run many steps.
 
   Args:
     key: of the step.
-    streams: their names [n].
+    streams: names [n] of the operations' streams.
     rows: [B] global rows.
 
   Returns:
-    ranks [n] by which the operations are ordered, chances [n, B], both
-    uniform between 0 and 1, and keys [n, B] for the operations.
+    ranks [n] that order the operations, chances [n, B], both uniform between
+    0 and 1, and keys [n, B] for the operations.
   """
   n = len(streams)
   numbers = [

@@ -1,17 +1,31 @@
-"""Contrastive pre-training: two views of one segment, or person, agree."""
+"""Contrastive pre-training: two views of a segment, or of a person, agree."""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
 
+from accfm.base import keys as keylib
 from accfm.base.mesh import ROWS
 from accfm.losses import infonce, koleo
+from accfm.models import build
+from accfm.signals import feed
+from accfm.steps import micro, nets
+from accfm.steps.given import Given
+from accfm.steps.state import Objective
 
 
-def make_loss(embed, temperature, target=None, koleo_weight=0.0, block=0):
+def make_loss(
+    embed: Callable, temperature: float, target: Callable | None = None,
+    koleo_weight: float = 0.0, block: int = 0,
+) -> Callable:
   """The loss that pulls two views together.
 
   InfoNCE both ways over the global batch: the other view of the same row is
-  the own key, all other rows are the others. With a momentum target each
-  view is compared with the target's embedding of the other one
+  the row's own key, all other rows are the others. With a momentum target
+  each view is compared with the target's embedding of the other one
   (Abbaspourazad et al. 2024, arXiv 2312.05409).
 
   Args:
@@ -51,7 +65,10 @@ def make_loss(embed, temperature, target=None, koleo_weight=0.0, block=0):
   return loss_fn
 
 
-def paired_loss(query, keys, temperature, query_weight, block=0):
+def paired_loss(
+    query: jax.Array, keys: jax.Array, temperature: float | jax.Array,
+    query_weight: float, block: int = 0,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
   """InfoNCE both ways between paired rows of the global batch.
 
   Args:
@@ -65,7 +82,7 @@ def paired_loss(query, keys, temperature, query_weight, block=0):
   """
   first = jax.lax.axis_index(ROWS) * query.shape[0]
   all_keys = jax.lax.all_gather(keys, ROWS, tiled=True)  # [B, P]
-  losses = 0.0
+  losses: Any = 0.0
   if query_weight > 0.0:
     losses += query_weight * infonce.infonce(
         query, all_keys, temperature, first, block
@@ -78,10 +95,67 @@ def paired_loss(query, keys, temperature, query_weight, block=0):
   return losses, {"recall@1": recall(query, all_keys, first, block)}
 
 
-def recall(query, all_keys, first, block=0):
+def recall(
+    query: jax.Array, all_keys: jax.Array, first: jax.Array, block: int = 0
+) -> jax.Array:
   """Share of this device's queries that find their own key in the batch."""
   query, all_keys = jax.lax.stop_gradient((query, all_keys))
   return infonce.recall_at_1(query, all_keys, first, block).mean()
+
+
+def make_objective(config: ConfigDict, given: Given) -> Objective:
+  """Two augmented views of `config.signal`, of one segment or one person.
+
+  Args:
+    config: with signal, encoder, head, augment, temperature, momentum,
+      koleo_weight, loss_block, micro_batches, seed.
+    given: what is known beside the config.
+  """
+  contract = given.contract
+  encoder = nets.encoder(config.encoder)
+  head = build.build_head(config.head)
+  variables = nets.init_encoder(
+      encoder, config.seed, "encoder", contract, config.signal
+  )
+  weights = {
+      "encoder": variables["params"],
+      "head": nets.init_head(head, config.seed, "head", encoder.embed_dim),
+  }
+  prepare = feed.make_prepare(contract, config.signal, config.augment)
+
+  def embed(params, carried, key, view, batch):
+    rows = batch["row"]
+    if view == "two":  # of another segment of the person, where there is one
+      batch = {**batch, **batch.get("pair", {})}
+    x = prepare(key, batch, view)
+    x, carried = nets.forward(
+        encoder, "encoder", params, carried, x,
+        keylib.stream(key, f"view/{view}"), rows,
+    )
+    return nets.project(head, params["head"], x), carried
+
+  embed = micro.batched(embed, config.micro_batches, [variables])
+  carried = nets.carry(encoder=variables)
+  advance = target = None
+  if config.momentum:
+    carried["target"] = jax.tree.map(jnp.copy, weights)
+
+    def advance(params, carried):
+      blend = jax.tree.map(
+          lambda old, new: old + (1.0 - config.momentum) * (new - old),
+          carried["target"], params,
+      )
+      return {**carried, "target": blend}
+
+    def target(carried, key, view, batch):
+      # Batch norm scales by this batch; the statistics of it are dropped.
+      return embed(carried["target"], carried, key, view, batch)[0]
+
+  loss = make_loss(
+      embed, config.temperature, target, config.koleo_weight,
+      config.loss_block,
+  )
+  return Objective(weights, loss, carried, {}, advance)
 
 
 def _koleo(z, block):

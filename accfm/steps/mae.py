@@ -1,14 +1,24 @@
 """Masked autoencoding: hide most patches, predict them from the rest."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from accfm.base import keys as keylib
 from accfm.base.errors import InputError
 from accfm.losses import masked_mse
+from accfm.models import build
+from accfm.signals import feed
+from accfm.steps import nets
+from accfm.steps.given import Given
+from accfm.steps.state import Objective
 
 
-def draw_masks(key, rows, length, visible):
+def draw_masks(
+    key: jax.Array, rows: jax.Array, length: int, visible: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Random orders of patches, one per global row.
 
   Args:
@@ -28,8 +38,10 @@ def draw_masks(key, rows, length, visible):
   return order[:, :visible], restore, (restore >= visible).astype(jnp.float32)
 
 
-def make_loss(encode, decode, prepare, patchify, length, mask_ratio,
-              normalize_target):
+def make_loss(
+    encode: Callable, decode: Callable, prepare: Callable, patchify: Callable,
+    length: int, mask_ratio: float, normalize_target: bool,
+) -> Callable:
   """The loss of masked autoencoding (He et al. 2022, arXiv 2111.06377).
 
   Args:
@@ -64,3 +76,47 @@ def make_loss(encode, decode, prepare, patchify, length, mask_ratio,
     return masked_mse.masked_mse(prediction, target, hidden), {}, carried
 
   return loss_fn
+
+
+def make_objective(config: ConfigDict, given: Given) -> Objective:
+  """Masked autoencoding of `config.signal`.
+
+  Args:
+    config: with signal, encoder, decoder, augment, mask_ratio,
+      normalize_target, seed.
+    given: what is known beside the config.
+  """
+  contract = given.contract
+  encoder = nets.encoder(config.encoder)
+  build.check_maskable(encoder, contract.samples)
+  channels = contract.signals[config.signal].channels
+  patch, length = encoder.patch, contract.samples // encoder.patch
+  decoder = build.build_mae_decoder(config.decoder, patch, channels)
+  visible = jnp.zeros((1, 1, encoder.width))
+  params = {
+      "encoder": nets.init_encoder(
+          encoder, config.seed, "encoder", contract, config.signal
+      )["params"],
+      "decoder": nets.init(
+          decoder, config.seed, "decoder", visible, jnp.arange(length)[None]
+      )["params"],
+  }
+
+  def encode(params, x, keep, key, rows):
+    return encoder.apply(
+        {"params": params["encoder"]}, x, keep, train=True,
+        row_keys=keylib.row_streams(key, "dropout/encoder", rows),
+        method="encode_visible",
+    )
+
+  def decode(params, visible, restore):
+    return decoder.apply({"params": params["decoder"]}, visible, restore)
+
+  def patchify(x):
+    return x.reshape(len(x), length, patch * channels)  # [b, L, P*C]
+
+  prepare = feed.make_prepare(contract, config.signal, config.augment)
+  return Objective(params, make_loss(
+      encode, decode, prepare, patchify, length, config.mask_ratio,
+      config.normalize_target,
+  ))

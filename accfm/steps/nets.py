@@ -1,39 +1,52 @@
-"""Modules in training: where weights and statistics lie, who draws what.
+"""Modules in training: where their weights and statistics lie, and what is
+drawn for whom.
 
-An encoder called NAME has its weights in `params[NAME]` (trained) or
-`frozen[NAME]["params"]`, and batch statistics, if it has any, in
+The weights of an encoder called NAME are `params[NAME]` (trained) or
+`frozen[NAME]["params"]`; its batch statistics, if it has any, are
 `carried["batch_stats"][NAME]`.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from accfm.base import keys as keylib
 from accfm.base.mesh import ROWS
 from accfm.models import build
+from accfm.signals.contract import Contract
 
 
-def encoder(cfg):
+def encoder(cfg: Mapping[str, Any] | str) -> Any:
   """The encoder of a config, for training inside the mesh."""
   return build.build_encoder(cfg, axis_name=ROWS)  # for batch norm
 
 
-def init(module, seed, name, *inputs):
-  """Variables of a fresh module, by seed and name."""
+def init(module: nn.Module, seed: int, name: str, *inputs: jax.Array) -> Any:
+  """Variables of a fresh module, drawn by seed and name."""
   key = keylib.stream(jax.random.key(seed), f"init/{name}")
   return jax.jit(module.init)(key, *inputs)
 
 
-def init_encoder(module, seed, name, contract, signal):
-  """Variables of a fresh encoder for a signal."""
+def init_encoder(
+    module: nn.Module, seed: int, name: str, contract: Contract, signal: str
+) -> Any:
+  """Variables of a fresh encoder of a signal."""
   channels = contract.signals[signal].channels
   return init(
       module, seed, name, jnp.zeros((1, contract.samples, channels))
   )
 
 
-def carry(**variables):
-  """What is carried for trained encoders: their batch statistics, if any.
+def init_head(module: nn.Module, seed: int, name: str, dim: int) -> Any:
+  """Parameters of a fresh head of embeddings of `dim`; {} if it has none."""
+  return init(module, seed, name, jnp.zeros((1, dim))).get("params", {})
+
+
+def carry(**variables: Mapping[str, Any]) -> dict[str, Any]:
+  """What trained encoders carry from step to step: batch statistics, if any.
 
   Args:
     **variables: name = variables.
@@ -45,7 +58,10 @@ def carry(**variables):
   return {"batch_stats": stats} if stats else {}
 
 
-def forward(module, name, params, carried, x, key, rows):
+def forward(
+    module: nn.Module, name: str, params: Any, carried: Any, x: jax.Array,
+    key: jax.Array, rows: jax.Array,
+) -> tuple[jax.Array, Any]:
   """A trained encoder's output, with dropout and batch statistics.
 
   Args:
@@ -73,6 +89,6 @@ def forward(module, name, params, carried, x, key, rows):
   return out, carried
 
 
-def project(head, params, x):
+def project(head: nn.Module, params: Any, x: jax.Array) -> Any:
   """A head's output [b, P]; a head without weights needs none."""
   return head.apply({"params": params} if params else {}, x)

@@ -3,10 +3,11 @@
 An objective says what is trained and how a batch is scored; `make_update`
 turns it into a step. The step runs inside a `shard_map` over the mesh axes
 `mesh.ROWS`: each device holds its own rows and a full copy of the parameters
-(gathered for the step where they are `split`), and the collectives are
-written out. Parameters are cast to "varying" before they are differentiated,
-so that each device first gets its own float32 gradient and the mean over
-devices is an explicit float32 sum whatever the compute type of the layers.
+(gathered for the step where they are sharded, see `fsdp`), and the collectives
+are written out. Parameters are cast to "varying" before they are
+differentiated, so that each device first gets its own float32 gradient and the
+mean over devices is an explicit float32 sum whatever the compute type of the
+layers.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ import optax
 
 from accfm.base import keys
 from accfm.base.mesh import ROWS
-from accfm.steps import fsdp as split
+from accfm.steps import fsdp
 
 
 @flax.struct.dataclass
@@ -96,7 +97,7 @@ def make_update(objective, tx, cohorts=(), dims=None):
       argument `grad_norm` of its update.
     cohorts: names of the mixed data sets, in the order of `batch["cohort"]`;
       with more than one, the mean loss of each is a metric too.
-    dims: how the parameters are `split`; None for not at all.
+    dims: how the parameters are sharded, see `fsdp`; None for not at all.
 
   Returns:
     `update(state, frozen, batch, key) -> (state, metrics)`; metrics are
@@ -108,8 +109,8 @@ def make_update(objective, tx, cohorts=(), dims=None):
   def update(state, frozen, batch, key):
     key = keys.stream(key, "step", state.step)
     carried = state.carried
-    over = split.whole(state.params) if dims is None else dims
-    params = split.gather(state.params, over)
+    over = fsdp.unsharded_dims(state.params) if dims is None else dims
+    params = fsdp.gather_params(state.params, over)
     if objective.advance is not None:
       carried = objective.advance(params, carried)
 
@@ -123,14 +124,14 @@ def make_update(objective, tx, cohorts=(), dims=None):
     varying = jax.lax.pcast(params, ROWS, to="varying")
     grad_fn = jax.value_and_grad(mean_loss, has_aux=True)
     (loss, (losses, metrics, carried)), grads = grad_fn(varying)
-    grads = split.mean_gradients(grads, over)
+    grads = fsdp.scatter_gradients(grads, over)
     metrics = jax.tree.map(
         lambda x: jax.lax.pmean(jnp.asarray(x, jnp.float32), ROWS),
         {**metrics, "loss": loss},
     )
     if len(cohorts) > 1:
       metrics |= cohort_losses(losses, batch["cohort"], cohorts)
-    metrics["grad_norm"] = split.norm(grads, over)
+    metrics["grad_norm"] = fsdp.global_norm(grads, over)
     updates, opt_state = tx.update(
         grads, state.opt_state, state.params, grad_norm=metrics["grad_norm"]
     )

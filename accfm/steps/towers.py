@@ -6,9 +6,6 @@ passed to jit and placed on devices; nothing of the training objective is in
 it.
 """
 
-import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import flax
@@ -16,10 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from accfm.base import keys
-from accfm.base.errors import InputError
 from accfm.models import build, heads
-from accfm.signals import contract as contract_lib
-from accfm.signals import feed, targets
+from accfm.signals import feed
+from accfm.steps import kinds
+from accfm.steps.record import Record
 
 
 @flax.struct.dataclass
@@ -41,12 +38,12 @@ class Tower:
   head: Any = flax.struct.field(pytree_node=False)
   normalize: Any = flax.struct.field(pytree_node=False)
 
-  def embed(self, x, scale):
+  def embed(self, x: jax.Array, scale: jax.Array) -> jax.Array:
     """int16 [B, T, C] and scale [B, C] -> encoder output [B, D] float32."""
     x = self.normalize(feed.dequantize(x, scale))
     return self.encoder.apply(self.variables, x, train=False)
 
-  def project(self, x, scale):
+  def project(self, x: jax.Array, scale: jax.Array) -> jax.Array | None:
     """As `embed`, then the head: [B, P] unit rows, or None without one."""
     if self.head is None or isinstance(self.head, heads.Predictor):
       return None
@@ -54,52 +51,46 @@ class Tower:
         self.head.apply(self.head_variables, self.embed(x, scale))
     )
 
-  def predict(self, x, scale):
+  def predict(self, x: jax.Array, scale: jax.Array) -> jax.Array | None:
     """As `embed`, then the predictor: [B, O], or None without one."""
     if not isinstance(self.head, heads.Predictor):
       return None
     return self.head.apply(self.head_variables, self.embed(x, scale))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Part:
-  """Where a checkpoint keeps one signal's tower, and how it is built."""
-
-  encoder: str
-  encoder_cfg: Any
-  head: str
-  make_head: Callable | None
-
-
-def from_checkpoint(params, carried, frozen, meta):
+def from_checkpoint(
+    params: Any, carried: Any, frozen: Any, record: Record
+) -> dict[str, Tower]:
   """The towers of a checkpoint.
 
   Args:
-    params, carried: of the TrainState; see `objectives`.
+    params, carried: of the TrainState.
     frozen: what was frozen, by name: variables.
-    meta: the checkpoint's meta.
+    record: the checkpoint's record.
 
   Returns:
-    {signal: Tower}, the student's first.
+    {signal: Tower}, the trained encoder's first.
   """
+  kind = kinds.of_record(record)
+  configs, found = kinds.encoder_configs(record), kind.heads(record)
   towers = {}
-  for signal, part in _parts(meta).items():
-    head = part.make_head() if part.make_head else None
-    weights = params.get(part.head, {})
+  for name, signal in zip(kind.encoders, record.signals, strict=True):
+    head_name, head = found.get(name, ("", None))
+    weights = params.get(head_name, {})
     towers[signal] = Tower(
-        variables=encoder_variables(params, carried, frozen, part.encoder),
+        variables=encoder_variables(params, carried, frozen, name),
         head_variables={"params": weights} if weights else {},
         signal=signal,
-        encoder=build.build_encoder(part.encoder_cfg),
+        encoder=build.build_encoder(configs[name]),
         head=head,
-        normalize=feed.make_normalize(
-            contract_lib.from_dict(meta["contract"]).signals[signal]
-        ),
+        normalize=feed.make_normalize(record.contract.signals[signal]),
     )
   return towers
 
 
-def encoder_variables(params, carried, frozen, name):
+def encoder_variables(
+    params: Any, carried: Any, frozen: Any, name: str
+) -> dict[str, Any]:
   """{"params", "batch_stats"?} of an encoder, trained or frozen."""
   if name in frozen:
     return frozen[name]
@@ -110,60 +101,23 @@ def encoder_variables(params, carried, frozen, name):
   return out
 
 
-def untrained(meta, seed):
+def untrained(record: Record, seed: int) -> dict[str, Tower]:
   """Towers of the same architecture with fresh weights of `seed`."""
-  contract = contract_lib.from_dict(meta["contract"])
+  kind, contract = kinds.of_record(record), record.contract
+  configs, found = kinds.encoder_configs(record), kind.heads(record)
   root = jax.random.key(seed)
   params, fresh = {}, {}
-  for signal, part in _parts(meta).items():
+  for name, signal in zip(kind.encoders, record.signals, strict=True):
     channels = contract.signals[signal].channels
     x = jnp.zeros((1, contract.samples, channels))
-    fresh[part.encoder] = jax.jit(build.build_encoder(part.encoder_cfg).init)(
-        keys.stream(root, f"untrained/{part.encoder}"), x
+    encoder = build.build_encoder(configs[name])
+    fresh[name] = jax.jit(encoder.init)(
+        keys.stream(root, f"untrained/{name}"), x
     )
-    if part.make_head:
-      embedding = jnp.zeros((1, part.encoder_cfg["embed_dim"]))
-      params[part.head] = jax.jit(part.make_head().init)(
-          keys.stream(root, f"untrained/{part.head}"), embedding
+    if name in found:
+      head_name, head = found[name]
+      embedding = jnp.zeros((1, encoder.embed_dim))
+      params[head_name] = jax.jit(head.init)(
+          keys.stream(root, f"untrained/{head_name}"), embedding
       ).get("params", {})
-  return from_checkpoint(params, {}, fresh, meta)
-
-
-def _parts(meta):
-  """signal -> _Part, the student's first."""
-  config, kind = meta["config"], meta["kind"]
-  if kind == "distill":
-    student, teacher = meta["signals"]
-    cfg = meta["teacher"]["config"]["encoder"]
-    mine, theirs = heads.distill_configs(
-        config["head"], config["teacher_head"], config["loss"],
-        cfg["embed_dim"],
-    )
-    return {
-        student: _Part(
-            "student", config["encoder"], "student_head",
-            functools.partial(build.build_head, mine),
-        ),
-        teacher: _Part(
-            "teacher", cfg, "teacher_head",
-            functools.partial(build.build_head, theirs),
-        ),
-    }
-  makers = {
-      "mae": ("", None),
-      "contrastive": (
-          "head", lambda: build.build_head(config["head"])
-      ),
-      "supervised": (
-          "predictor", lambda: heads.Predictor(sum(
-              t.outputs for t in targets.from_plain(meta["targets"])
-          )),
-      ),
-  }
-  if kind not in makers:
-    raise InputError(
-        f"checkpoint kind: got {kind!r}, want 'distill' or one of "
-        f"{sorted(makers)}"
-    )
-  (signal,) = meta["signals"]
-  return {signal: _Part("encoder", config["encoder"], *makers[kind])}
+  return from_checkpoint(params, {}, fresh, record)

@@ -9,19 +9,26 @@ found within a few steps and never saved; `guard` says what follows.
 
 import collections
 import contextlib
+import dataclasses
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
 from accfm.base import faults
 from accfm.base.errors import InputError
-from accfm.train.guard import BadStepError, NonFiniteError
+from accfm.train.checkpoints import Checkpoints
+from accfm.train.guard import BadStepError, Guard, NonFiniteError
+from accfm.train.trace import Trace
+from accfm.train.writer import Writer
 
-__all__ = ["NonFiniteError", "PREEMPTED", "Pace", "Preempted", "check_config",
-           "run"]
+__all__ = ["NonFiniteError", "PREEMPTED", "Pace", "Preempted", "Run",
+           "check_config", "train"]
 
 LAG = 2  # steps given to the device before the oldest one's metrics are read
 PREEMPTED = 143  # exit code after SIGTERM: 128 + 15; launchers restart on it
@@ -35,51 +42,56 @@ class Preempted(SystemExit):
     self.step = step
 
 
-def run(
-    step_fn,
-    state,
-    frozen,
-    batches,
-    key,
-    *,
-    cfg,
-    checkpoints,
-    writer,
-    meta,
-    guard,
-    trace,
-    fresh=None,
-    validate=None,
-    schedule=None,
-    counts=dict,
-    progress=lambda doing, step, long=False: None,
-    clock=time.perf_counter,
-):
-  """Trains to `cfg.total_steps`, from the newest checkpoint if there is one.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run:
+  """One run: what the loop calls, and where its results go.
 
-  Args:
-    step_fn: compiled `step(state, frozen, batch, key) -> (state, metrics)`
-      with "loss" and "grad_norm" among the metrics; the state is donated.
+  Attributes:
+    config: total_steps, batch_size, log_every, checkpoint_every and
+      validate_every (0: never); all in steps.
+    step: compiled `step(state, frozen, batch, key) -> (state, metrics)` with
+      "loss" and "grad_norm" among the metrics; the state is donated.
     state: TrainState on the devices, as for a first run.
     frozen: pytree on the devices; empty if nothing is frozen.
     batches: `batches(start) -> iterator` of device batches start, start + 1,
-      ...; batch k belongs to update k + 1.
+      ...; batch k belongs to update k + 1. It follows the guard's numbers.
     key: jax key; steps fold in their own number.
-    cfg: total_steps, batch_size, log_every, checkpoint_every and
-      validate_every (0: never); all in steps.
-    checkpoints: `checkpoints.Checkpoints`.
-    writer: `writer.Writer`.
-    meta: dict saved in each checkpoint.
-    guard: `guard.Guard`; `batches` follows its numbers.
-    trace: `trace.Trace`.
+    checkpoints: where checkpoints are saved.
+    writer: where metrics are written.
+    meta: plain data saved in each checkpoint.
+    guard: judges losses, and leaves out bad batches where it may.
+    trace: the profiler's.
     fresh: `fresh() -> state` as it was given, for a rollback to the start.
     validate: `validate(state, frozen) -> {name: number}`; runs every
-      `validate_every` steps and at the end. Checkpoints written at the same
-      step carry its metrics and compete for the best.
+      `validate_every` steps and at the end. Checkpoints of the same step
+      hold its metrics and compete for the best.
     schedule: learning rate by count, logged as train/lr.
     counts: `counts() -> {name: number}`, logged beside each step's metrics.
     progress: called before what may take long, see `heartbeat`.
     clock: seconds; for tests.
+  """
+
+  config: ConfigDict
+  step: Callable
+  state: Any
+  frozen: Any
+  batches: Callable[[int], Iterable[Any]]
+  key: jax.Array
+  checkpoints: Checkpoints
+  writer: Writer
+  meta: Mapping[str, Any]
+  guard: Guard
+  trace: Trace
+  fresh: Callable[[], Any] | None = None
+  validate: Callable[[Any, Any], dict[str, float]] | None = None
+  schedule: Callable[[int], Any] | None = None
+  counts: Callable[[], dict[str, float]] = dict
+  progress: Callable = lambda doing, step, long=False: None
+  clock: Callable[[], float] = time.perf_counter
+
+
+def train(run: Run) -> Any:
+  """Trains to `total_steps`, from the newest checkpoint if there is one.
 
   Returns:
     The last state, saved.
@@ -90,38 +102,32 @@ def run(
     checkpoints.SaveError: a checkpoint could not be written.
     Preempted: after SIGTERM, once saved.
   """
-  check_config(cfg)
+  check_config(run.config)
+  state = run.state
   like = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
       state,
   )
-  with _Notice() as notice, contextlib.closing(trace):
+  with _Notice() as notice, contextlib.closing(run.trace):
     while True:
       try:
-        return _attempt(
-            state, frozen, step_fn, batches, key, cfg=cfg,
-            checkpoints=checkpoints, writer=writer, meta=meta, guard=guard,
-            trace=trace, validate=validate, schedule=schedule, counts=counts,
-            progress=progress, clock=clock, notice=notice,
-        )
+        return _attempt(run, state, notice)
       except BadStepError as error:
-        progress("going back from", error.step, long=True)
-        checkpoints.wait()
-        saved = checkpoints.latest() or 0
-        guard.skip(error, saved, writer.say)  # raises if it may not
-        state = like if saved else fresh()
+        run.progress("going back from", error.step, long=True)
+        run.checkpoints.wait()
+        saved = run.checkpoints.latest() or 0
+        run.guard.skip(error, saved, run.writer.say)  # raises if it may not
+        state = like if saved else run.fresh()
 
 
-def _attempt(
-    state, frozen, step_fn, batches, key, *, cfg, checkpoints, writer, meta,
-    guard, trace, validate, schedule, counts, progress, clock, notice,
-):
+def _attempt(run: Run, state: Any, notice: "_Notice") -> Any:
   """Trains from the newest checkpoint, or `state`, to the end or a bad step.
 
-  Arguments, result and errors as for `run`.
+  Result and errors as for `train`.
   """
-  total, start = cfg.total_steps, 0
-  record = {}
+  config, frozen, writer = run.config, run.frozen, run.writer
+  checkpoints, guard, progress = run.checkpoints, run.guard, run.progress
+  total, start, record = config.total_steps, 0, {}
   if checkpoints.latest() is not None:
     start, state, frozen = checkpoints.restore(state, frozen)
     record = checkpoints.read_meta(start)
@@ -134,7 +140,7 @@ def _attempt(
         f"total_steps: got {total}, want {start} or more: the workdir's "
         "checkpoint is past it"
     )
-  pace = Pace(cfg.batch_size, total, clock)
+  pace = Pace(config.batch_size, total, run.clock)
   pending = collections.deque()
   saved = start
 
@@ -145,16 +151,16 @@ def _attempt(
       metrics = {n: float(x) for n, x in jax.device_get(metrics).items()}
       pace.finished(step)
       guard.judge(step, metrics, saved)
-      if step % cfg.log_every == 0 or step in (1, total):
+      if step % config.log_every == 0 or step in (1, total):
         row = {f"train/{name}": value for name, value in metrics.items()}
-        if schedule is not None:
-          row["train/lr"] = float(schedule(step - 1))
-        writer.write(step, {**row, **counts(), **pace.report(step)})
+        if run.schedule is not None:
+          row["train/lr"] = float(run.schedule(step - 1))
+        writer.write(step, {**row, **run.counts(), **pace.report(step)})
 
   def busy():
     return bool(pending) and not pending[-1][1]["loss"].is_ready()
 
-  rows = iter(batches(start)) if start < total else iter(())
+  rows = iter(run.batches(start)) if start < total else iter(())
   with contextlib.closing(_Closing(rows)):
     for step in range(start + 1, total + 1):
       progress("reading the batch of", step)
@@ -164,32 +170,32 @@ def _attempt(
             f"batches: got {step - 1}, want {total} (total_steps)"
         )
       progress("computing", step)
-      with trace.step(step, state):
-        state, metrics = step_fn(state, frozen, batch, key)
+      with run.trace.step(step, state):
+        state, metrics = run.step(state, frozen, batch, run.key)
       pending.append((step, metrics))
       faults.point("in_step", step)
       settle(keep=LAG)
-      trace.end(step, state, writer.say)
+      run.trace.end(step, state, writer.say)
       checkpoints.poll()
       faults.point("after_step", step)
 
       stop = notice.given(step)
       values = None
-      if validate and not stop and _due(cfg.validate_every, step, total):
+      if run.validate and not stop and _due(config.validate_every, step, total):
         progress("validating", step, long=True)
         settle(keep=0)
         with pace.paused():
-          values = validate(state, frozen)
+          values = run.validate(state, frozen)
         writer.write(step, values)
       stop = stop or notice.given(step)
-      if stop or _due(cfg.checkpoint_every, step, total):
+      if stop or _due(config.checkpoint_every, step, total):
         progress("saving", step, long=True)
         settle(keep=0)
         with pace.paused():
           checkpoints.wait()
           faults.point("before_save", step)
           checkpoints.save(
-              step, state, frozen, {**meta, **guard.meta()}, values
+              step, state, frozen, {**run.meta, **guard.meta()}, values
           )
         saved = step
       if stop:
@@ -200,7 +206,7 @@ def _attempt(
   return state
 
 
-def check_config(cfg):
+def check_config(config: ConfigDict) -> None:
   """Raises InputError for step counts that cannot run."""
   for name, least in (
       ("total_steps", 1),
@@ -209,9 +215,9 @@ def check_config(cfg):
       ("checkpoint_every", 1),
       ("validate_every", 0),
   ):
-    if cfg[name] < least:
+    if config[name] < least:
       raise InputError(
-          f"{name}: got {cfg[name]}, want {least} or more; "
+          f"{name}: got {config[name]}, want {least} or more; "
           f"set --config.{name}"
       )
 
@@ -221,18 +227,21 @@ class Pace:
 
   The clock starts when the first step of the run has finished, so that
   compiling is not counted. Validation and saving count for the time left and
-  for nothing else. Waiting for a batch counts only if the device had run out
-  of steps by the time the batch came: an upper bound of what data cost.
+  for nothing else. Waiting for a batch counts only if the device had no step
+  left to run when the batch came: an upper bound of what reading data costs.
   """
 
-  def __init__(self, batch_size, total_steps, clock):
+  def __init__(
+      self, batch_size: int, total_steps: int, clock: Callable[[], float]
+  ):
     self._batch_size, self._total, self._clock = batch_size, total_steps, clock
-    self._first = None  # (step, time) when the first step finished
-    self._last = None  # (step, time) at the last report
-    self._now = None  # (step, time) when the newest step finished
+    self._begun = False
+    # (step, time) when the first step finished, at the last report, and when
+    # the newest step finished.
+    self._first = self._last = self._now = (0, 0.0)
     self._waited = self._paused = 0.0
 
-  def next(self, rows, busy):
+  def next(self, rows: Iterator[Any], busy: Callable[[], bool]) -> Any:
     """The next batch, or None at the end."""
     before = self._clock()
     batch = next(rows, None)
@@ -241,20 +250,20 @@ class Pace:
     return batch
 
   @contextlib.contextmanager
-  def paused(self):
+  def paused(self) -> Iterator[None]:
     """Time inside is neither training nor waiting."""
     before = self._clock()
     yield
     self._paused += self._clock() - before
 
-  def finished(self, step):
+  def finished(self, step: int) -> None:
     """Says that a step's metrics have arrived."""
     self._now = (step, self._clock())
-    if self._first is None:
-      self._first = self._last = self._now
+    if not self._begun:
+      self._begun, self._first, self._last = True, self._now, self._now
       self._waited = self._paused = 0.0
 
-  def report(self, step):
+  def report(self, step: int) -> dict[str, float]:
     """Metrics since the last report; none before a second step."""
     steps = self._now[0] - self._last[0]
     seconds = self._now[1] - self._last[1]
@@ -274,7 +283,7 @@ class Pace:
 class _Notice:
   """Whether SIGTERM came: a preempted machine has seconds left to save.
 
-  In a job of several processes jax spreads the notice and picks one step at
+  In a job of several processes JAX spreads the notice and picks one step at
   which all of them save.
   """
 

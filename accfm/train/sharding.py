@@ -15,6 +15,7 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from accfm.base import mesh as meshlib
+from accfm.base import trees
 from accfm.base.errors import InputError
 from accfm.base.mesh import ROWS
 from accfm.steps.fsdp import AXIS
@@ -70,7 +71,7 @@ def state_specs(state, mesh):
   """The specs of a TrainState of arrays or shapes, as a TrainState."""
   def of(tree):
     return jax.tree_util.tree_map_with_path(
-        lambda path, x: spec(_names(path), x.shape, mesh), tree
+        lambda path, x: spec(trees.names(path), x.shape, mesh), tree
     )
 
   whole = PartitionSpec()
@@ -89,7 +90,7 @@ def row_specs(specs):
 
 
 def split_dims(specs):
-  """The `dims` of `steps.split`."""
+  """The `dims` of `steps.fsdp`."""
   return _map(lambda s: list(s).index(AXIS) if AXIS in s else -1, specs)
 
 
@@ -106,11 +107,4 @@ def shardings(state, mesh):
 def _map(function, specs):
   return jax.tree.map(
       function, specs, is_leaf=lambda x: isinstance(x, PartitionSpec)
-  )
-
-
-def _names(path):
-  return tuple(
-      str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k))))
-      for k in path
   )

@@ -18,6 +18,8 @@ from accfm.version import __version__
 VOLATILE = (
     "log_every",
     "validate_every",
+    "train_evals",
+    "evals_every",
     "checkpoint_every",
     "keep_latest",
     "keep_best",
@@ -33,6 +35,19 @@ VOLATILE = (
     "profile_steps",
     "stall_seconds",
 )
+
+
+# Fields (the last part of a dotted name) that newer code added: the value with
+# which it trains as before. A run that began without the field goes on with
+# that value alone, or with ANY where the field only names what others say.
+ANY = object()
+ADDED = {
+    "optimizer": "adamw",
+    "lr_multipliers": [],
+    "decay_patterns": [],
+    "objective": ANY,  # the kind of training; the checkpoint's record says it
+    "preset": ANY,  # of augmentations, whose values stand beside it
+}
 
 
 def claim(workdir, config, volatile=VOLATILE):
@@ -98,8 +113,10 @@ def load_config(workdir):
 
 
 def _check_same(path, plain, volatile):
-  old = _fixed(_read(path)["config"], volatile)
-  lines = configlib.differences(old, _fixed(plain, volatile))
+  old = _with_added(_read(path)["config"], plain)
+  lines = configlib.differences(
+      _fixed(old, volatile), _fixed(plain, volatile)
+  )
   if lines:
     raise InputError(
         f"workdir {path.parent}: written by another config, differing in "
@@ -121,6 +138,17 @@ def _read(path):
       f"{path}: cannot be read ({problem}), want what a run writes; restore "
       "it or choose another --workdir"
   )
+
+
+def _with_added(old, new):
+  """An older config with the fields of ADDED that only the newer one has."""
+  out = dict(old)
+  for name, value in new.items():
+    if isinstance(value, dict) and isinstance(old.get(name), dict):
+      out[name] = _with_added(old[name], value)
+    elif name not in old and name in ADDED:
+      out[name] = value if ADDED[name] is ANY else ADDED[name]
+  return out
 
 
 def _fixed(plain, volatile):

@@ -1,35 +1,30 @@
 """The walk-through in docs/cohort.md works as it is written."""
 
-import importlib.util
 import pathlib
 import re
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 
 from accfm import prepare
+from accfm.base import configfiles, plugins
 from accfm.base.errors import InputError
 from accfm.configs import prepare as prepare_config
 from accfm.data import manifest
-from accfm.data.sources import SOURCES
 
 DOC = pathlib.Path(__file__).parents[2] / "docs" / "cohort.md"
 
 
 @pytest.fixture
-def blocks(tmp_path):
-  """The document's Python blocks as modules: the source and the config."""
-  out = []
-  for text in re.findall(r"```python\n(.*?)```", DOC.read_text(), re.S):
-    path = tmp_path / f"block{len(out)}.py"
-    path.write_text(text)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    module.ConfigDict = ConfigDict
-    spec.loader.exec_module(module)
-    out.append(module)
-  return out
+def folder(tmp_path, monkeypatch):
+  """A folder with the document's two files, which is the current one."""
+  monkeypatch.setattr(plugins, "_named", {})
+  monkeypatch.setattr(plugins, "_files", {})
+  texts = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.S)
+  for name, text in zip(("watch.py", "my_watch.py"), texts, strict=True):
+    (tmp_path / name).write_text(text)
+  monkeypatch.chdir(tmp_path)
+  return tmp_path
 
 
 def write_cohort(folder, seconds=70):
@@ -44,25 +39,58 @@ def write_cohort(folder, seconds=70):
                header="time_s,ax,ay,az,green,bpm", comments="")
 
 
-def test_the_example_source_and_config_prepare_a_cohort(tmp_path, blocks):
-  source, config = blocks
-  write_cohort(tmp_path)
-  c = prepare_config.get_config("ieee_spc,split=1/1/1")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_example_source_and_config_prepare_a_cohort(folder, workers):
+  write_cohort(folder)
+  c = configfiles.load("./my_watch.py:split=1/1/1")
   with c.unlocked():
-    c.name = c.source = "watch"
-    c.signals.ppg.channels = 1
-    config.watch(c, None)
-    c.workers = 1
-  folder = prepare.run(
-      c, str(tmp_path), str(tmp_path / "data"), {**SOURCES, "watch": source}
-  )
-  facts = manifest.load(folder)
+    c.workers = workers
+  made = prepare.run(c, str(folder), "data")
+  facts = manifest.load(made)
   assert facts["windows"] == {"train": 1, "val": 1, "test": 1}
-  assert facts["qc"]["kept"] == 3
+  assert facts["label_windows"]["train"]["hr_bpm"] == 1
+  assert sorted(sum(facts["splits"].values(), [])) == [
+      "watch/P01", "watch/P02", "watch/P03"
+  ]
+  assert (facts["name"], facts["source"]) == ("watch", "./watch.py")
+  # Other code is another data set, and what exists is not run to be read.
+  assert prepare.run(c, str(folder), "data") == made
+  with open("watch.py", "a") as file:
+    file.write("\n# changed\n")
+  with pytest.raises(InputError, match="source_code: .*choose another"):
+    prepare.run(c, str(folder), "data")
 
 
-def test_the_example_source_reads_what_was_written(tmp_path, blocks):
-  source = blocks[0]
+def test_the_defaults_do_without_a_config_of_ones_own(folder):
+  write_cohort(folder)
+  c = configfiles.load("prepare:./watch.py,name=plain,split=1/1/1")
+  assert c.source_cfg.rate_hz == 50.0 and c.labels.beat_source == "beats"
+  with c.unlocked():
+    c.workers = 1
+  facts = manifest.load(prepare.run(c, str(folder), "data"))
+  assert facts["name"] == "plain" and facts["qc"]["kept"] == 3
+
+
+@pytest.mark.parametrize("text, name, message", [
+    ("", "./watch.py", "has no list_recordings and no read_recording"),
+    ("def list_recordings(d, c): pass", "./watch.py", "has no read_recording"),
+    ("", "./other.py", "no file './other.py'"),
+    ("", "wacth", "got 'wacth', want one of .*, or a file of your own"),
+])
+def test_what_is_no_source(folder, text, name, message):
+  (folder / "watch.py").write_text(text)
+  c = prepare_config.get_config("e4").unlock()
+  c.source, c.name = name, "x"
+  with pytest.raises(InputError, match=message) as error:
+    prepare.run(c, str(folder), "data")
+  assert "\n" not in str(error.value)
+  with pytest.raises(InputError):
+    prepare_config.get_config("wacth")
+
+
+def test_the_example_source_reads_what_was_written(folder):
+  tmp_path = folder
+  source = plugins.load_file("./watch.py", "source")
   cfg = {"rate_hz": 50.0}
   with pytest.raises(InputError, match="no recording"):
     source.list_recordings(tmp_path, cfg)

@@ -62,8 +62,21 @@ def test_ecg_on_request_where_there_is_one(tmp_path):
   np.testing.assert_array_equal(
       r.signals["ecg"].values[:, 0], sig["DATA_01_TYPE01"][0].astype("f4")
   )
+  assert r.beats.signal == "ecg"
   r = ieee_spc.read_recording(tmp_path, "TEST_S04_T02", {"ecg": True})
-  assert "ecg" not in r.signals
+  assert "ecg" not in r.signals and r.beats is None
+
+
+def test_beats_are_the_r_peaks_of_the_ecg(tmp_path):
+  sig = cohort(tmp_path)["DATA_01_TYPE01"]
+  true = 0.5 + np.cumsum([0.8, 0.7, 0.9, 0.85] * 5)  # s
+  t = np.arange(sig.shape[1]) / 125
+  sig[0] = -sum(np.exp(-0.5 * ((t - beat) / 0.012) ** 2) for beat in true)
+  write(tmp_path / "Training_data" / "DATA_01_TYPE01.mat", sig=sig)
+  r = ieee_spc.read_recording(tmp_path, "DATA_01_TYPE01", {"ecg": True})
+  np.testing.assert_allclose(r.beats.end_s, true[1:], atol=0.002)
+  np.testing.assert_allclose(r.beats.interval_s, np.diff(true), atol=0.004)
+  assert ieee_spc.read_recording(tmp_path, "DATA_01_TYPE01").beats is None
 
 
 def test_a_missing_reference_leaves_no_track(tmp_path):

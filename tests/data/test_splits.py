@@ -1,13 +1,12 @@
 """Splits: nobody twice, sizes as asked, folds that tile, errors that help."""
 
 import hashlib
-import hmac
 import random
 
 import pytest
 
 from accfm.base.errors import InputError
-from accfm.data.splits import NAMES, pseudonym, split_participants
+from accfm.data.splits import NAMES, split_participants
 
 FRACTIONS = (0.8, 0.1, 0.1)
 
@@ -93,12 +92,3 @@ def test_errors(n, sizes, fold, folds, message):
 def test_twice():
   with pytest.raises(InputError, match="e4/S001.*twice"):
     split_participants(people(5) + ["e4/S001"], FRACTIONS, 0)
-
-
-def test_pseudonym():
-  assert pseudonym("e4/S01", "") == "e4/S01"
-  want = hmac.new(b"pepper", b"S01", "sha256").hexdigest()[:12]
-  assert pseudonym("e4/S01", "pepper") == f"e4/{want}"
-  assert pseudonym("e4/S01", "salt") != pseudonym("e4/S01", "pepper")
-  many = {pseudonym(person, "pepper") for person in people(1000)}
-  assert len(many) == 1000

@@ -154,12 +154,12 @@ def test_an_unreadable_recording_ends_the_run_unless_skipped(tmp_path):
   assert sum(s["windows"] for s in summaries) == 24
 
 
-def test_a_missing_library_is_no_property_of_a_recording(monkeypatch):
-  def missing(*args):
-    raise InputError("neurokit2 is not installed")
+def test_a_wrong_setting_is_no_property_of_a_recording(monkeypatch):
+  def refuse(*args):
+    raise InputError("labels.ppg_signal: got 'x'")
 
-  monkeypatch.setattr(staging.labels, "select_beats", missing)
-  with pytest.raises(InputError, match="neurokit2"):
+  monkeypatch.setattr(staging.labels, "select_beats", refuse)
+  with pytest.raises(InputError, match="labels.ppg_signal"):
     staging.cut_recording(
         fake_source.recording("P5/one"), make_job(Fake(), "")
     )

@@ -1,10 +1,13 @@
-"""Reads a page as a browser would, and makes up the metrics of one."""
+"""Reads a page as a browser would, and makes up the figures of one."""
 
+import dataclasses
 import html.parser
 import re
 import xml.etree.ElementTree
 
 from accfm.evals.report import plots
+from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
+from accfm.evals.stats.bootstrap import Estimate
 
 VOID = {"meta", "br", "wbr"}
 
@@ -78,67 +81,129 @@ def no_drawing(monkeypatch):
   monkeypatch.setattr(plots, "svg", lambda *_, **__: "<svg></svg>")
 
 
-def put(values, key, value, spread=0.1):
-  """Adds a metric with an interval."""
-  values[key] = value
-  values[f"{key}_ci95_low"] = value - spread
-  values[f"{key}_ci95_high"] = value + spread
+def spread(value):
+  """An Estimate with an interval."""
+  return Estimate(value, value - 0.1, value + 0.1)
 
 
-def make_values():
-  """Metrics of everything that a page can show."""
-  v = {}
+def make_figures(leave_out=lambda figure: False):
+  """Figures of everything that a page can show.
+
+  Args:
+    leave_out: which to leave out.
+  """
+  out = Figures()
+
+  def add(about, value, **fields):
+    figure = dataclasses.replace(about, **fields)
+    if leave_out(figure):
+      return
+    if value is None:
+      out.skip(figure, "not known here")
+    else:
+      out.add(figure, value)
+
+  _add_retrieval(add)
+  _add_probes(add)
+  _add_subgroups(add)
+  _add_encoders(add)
+  return out
+
+
+def _add_retrieval(add):
+  about = Figure("test", "retrieval")
   for way in ("acc2ppg", "ppg2acc"):
-    for row, value in (("", 0.9), ("envelope/", 0.4), ("untrained/", 0.01)):
-      for pool in ("8", "16", "all"):
+    for encoder, value in ((TESTED, 0.9), ("envelope", 0.4),
+                           ("untrained", 0.01)):
+      at = dataclasses.replace(about, subject=way, encoder=encoder)
+      for pool in (8, 16, "all"):
         for k in (1, 3):
-          put(v, f"test/{row}{way}/recall@{k}_pool{pool}", value)
-        v[f"test/{row}{way}/mean_rank_pool{pool}"] = 1.5
-      put(v, f"test/{row}not_adjacent/{way}/recall@1_pool8", value / 2)
-      put(v, f"test/{row}within_person/{way}/recall@1_pool4", value / 3)
-    put(v, f"test/control_fails/{way}/recall@1_pool8", 0.77)
-    v[f"test/control_fails/{way}/share_pool8"] = 0.31
-  put(v, "test/not_adjacent/control_fails/acc2ppg/recall@1_pool8", 0.654)
-  v["test/chance/recall@1_pool8"] = 0.125
-  v["test/not_adjacent/chance/recall@1_pool8"] = 0.125
-  v["test/retrieval/windows"] = 64.0
-  for row, value in (("", 2.0), ("ppg/", 1.5), ("untrained/", 6.0),
-                     ("features/", 5.0), ("demographics/", 5.5),
-                     ("mean/", 6.5)):
-    put(v, f"test/{row}probe_hr/mae_bpm", value)
-    put(v, f"test/{row}probe_hr/rmse_bpm", value + 1)
-    v[f"test/{row}probe_hr/r2"] = -0.25
-    if row != "demographics/":
-      put(v, f"test/{row}probe_hr_at_10pct/mae_bpm", value + 0.7)
-      v[f"test/{row}probe_hr_at_10pct/mae_bpm_draws_sd"] = 0.3
-    if row != "mean/":
-      put(v, f"test/{row}probe_sex/auc", 0.75)
-      put(v, f"test/{row}probe_sex/average_precision", 0.61)
-  v["test/probe_hr/windows"], v["test/probe_hr/people"] = 64.0, 8.0
-  v["test/probe_hr_at_10pct/labelled_people"] = 2.0
-  v["test/probe_hr_at_10pct/draws"] = 5.0
-  put(v, "test/probe_hr/mae_below_mean_share", 0.69)
+          add(at, spread(value), measure=f"recall@{k}", pool=pool)
+        add(at, 1.5, measure="mean_rank", pool=pool)
+      add(at, spread(value / 2), variant="not_adjacent", measure="recall@1",
+          pool=8)
+      add(at, spread(value / 3), variant="within_person", measure="recall@1",
+          pool=4)
+    at = dataclasses.replace(
+        about, subject=way, variant="control_fails", pool=8)
+    add(at, spread(0.77), measure="recall@1")
+    add(at, 0.31, measure="share")
+  add(about, spread(0.654), subject="acc2ppg",
+      variant="not_adjacent/control_fails", measure="recall@1", pool=8)
+  for variant in ("", "not_adjacent"):
+    add(about, 0.125, encoder=CHANCE, variant=variant, measure="recall@1",
+        pool=8)
+  add(about, 64, measure="windows")
+  add(about, 8, measure="people")
+
+
+def _add_probes(add):
+  about = Figure("test", "probe")
+  hr = dataclasses.replace(about, subject="hr")
+  few = dataclasses.replace(hr, share=0.1)
+  for encoder, value in ((TESTED, 2.0), ("ppg", 1.5), ("untrained", 6.0),
+                         ("features", 5.0), ("demographics", 5.5),
+                         ("mean", 6.5)):
+    add(hr, spread(value), encoder=encoder, measure="mae", unit="bpm")
+    add(hr, spread(value + 1), encoder=encoder, measure="rmse", unit="bpm")
+    add(hr, -0.25, encoder=encoder, measure="r2")
+    if encoder != "demographics":
+      add(few, Estimate(value + 0.7, value + 0.6, value + 0.8, 0.3),
+          encoder=encoder, measure="mae", unit="bpm")
+    if encoder != "mean":
+      add(about, spread(0.75), subject="sex", encoder=encoder, measure="auc")
+      add(about, spread(0.61), subject="sex", encoder=encoder,
+          measure="average_precision")
+  add(hr, 64, measure="windows")
+  add(hr, 8, measure="people")
+  add(few, 2, measure="labelled_people")
+  add(few, 5, measure="draws")
+  add(hr, spread(0.69), measure="mae_below_mean_share")
+
+
+def _add_subgroups(add):
+  about = Figure("test", "probe", subject="hr", attribute="sex")
   for group, value in (("female", 1.8), ("male", 2.4)):
-    put(v, f"test/by_sex_{group}/probe_hr/mae_bpm", value)
-    v[f"test/by_sex_{group}/probe_hr/people"] = 4.0
-    v[f"test/by_sex_{group}/probe_hr/windows"] = 32.0
-  v["test/by_sex/probe_hr/worst_gap_bpm"] = 0.6
-  for value, people in (("type_1", 5.0), ("type_2", 3.0)):
-    put(v, f"test/by_skin_tone_{value}/probe_sex/auc", 0.7)
-    v[f"test/by_skin_tone_{value}/probe_sex/people"] = people
-  v["test/by_skin_tone/probe_sex/worst_gap_auc"] = 0.123
-  for row in ("", "ppg/", "untrained/"):
-    v[f"test/{row}health/effective_rank"] = 7.5
-    v[f"test/{row}health/dimensions"] = 12.0
-    v[f"test/{row}health/alignment"] = 0.4
-    v[f"test/{row}health/collapsed"] = 0.0
-    put(v, f"test/{row}reidentify/recall@1", 0.44)
-    put(v, f"test/{row}reidentify/recall@5", 0.66)
-  v["test/reidentify/chance"] = 0.125
-  v["test/reidentify/chance@5"] = 0.625
-  put(v, "test/reidentify/recall@1_same_session", 0.321)
-  for tail, windows in (("", 63.0), ("_same_session", 60.0)):
-    v[f"test/reidentify/people{tail}"] = 8.0
-    v[f"test/reidentify/windows{tail}"] = windows
-  v["test/reidentify/recall@1_other_sessions"] = None
-  return v
+    at = dataclasses.replace(about, group=group)
+    add(at, spread(value), measure="mae", unit="bpm")
+    add(at, 4, measure="people")
+    add(at, 32, measure="windows")
+  add(about, 0.6, measure="worst_gap", unit="bpm")
+  about = Figure("test", "probe", subject="sex", attribute="skin_tone")
+  for group, people in (("type_2", 3), ("type_1", 5)):
+    add(about, spread(0.7), group=group, measure="auc")
+    add(about, people, group=group, measure="people")
+  add(about, 0.123, measure="worst_gap_auc")
+
+
+def _add_encoders(add):
+  about = Figure("test", "reidentify")
+  for encoder in (TESTED, "ppg", "untrained"):
+    at = Figure("test", "health", encoder)
+    add(at, 7.5, measure="effective_rank")
+    add(at, 12, measure="dimensions")
+    add(at, 0.4, measure="alignment")
+    add(at, 0.0, measure="collapsed")
+    add(about, spread(0.44), encoder=encoder, measure="recall@1")
+    add(about, spread(0.66), encoder=encoder, measure="recall@5")
+  for rule in ("", "same_session"):
+    add(about, 0.125, encoder=CHANCE, measure="recall@1", variant=rule)
+    add(about, 0.625, encoder=CHANCE, measure="recall@5", variant=rule)
+  add(about, spread(0.321), measure="recall@1", variant="same_session")
+  for rule, windows in (("", 63), ("same_session", 60)):
+    add(about, 8, measure="people", variant=rule)
+    add(about, windows, measure="windows", variant=rule)
+  add(about, None, measure="recall@1", variant="other_sessions")
+
+
+def changed(figures, value, **fields):
+  """The same Figures with another value where they have these fields."""
+  out = Figures()
+  for figure in figures:
+    fits = all(getattr(figure, name) == x for name, x in fields.items())
+    if figure.value is None or (fits and value is None):
+      out.skip(dataclasses.replace(figure, value=None), "not known here")
+    else:
+      out.add(figure, value if fits else Estimate(
+          figure.value, figure.low, figure.high, figure.draws_sd))
+  return out

@@ -1,5 +1,6 @@
 """The envelope control, the motion features, health, the leak guard."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,10 +11,12 @@ from accfm.base.errors import InputError
 from accfm.evals import inputs
 from accfm.evals.baselines import envelope, features
 from accfm.evals.embedding import health
+from accfm.evals.results.figures import Figure, Figures
 from accfm.evals.retrieval import ranks
 from accfm.evals.retrieval import run as retrieval
 from accfm.evals.stats import bootstrap as stats
-from accfm.train import session
+from accfm.steps import record as recordlib
+from accfm.steps.record import Cohort, Record
 from tests.evals import toy
 
 RATE = 64
@@ -77,12 +80,13 @@ def test_envelope_finds_real_minutes(real_data):
       x = x[:n * 3840].reshape(n, 3840, -1)
       pairs[name].append(envelope.vectors(x, 64))
   pairs = {name: np.concatenate(v) for name, v in pairs.items()}
-  m = stats.Metrics()
+  m = Figures()
   (counts,) = ranks.count(pairs["acc"], pairs["ppg"])
-  people = stats.People(np.arange(len(counts.n)), 20, 0)
-  retrieval.score(m, "x", 256, counts, people)
+  people = stats.People(np.arange(len(counts.candidates)), 20, 0)
+  about = Figure("x", "retrieval", subject="y")
+  retrieval.add_ranks(m, about, 256, counts, people)
   # 0.53 over all 35 people; these six alone are within 0.15 of it.
-  assert abs(m.values["x/recall@1_pool256"] - 0.53) < 0.15
+  assert abs(m.flat()["x/y/recall@1_pool256"] - 0.53) < 0.15
 
 
 def test_features_find_the_rate_and_the_level():
@@ -111,9 +115,12 @@ def test_effective_rank_counts_used_dimensions():
   rng = np.random.default_rng(0)
   basis = np.linalg.qr(rng.normal(size=(400, 8)))[0]
   wide = np.pad(basis, ((0, 0), (0, 12)))
-  assert health.effective_rank(wide) == pytest.approx(8)
-  assert health.effective_rank(np.ones((50, 4))) == pytest.approx(1)
-  assert health.effective_rank(np.zeros((50, 4))) == 0
+  def rank(x):
+    return health.effective_rank(health.spectrum(x))
+
+  assert rank(wide) == pytest.approx(8)
+  assert rank(np.ones((50, 4))) == pytest.approx(1)
+  assert rank(np.zeros((50, 4))) == 0
   wide[:, 15] = 3.0
   assert health.constant_share(wide) == pytest.approx(12 / 20)
   assert health.constant_share(np.ones((50, 4))) == 1
@@ -123,8 +130,8 @@ def test_handmade_streams_every_row():
   splits = {"train": toy.Split(3, 5, seconds=20), "test": toy.Split(
       2, 9, seconds=20, seed=4)}
   pair = ("acc", "ppg")
-  small = inputs.handmade(splits, "test", pair, "acc", batch_size=4)
-  large = inputs.handmade(splits, "test", pair, "acc", batch_size=100)
+  small = inputs.make_handmade(splits, "test", pair, "acc", batch_size=4)
+  large = inputs.make_handmade(splits, "test", pair, "acc", batch_size=100)
   assert small["train"]["features"].shape[0] == 15
   assert small["train"]["envelope"] == {}
   assert small["test"]["envelope"]["ppg"].shape == (18, 20)
@@ -137,45 +144,60 @@ def test_handmade_streams_every_row():
       large["test"]["envelope"]["acc"], envelope.vectors(x, 64), atol=1e-4)
 
 
+def record_of(*trained, kind="distill", parent=None, **splits):
+  """A record that was trained on some participants, each a data set."""
+  signals = ("acc", "ppg") if kind == "distill" else ("ppg",)
+  cohorts = tuple(
+      Cohort("toy", {"train": (one,), **splits}, windows={"train": 3})
+      for one in trained
+  )
+  return Record(
+      kind, {}, signals, toy.make_contract(20), cohorts, parent
+  )
+
+
 def test_leak_guard_looks_into_the_teacher_too():
-  meta = {
-      "cohorts": [{"splits": {"train": ["toy/a"]}},
-                  {"splits": {"train": ["toy/d"]}}],
-      "teacher": {
-          "cohorts": [{"splits": {"train": ["toy/b"]}}], "teacher": None,
-      },
-  }
-  assert inputs.check_unseen(["toy/c"], meta, False) == []
+  teacher = record_of("toy/b", kind="mae")
+  record = record_of("toy/a", "toy/d", parent=teacher)
+  assert inputs.check_unseen(["toy/c"], record, False) == []
   with pytest.raises(InputError, match="the encoder trained on 1 of the 2"):
-    inputs.check_unseen(["toy/c", "toy/a"], meta, False)
+    inputs.check_unseen(["toy/c", "toy/a"], record, False)
   with pytest.raises(InputError, match="its teacher trained on 1"):
-    inputs.check_unseen(["toy/b"], meta, False)
-  assert inputs.check_unseen(["toy/a", "toy/b"], meta, True) == [
+    inputs.check_unseen(["toy/b"], record, False)
+  assert inputs.check_unseen(["toy/a", "toy/b"], record, True) == [
       "toy/a", "toy/b"]
   # Also of a second data set; a teacher from nothing was trained on nobody.
   with pytest.raises(InputError, match="the encoder trained on 1 of the 1"):
-    inputs.check_unseen(["toy/d"], meta, False)
-  fresh = {**meta, "teacher": {"kind": "scratch", "config": {}}}
+    inputs.check_unseen(["toy/d"], record, False)
+  fresh = dataclasses.replace(record, parent=None)
   assert inputs.check_unseen(["toy/b"], fresh, False) == []
+
+
+def test_leak_guard_names_what_a_fine_tuned_encoder_started_from():
+  record = record_of(
+      "toy/a", kind="supervised", parent=record_of(
+          "toy/b", parent=record_of("toy/c", kind="mae"))
+  )
+  with pytest.raises(InputError, match=(
+      "the encoder and the encoder that it started from and its teacher "
+      "trained on 3 of the 4"
+  )):
+    inputs.check_unseen([f"toy/{name}" for name in "abcd"], record, False)
 
 
 def test_leak_guard_reads_pseudonyms():
   """A record without ids guards as well; each keeps the salt it was given."""
-  teacher = {
-      "cohorts": [{"splits": {"train": ["toy/b"], "val": ["toy/e"]}}],
-      "teacher": {"kind": "scratch", "config": {}},
-  }
-  meta = {
-      "cohorts": [{"splits": {"train": ["toy/a"], "val": []}, "windows": 3}],
-      "teacher": session.hide_people(teacher, "old"),
-  }
-  hidden = session.hide_people(meta, "new")
-  text = json.dumps(hidden)
+  teacher = record_of("toy/b", kind="mae", val=("toy/e",))
+  record = record_of(
+      "toy/a", parent=recordlib.hide_people(teacher, "old"), val=()
+  )
+  hidden = recordlib.hide_people(record, "new")
+  text = json.dumps(recordlib.to_plain(hidden))
   assert not any(f"toy/{name}\"" in text for name in "abe")
-  assert [hidden["cohorts"][0]["salt"], hidden["teacher"]["cohorts"][0]["salt"]
-          ] == ["new", "old"]
-  assert hidden["cohorts"][0]["windows"] == 3
-  assert meta["cohorts"][0]["splits"]["train"] == ["toy/a"]  # not changed
+  assert hidden.cohorts[0].salt == "new"
+  assert hidden.parent.cohorts[0].salt == "old"
+  assert hidden.cohorts[0].windows == {"train": 3}
+  assert record.cohorts[0].splits["train"] == ("toy/a",)  # not changed
   everybody = [f"toy/{name}" for name in "abcde"]
   assert inputs.check_unseen(everybody, hidden, True) == ["toy/a", "toy/b"]
   with pytest.raises(InputError, match="the encoder and its teacher trained o"):
@@ -186,5 +208,6 @@ def test_leak_guard_reads_pseudonyms():
 
 
 def test_leak_guard_needs_a_record():
+  record = dataclasses.replace(record_of(kind="mae"), cohorts=None)
   with pytest.raises(InputError, match="does not say who was trained on"):
-    inputs.check_unseen(["toy/a"], {"kind": "mae", "manifest": {}}, True)
+    inputs.check_unseen(["toy/a"], record, True)

@@ -1,6 +1,5 @@
 """Validation rows, and the numbers of a step against a loop."""
 
-import json
 import types
 
 import jax
@@ -13,8 +12,10 @@ from accfm.data import manifest, pipeline
 from accfm.evals import validate
 from accfm.evals.embedding import forward
 from accfm.signals import augment
-from accfm.steps import nets, objectives, towers
-from accfm.train import session as sessions
+from accfm.steps import contrastive, distill, nets, towers
+from accfm.steps.given import Given, Start
+from accfm.steps.record import Record
+from accfm.train import opening
 from tests.models import fresh
 
 
@@ -48,20 +49,20 @@ def test_numbers_of_a_pair(simulated, monkeypatch):
   config.augment = dict(student=augment.off(), teacher=augment.off())
   teacher_config = ppg_contrastive.get_config("tiny")
   contract = split.contract
-  teacher = objectives.make_pretrain(teacher_config, contract)
-  made = objectives.make_distill(config, contract, "acc", objectives.Teacher(
+  teacher = contrastive.make_objective(teacher_config, Given(contract))
+  made = distill.make_objective(config, Given(contract, Start(
       "ppg", teacher_config.encoder, {"params": teacher.params["encoder"]},
-  ))
-  meta = {
-      "kind": "distill", "signals": ["acc", "ppg"],
-      "contract": contract.to_dict(),
-      "config": json.loads(config.to_json()),
-      "teacher": {"config": json.loads(teacher_config.to_json())},
-  }
-  session = sessions.Session(
+  )))
+  record = Record(
+      "distill", config.to_dict(), ("acc", "ppg"), contract,
+      parent=Record(
+          "contrastive", teacher_config.to_dict(), ("ppg",), contract
+      ),
+  )
+  data = opening.TrainingData(
       None, split, (1.0,), meshes.make_mesh(), ("acc", "ppg")
   )
-  check = validate.make_validate(meta, session, made.loss, 8, 0)
+  check = validate.make_validate(record, data, made.loss, 8, 0)
   state = types.SimpleNamespace(params=made.params, carried={})
   got = check(state, made.frozen)
   numbers, _ = validate.pick_rows(len(split), 8, 8)
@@ -71,7 +72,7 @@ def test_numbers_of_a_pair(simulated, monkeypatch):
           t, rows[name], rows[f"{name}_scale"]
       ), np.float64)
       for name, t in towers.from_checkpoint(
-          made.params, {}, made.frozen, meta).items()
+          made.params, {}, made.frozen, record).items()
   )
   losses, found = [], {"acc2ppg": 0, "ppg2acc": 0}
   for name, a, b in (("acc2ppg", q, k), ("ppg2acc", k, q)):
@@ -84,6 +85,6 @@ def test_numbers_of_a_pair(simulated, monkeypatch):
     assert got[f"val/{name}/recall@1"] == pytest.approx(recall)
   assert sorted(got) == ["val/acc2ppg/recall@1", "val/effective_rank",
                          "val/loss", "val/ppg2acc/recall@1"]
-  compiled = forward.make_forward(session.mesh)._cache_size()
+  compiled = forward.make_forward(data.mesh)._cache_size()
   assert check(state, made.frozen) == got
-  assert forward.make_forward(session.mesh)._cache_size() == compiled
+  assert forward.make_forward(data.mesh)._cache_size() == compiled

@@ -7,6 +7,7 @@ import ml_collections
 import numpy as np
 
 from accfm.evals import inputs
+from accfm.evals.results.figures import TESTED
 from accfm.signals.contract import Contract, SignalSpec
 
 
@@ -18,13 +19,14 @@ def make_contract(seconds=4):
 
 
 def make_config(**fields):
-  return ml_collections.ConfigDict(dict(
+  return ml_collections.ConfigDict({**dict(
       pools=(8,), within_pool=4, adjacent_sec=10.0, bootstrap_draws=200, seed=0,
       probe_folds=0,
       min_people=2, min_windows=4, min_participants=4, min_class=3,
       label_fractions=(1.0,), label_seed=0, label_draws=1,
-      person_pooling="mean", subgroups=True, **fields
-  ))
+      person_pooling="mean", subgroups=True, examples=0, redact=False,
+      map_label="", map_method="pca",
+  ), **fields})
 
 
 class Split:
@@ -73,12 +75,13 @@ class Tower:
   """A linear map of the window; its head is the same, of unit length."""
 
   weights: jax.Array  # [T * C, D]
+  bias: float = 0.0
   signal: str = flax.struct.field(pytree_node=False, default="acc")
   head: bool = flax.struct.field(pytree_node=False, default=True)
 
   def embed(self, x, scale):
     x = x.astype(jnp.float32) * scale[:, None]
-    return x.reshape(len(x), -1) @ self.weights
+    return x.reshape(len(x), -1) @ self.weights + self.bias
 
   def project(self, x, scale):
     if not self.head:
@@ -96,7 +99,7 @@ def make_towers(split, width=6, seed=1, head=True):
   for name in ("acc", "ppg"):
     size = int(np.prod(split.values[name].shape[1:]))
     weights = rng.normal(size=(size, width)).astype(np.float32)
-    out[name] = Tower(jnp.asarray(weights), name, head)
+    out[name] = Tower(jnp.asarray(weights), signal=name, head=head)
   return out
 
 
@@ -109,8 +112,8 @@ def make_inputs(noise=0.3, width=12, window_sec=4.0):
       "test": Split(8, 8, seed=3, prefix="toy/c"),
   }
   turn = rng.normal(size=(width, width))
-  encoders = {"": {}, "untrained": {}, "ppg": {}}
-  pairs = {"": {}, "untrained": {}, "envelope": {}}
+  encoders = {TESTED: {}, "untrained": {}, "ppg": {}}
+  pairs = {TESTED: {}, "untrained": {}, "envelope": {}}
   feats = {}
   for name, split in splits.items():
     n = len(split)
@@ -120,17 +123,18 @@ def make_inputs(noise=0.3, width=12, window_sec=4.0):
     latent[:, 2] = 2 * split.table["attributes/sex"] - 1
     draw = lambda z, s: (z @ turn + s * rng.normal(size=z.shape)).astype(  # noqa: E731
         np.float32)
-    encoders[""][name] = draw(latent, noise)
+    encoders[TESTED][name] = draw(latent, noise)
     encoders["ppg"][name] = draw(latent, 0.1)
     encoders["untrained"][name] = rng.normal(size=(n, width))
     feats[name] = draw(latent, 5.0)
     if name == "test":
-      pairs[""] = {"acc": draw(latent, noise), "ppg": draw(latent, noise)}
+      pairs[TESTED] = {"acc": draw(latent, noise), "ppg": draw(latent, noise)}
       pairs["envelope"] = {"acc": draw(latent, 2.0), "ppg": draw(latent, 2.0)}
       pairs["untrained"] = {s: rng.normal(size=(n, width))
                             for s in ("acc", "ppg")}
   tables = {name: split.table for name, split in splits.items()}
   data = inputs.Inputs(
-      "test", tables, encoders, pairs, feats, "acc", "ppg", window_sec
+      "test", tables, encoders, pairs, feats, "acc", "ppg", window_sec,
+      recordings=splits["test"],
   )
   return data, splits

@@ -7,6 +7,7 @@ from accfm import evaluate
 from accfm.base import configlib
 from accfm.configs import evaluate as evaluate_config
 from accfm.evals import inputs, suite
+from accfm.steps import record
 from tests.evals import toy
 
 
@@ -33,13 +34,16 @@ def make(monkeypatch):
         "splits": people,
     }
   meta = {
-      "kind": "distill", "signals": ["acc", "ppg"], "teacher": None,
+      "kind": "distill", "signals": ["acc", "ppg"],
       "contract": toy.make_contract(20).to_dict(),
       "cohorts": [
           {"dataset": "toy", "split_hash": "abc", "splits": people}
       ],
-      "config": {"data_dir": "/data", "dataset": "toy"},
-      "code_version": "0",
+      "config": {
+          "data_dir": "/data", "dataset": "toy", "encoder": {},
+          "teacher_encoder": {},
+      },
+      "code_version": "0", "version": 1,
   }
   world = types.SimpleNamespace(
       splits=splits, meta=meta, towers=toy.make_towers(splits["train"])
@@ -52,7 +56,12 @@ def make(monkeypatch):
   world.load = evaluate.checkpoints.load
   world.untrained = suite.towers.untrained
   world.from_checkpoint = suite.towers.from_checkpoint
-  monkeypatch.setattr(evaluate.checkpoints, "load", lambda *_: loaded)
+
+  def load(*unused):
+    loaded.record = record.from_plain(world.meta)  # as a test has changed it
+    return loaded
+
+  monkeypatch.setattr(evaluate.checkpoints, "load", load)
   monkeypatch.setattr(
       inputs.manifest, "find", lambda folder, name: f"{folder}/{name}")
   monkeypatch.setattr(

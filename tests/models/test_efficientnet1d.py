@@ -11,7 +11,8 @@ from jax.sharding import PartitionSpec
 
 from accfm.base import mesh as meshes
 from accfm.base.errors import InputError
-from accfm.models import build, efficientnet1d
+from accfm.models import build
+from accfm.models.encoders import efficientnet1d
 from tests.models import fresh
 
 ROWS, WHOLE = PartitionSpec("data"), PartitionSpec()

@@ -11,13 +11,13 @@ from jax.sharding import PartitionSpec
 
 from accfm.base import mesh as meshes
 from accfm.base.errors import InputError
-from accfm.models import build, fused, vit1d
+from accfm.models import build, fused, transformer
 from accfm.plans import aot, flops, hlo
 from accfm.train import sharding
 from tests.models import fresh
 
 WIDTH, HEADS, MLP = 128, 2, 256
-PLAIN = vit1d.Block(HEADS, MLP, jnp.float32)
+PLAIN = transformer.Block(HEADS, MLP, jnp.float32)
 FLAT = PartitionSpec()
 ROWS = PartitionSpec(meshes.ROWS)
 
@@ -45,7 +45,7 @@ def with_gradients(block):
 
 
 def plain(x, params):
-  block = vit1d.Block(HEADS, MLP, x.dtype)
+  block = transformer.Block(HEADS, MLP, x.dtype)
   return block.apply({"params": params}, x)
 
 
@@ -144,7 +144,7 @@ def test_parameters_are_the_same():
 def test_elsewhere_it_is_the_plain_block(devices):
   """In values and gradients, on a mesh (of so many devices) and without."""
   x, g = inputs(2, 8)
-  block = vit1d.Block(HEADS, MLP, jnp.float32, fused=True)
+  block = transformer.Block(HEADS, MLP, jnp.float32, fused=True)
   run = with_gradients(lambda x, p: block.apply({"params": p}, x))
   if devices:
     local = run
@@ -178,7 +178,7 @@ def test_refused(fields, want):
 
 def test_too_large_for_a_chip(monkeypatch):
   """The paper's block fits every chip; 1,024 tokens of it the largest not."""
-  block = vit1d.Block(4, 1024, jnp.bfloat16)
+  block = transformer.Block(4, 1024, jnp.bfloat16)
   x, long = (jnp.zeros((2, n, 256), jnp.bfloat16) for n in (192, 1024))
   shapes = jax.eval_shape(block.init, jax.random.key(0), x)["params"]
   for memory in (fused.SMALL, fused.LARGE):
@@ -226,7 +226,7 @@ def test_a_tpus_compiler_takes_it(topology):
   mesh = meshes.make_mesh(devices)
   b, length = 32, 192
   x = jax.ShapeDtypeStruct((4 * b, length, 256), jnp.bfloat16)
-  block = vit1d.Block(4, 1024, jnp.bfloat16, fused=True)
+  block = transformer.Block(4, 1024, jnp.bfloat16, fused=True)
   variables = jax.eval_shape(block.init, jax.random.key(0), x)
 
   def local(x, variables, g):

@@ -10,7 +10,7 @@ import pytest
 
 from accfm.base import keys
 from accfm.base.errors import InputError
-from accfm.models import build, regularise, vit1d
+from accfm.models import build, regularise, transformer
 from tests.models import fresh
 
 LAYERS = [regularise.Dropout, regularise.DropPath]
@@ -150,14 +150,14 @@ def test_rates_are_checked(preset, name, rate):
 def test_a_vit_block_drops_its_branches():
   """Each row adds twice the attention or nothing, and so the MLP."""
   x = np.random.default_rng(0).normal(size=(24, 3, 4)).astype(np.float32)
-  plain = vit1d.Block(2, 6, jnp.float32)
+  plain = transformer.Block(2, 6, jnp.float32)
   variables = fresh.variables(plain, x)
   params = variables["params"]
 
   @jax.jit
   def branches(x):
     y = nn.LayerNorm().apply({"params": params["norm1"]}, x)
-    y = vit1d.Attention(2, jnp.float32).apply(
+    y = transformer.Attention(2, jnp.float32).apply(
         {"params": params["attention"]}, y
     )
     def mlp(x):
@@ -166,7 +166,7 @@ def test_a_vit_block_drops_its_branches():
       return nn.Dense(4).apply({"params": params["mlp_out"]}, nn.gelu(z))
     return [x + a * y + b * mlp(x + a * y) for a in (0, 2) for b in (0, 2)]
 
-  block = vit1d.Block(2, 6, jnp.float32, drop_path=0.5)
+  block = transformer.Block(2, 6, jnp.float32, drop_path=0.5)
   got = jax.jit(functools.partial(block.apply, train=True))(
       variables, x, row_keys=fresh.row_keys(24)
   )

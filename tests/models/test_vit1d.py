@@ -10,7 +10,8 @@ from jax.sharding import PartitionSpec
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
-from accfm.models import build, vit1d
+from accfm.models import build, transformer
+from accfm.models.encoders import vit1d
 from tests.models import fresh
 
 SMALL = dict(width=8, depth=2, heads=2, mlp_width=12, embed_dim=6, patch=16)
@@ -131,7 +132,7 @@ def test_grid_pooling_keeps_time_apart():
 
 def test_attention_against_a_loop():
   x = np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
-  attention = vit1d.Attention(heads=2, dtype=jnp.float32)
+  attention = transformer.Attention(heads=2, dtype=jnp.float32)
   variables = fresh.variables(attention, x)
   p = jax.tree.map(np.float64, variables["params"])
   want = np.zeros((2, 5, 8))
@@ -185,7 +186,7 @@ def most_summed(jaxpr):
 
 
 def test_positions_against_a_loop():
-  got = vit1d.sinusoidal_positions(7, 6)
+  got = transformer.sinusoidal_positions(7, 6)
   for place in range(7):
     for i in range(3):
       angle = place / 10_000 ** (i / 3)

@@ -25,7 +25,8 @@ from accfm.configs import (
 from accfm.configs import prepare as prepare_config
 from accfm.data.sources import SOURCES
 from accfm.plans import aot, flops, hlo, roofline
-from accfm.steps import nets, objectives
+from accfm.steps import nets
+from accfm.steps.given import Start
 from accfm.train import loop, optim
 from tests.models import fresh
 
@@ -82,11 +83,11 @@ def begin(monkeypatch, tmp_path, mixture):
   )
   seen = []
 
-  def stop(step_fn, state, frozen, batches, key, **unused):
-    seen.extend((state, frozen, next(batches(0)), key))
+  def stop(run):
+    seen.extend((run.state, run.frozen, next(iter(run.batches(0))), run.key))
     raise Begun
 
-  monkeypatch.setattr(loop, "run", stop)
+  monkeypatch.setattr(loop, "train", stop)
   frozen = with_encoder(finetune.get_config("tiny")).encoder
 
   def variables(signal):
@@ -95,13 +96,14 @@ def begin(monkeypatch, tmp_path, mixture):
 
   def load_teacher(config, workdir):
     scratch = config.teacher_mode == "scratch"
-    meta = {"kind": "mae", "config": {"encoder": frozen.to_dict()}}
-    return objectives.Teacher(
+    return Start(
         "ppg", config.teacher_encoder, None if scratch else variables("ppg")
-    ), meta
+    )
 
   def load_start(config, workdir):
-    return (variables("acc") if config.freeze_encoder else None), None, None
+    if not config.freeze_encoder:
+      return None
+    return Start("acc", config.encoder, variables("acc"))
 
   monkeypatch.setattr(distill, "load_teacher", load_teacher)
   monkeypatch.setattr(supervise, "load_start", load_start)

@@ -11,7 +11,7 @@ from jax.experimental import pallas as pl
 from jax.sharding import PartitionSpec
 
 from accfm.base import mesh as meshes
-from accfm.models import vit1d
+from accfm.models import transformer
 from accfm.plans import flops
 
 
@@ -31,7 +31,7 @@ class Small(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    return vit1d.Attention(2, jnp.float32)(nn.Dense(8)(x))
+    return transformer.Attention(2, jnp.float32)(nn.Dense(8)(x))
 
 
 def test_dense_and_attention_by_hand():

@@ -10,6 +10,7 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from accfm.base import mesh as meshes
+from accfm.base import overrides
 from accfm.base.errors import InputError
 from accfm.signals import augment
 
@@ -50,7 +51,10 @@ def compiled(items):
 
 
 def run(cfg, x, rows=None, seed=0, view=""):
-  items = tuple((n, tuple(f.items())) for n, f in cfg.items())
+  cfg = augment.resolve(cfg, "ppg")
+  items = tuple(
+      (n, tuple(f.items())) for n, f in cfg.items() if n != "preset"
+  )
   rows = np.arange(len(x)) if rows is None else np.asarray(rows)
   return np.asarray(
       compiled(items)(jax.random.key(seed), x, rows, view=view)
@@ -58,7 +62,7 @@ def run(cfg, x, rows=None, seed=0, view=""):
 
 
 def program(cfg):
-  return jax.make_jaxpr(augment.make_augment(cfg))(
+  return jax.make_jaxpr(augment.make_augment(augment.resolve(cfg, "ppg")))(
       jax.random.key(0), segments(), np.arange(6)
   )
 
@@ -243,6 +247,64 @@ def test_presets_carry_the_published_probabilities_and_run(kind):
   x = segments(16)
   got = run(cfg, x)
   assert got.shape == x.shape and np.isfinite(got).all()
+
+
+@pytest.mark.parametrize("kind", sorted(PUBLISHED))
+def test_a_config_by_kind_becomes_the_preset_of_that_kind(kind):
+  cfg = augment.by_kind(time_shift=dict(prob=1.0))
+  assert set(cfg) == {"preset", *augment.OPERATIONS}
+  for locked in (cfg, ml_collections.ConfigDict(cfg).lock()):
+    assert augment.resolve(locked, kind) == {
+        "preset": kind, **augment.preset(kind, time_shift=dict(prob=1.0)),
+    }
+  done = augment.resolve(ml_collections.ConfigDict(cfg), kind)
+  for other in PUBLISHED:  # what is resolved stays so
+    assert augment.resolve(done, other) == done
+  assert str(program(augment.resolve(done, kind))) == str(
+      program(augment.preset(kind, time_shift=dict(prob=1.0))))
+
+
+def test_what_is_set_wins_over_the_kind():
+  cfg = ml_collections.ConfigDict(augment.by_kind())
+  overrides.set_text(cfg, "noise.prob", "0.5")
+  overrides.set_text(cfg, "noise.relative", "true")
+  cfg.cutout.prob = 0.0
+  got = augment.resolve(cfg, "acc")
+  assert got["noise"] == dict(
+      prob=0.5, sd=0.0005, relative=True, together=False)
+  assert got["cutout"]["prob"] == 0.0
+  overrides.set_text(cfg, "preset", "ecg")
+  got = augment.resolve(cfg, "acc")
+  assert got["magnitude_warp"]["prob"] == 0.5 and got["preset"] == "ecg"
+  assert got["noise"]["sd"] == 0.1 and got["noise"]["prob"] == 0.5
+
+
+def test_nothing_happens_when_augmentation_is_off():
+  for kind in (*PUBLISHED, "eda"):
+    got = augment.resolve(augment.off(), kind)
+    assert {fields["prob"] for name, fields in got.items()
+            if name != "preset"} == {0.0}
+  x = segments(3)
+  np.testing.assert_array_equal(run(augment.off(), x), x)
+
+
+def test_a_kind_without_a_preset():
+  with pytest.raises(InputError) as error:
+    augment.resolve(augment.by_kind(), "eda")
+  assert str(error.value) == (
+      "augment: got a signal of kind 'eda', for which there is no preset, and "
+      "no cutout.prob; set it, or set preset to one of ['acc', 'ecg', "
+      "'ppg']"
+  )
+  got = augment.resolve({"noise": dict(prob=0.5)}, "eda")
+  assert got == {"noise": dict(
+      prob=0.5, sd=0.1, relative=True, together=False)}
+
+
+def test_an_unknown_preset():
+  with pytest.raises(InputError, match="augment.preset: got 'pgp', want one of"
+                     r" \['kind', 'acc', 'ecg', 'ppg'\]; did you mean 'ppg'"):
+    augment.resolve({"preset": "pgp"}, "acc")
 
 
 def test_a_locked_config_is_taken_as_it_is():

@@ -1,5 +1,3 @@
-import sys
-
 import numpy as np
 import pytest
 
@@ -197,9 +195,7 @@ def aligned(x):
 PPG = {"beat_source": "ppg_beats"}
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_beats_are_found_in_ppg_upright_or_not():
-  pytest.importorskip("neurokit2")
   rng = np.random.default_rng(0)
   times = np.cumsum(rng.normal(0.85, 0.04, 70))
   clean = pulses(times, 60.0)
@@ -213,9 +209,7 @@ def test_beats_are_found_in_ppg_upright_or_not():
     assert beats.signal == ""
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_the_gate_keeps_noise_and_gaps_out():
-  pytest.importorskip("neurokit2")
   x = pulses(np.arange(0.5, 90, 0.8), 90.0)
   x[30 * 64:40 * 64] = np.random.default_rng(1).normal(size=640)
   x[60 * 64] = np.nan
@@ -227,9 +221,7 @@ def test_the_gate_keeps_noise_and_gaps_out():
   assert ((end < 30) | (begin > 40)).sum() > 80
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_a_flat_or_missing_signal_has_no_beats():
-  pytest.importorskip("neurokit2")
   for value in (0.0, np.nan):
     beats = labels.select_beats(*aligned(np.full((3840, 1), value)), PPG)
     assert len(beats.end_s) == 0
@@ -241,12 +233,6 @@ def test_select_beats():
   assert labels.select_beats(rows, contract, {"beat_source": "track"}) is None
   with pytest.raises(InputError, match="ppg_signal: got 'x', want one of"):
     labels.select_beats(rows, contract, {**PPG, "ppg_signal": "x"})
-
-
-def test_without_the_library_the_error_says_what_to_do(monkeypatch):
-  monkeypatch.setitem(sys.modules, "neurokit2", None)
-  with pytest.raises(InputError, match="pip install neurokit2"):
-    labels.select_beats(*aligned(np.zeros((640, 1))), PPG)
 
 
 @pytest.mark.parametrize("cfg, message", [

@@ -9,8 +9,9 @@ import pytest
 
 from accfm.base import mesh as meshes
 from accfm.configs import ablations
-from accfm.steps import objectives, towers
+from accfm.steps import kinds, towers
 from accfm.steps import state as states
+from accfm.steps.given import Given, Start
 from accfm.train import parallel
 from tests.steps import wired
 
@@ -21,17 +22,18 @@ def objective(name):
   """The Objective of a run, its teacher untrained."""
   spec = STUDY.runs[name]
   config = ml_collections.ConfigDict(spec.config.to_dict())
+  _, kind = kinds.of_config(config, spec.main)
   if spec.main == "pretrain":
-    return objectives.make_pretrain(config, wired.CONTRACT)
-  if not spec.needs:
-    teacher = objectives.Teacher("ppg", config.teacher_encoder)
+    start = None
+  elif not spec.needs:
+    start = Start("ppg", config.teacher_encoder)
   else:
     made = objective(spec.needs)
-    teacher = objectives.Teacher(
+    start = Start(
         "ppg", STUDY.runs[spec.needs].config.encoder,
         towers.encoder_variables(made.params, made.carried, {}, "encoder"),
     )
-  return objectives.make_distill(config, wired.CONTRACT, "acc", teacher)
+  return kind.make_objective(config, Given(wired.CONTRACT, start))
 
 
 @pytest.mark.parametrize("name", STUDY.order)

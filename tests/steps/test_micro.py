@@ -6,7 +6,7 @@ import pytest
 
 from accfm.base.errors import InputError
 from accfm.configs import acc_distill, ppg_contrastive
-from accfm.steps import micro, objectives
+from accfm.steps import contrastive, micro
 from tests.steps import wired
 
 
@@ -17,7 +17,7 @@ def make(kind, **fields):
     return wired.make_distill(config)
   config = ppg_contrastive.get_config("tiny,positives=participant").unlock()
   config.update(fields)
-  return objectives.make_pretrain(config, wired.CONTRACT)
+  return contrastive.make_objective(config, wired.GIVEN)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_batch_norm_is_refused():
   config = ppg_contrastive.get_config(wired.EFFICIENT).unlock()
   config.micro_batches = 2
   with pytest.raises(InputError, match="with batch norm"):
-    objectives.make_pretrain(config, wired.CONTRACT)
+    contrastive.make_objective(config, wired.GIVEN)
 
 
 @pytest.mark.parametrize("pieces", [0, 3, -1])

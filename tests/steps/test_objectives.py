@@ -12,7 +12,8 @@ from accfm.base import mesh as meshes
 from accfm.base.errors import InputError
 from accfm.configs import acc_distill, ppg_mae
 from accfm.signals import augment
-from accfm.steps import mae, objectives, towers
+from accfm.steps import distill, kinds, mae, towers
+from accfm.steps.record import Record
 from tests.steps import wired
 from tests.steps.wired import CONTRACT, B, build, one_step
 
@@ -197,19 +198,24 @@ def test_unknown_objective():
   config = ppg_mae.get_config("tiny")
   config.objective = "gan"
   with pytest.raises(InputError, match="objective: got 'gan', want one of"):
-    objectives.make_pretrain(config, CONTRACT)
+    kinds.of_config(config, "pretrain")
 
 
 def test_pairs_that_would_lose_their_alignment():
   shifted = augment.preset("acc", time_shift=dict(prob=1.0))
   with pytest.raises(InputError, match="time_shift: got .* want the same"):
-    objectives.check_together(dict(student=shifted, teacher=augment.off()))
+    distill.check_together(shifted, augment.resolve(augment.off(), "ppg"))
   other = augment.preset("ppg", time_shift=dict(prob=1.0, max_share=0.1))
   with pytest.raises(InputError, match="alignment"):
-    objectives.check_together(dict(student=shifted, teacher=other))
-  objectives.check_together(acc_distill.get_config("tiny").augment)
+    distill.check_together(shifted, other)
+  parts = acc_distill.get_config("tiny").augment
+  for kind in ("ppg", "ecg"):  # whatever the teacher reads
+    distill.check_together(
+        augment.resolve(parts.student, "acc"),
+        augment.resolve(parts.teacher, kind),
+    )
 
 
 def test_an_unknown_checkpoint_kind():
   with pytest.raises(InputError, match="checkpoint kind: got 'gan'"):
-    towers.from_checkpoint({}, {}, {}, {"kind": "gan", "config": {}})
+    towers.from_checkpoint({}, {}, {}, Record("gan", {}, ("acc",), CONTRACT))

@@ -10,9 +10,10 @@ import pytest
 from accfm.base.errors import InputError
 from accfm.configs import ppg_contrastive
 from accfm.signals import augment
-from accfm.steps import objectives, towers
+from accfm.steps import contrastive, towers
+from accfm.steps.record import Record
 from tests.steps import wired
-from tests.steps.wired import CONTRACT, B, one_step
+from tests.steps.wired import CONTRACT, GIVEN, B, one_step
 
 
 def by_person(**fields):
@@ -20,14 +21,13 @@ def by_person(**fields):
   config = ppg_contrastive.get_config("tiny,positives=participant").unlock()
   config.augment = augment.off()
   config.update(fields)
-  return config, objectives.make_contrastive(config, CONTRACT)
+  return config, contrastive.make_objective(config, GIVEN)
 
 
 def views(config, params):
   """[B, P] projections of the batch and of its pairs."""
-  meta = {"kind": "contrastive", "signals": ["ppg"],
-          "contract": CONTRACT.to_dict(), "config": config.to_dict()}
-  tower = towers.from_checkpoint(params, {}, {}, meta)["ppg"]
+  record = Record("contrastive", config.to_dict(), ("ppg",), CONTRACT)
+  tower = towers.from_checkpoint(params, {}, {}, record)["ppg"]
   batch = wired.make_batch()
   return [
       np.asarray(jax.jit(type(tower).project)(
@@ -98,13 +98,10 @@ def test_regression_to_the_teacher_against_loops(kind):
 def embeddings(config, made):
   """(student's head output, teacher's embedding) [B, D], lengths as they are.
   """
-  meta = {
-      "kind": "distill", "signals": ["acc", "ppg"],
-      "contract": CONTRACT.to_dict(), "config": config.to_dict(),
-      "teacher": {"config": wired.teacher()[0].to_dict()},
-  }
   batch, out = wired.make_batch(), []
-  found = towers.from_checkpoint(made.params, {}, made.frozen, meta)
+  found = towers.from_checkpoint(
+      made.params, {}, made.frozen, wired.distilled(config)
+  )
   for name, tower in found.items():
     x = jax.jit(type(tower).embed)(tower, batch[name], batch[f"{name}_scale"])
     out.append(np.asarray(
@@ -118,13 +115,11 @@ def test_supervision_against_a_loop():
   made = wired.build("linear")
   _, metrics, _ = one_step(made)
   batch = wired.make_batch()
-  meta = {
-      "kind": "supervised", "signals": ["acc"],
-      "contract": CONTRACT.to_dict(),
-      "config": {"encoder": wired.acc_config().encoder.to_dict()},
-      "targets": [dataclasses.asdict(t) for t in wired.TARGETS],
-  }
-  tower = towers.from_checkpoint(made.params, {}, made.frozen, meta)["acc"]
+  record = Record(
+      "supervised", wired.acc_config().to_dict(), ("acc",), CONTRACT,
+      targets=wired.TARGETS,
+  )
+  tower = towers.from_checkpoint(made.params, {}, made.frozen, record)["acc"]
   made_off = np.asarray(jax.jit(type(tower).predict)(
       tower, batch["acc"], batch["acc_scale"]
   ), np.float64)
@@ -159,8 +154,18 @@ def test_the_trained_teacher_starts_from_its_checkpoint_and_moves():
   assert max(moved) > 0
 
 
+@pytest.mark.parametrize("loss, near", [
+    ("contrastiv", "; did you mean 'contrastive'?"), ("l1", ""),
+])
+def test_an_unknown_loss_is_named_first(loss, near):
+  with pytest.raises(InputError) as error:
+    wired.make_distill(wired.distill_config(loss=loss))
+  assert str(error.value) == (
+      f"loss: got {loss!r}, want one of ['contrastive', 'cosine', 'mse']{near}"
+  )
+
+
 @pytest.mark.parametrize("fields, match", [
-    (dict(loss="l1"), "loss 'l1': got teacher_head='mlp'|loss: got 'l1'"),
     (dict(loss="mse"), "loss 'mse': got teacher_head='mlp', teacher_mode='fro"),
     (dict(loss="cosine", teacher_mode="trained", **wired.REGRESSION),
      "want 'identity' and 'frozen': a teacher that may move"),

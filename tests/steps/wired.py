@@ -19,8 +19,10 @@ from accfm.configs import (
 )
 from accfm.signals import augment, targets
 from accfm.signals.contract import Contract, SignalSpec
-from accfm.steps import objectives, towers
+from accfm.steps import contrastive, distill, mae, supervised, towers
 from accfm.steps import state as states
+from accfm.steps.given import Given, Start
+from accfm.steps.record import Record
 from accfm.train import parallel
 
 B, T = 16, 512
@@ -28,6 +30,7 @@ CONTRACT = Contract(
     {"acc": SignalSpec(3, "g", "acc"), "ppg": SignalSpec(2, "au", "ppg")},
     rate_hz=64.0, window_sec=8.0,
 )
+GIVEN = Given(CONTRACT)
 
 
 def make_batch(seed=0):
@@ -49,11 +52,11 @@ def make_batch(seed=0):
 
 @functools.cache
 def teacher(preset="vit_tiny"):
-  """(config, objectives.Teacher), untrained, of PPG."""
+  """(config, Start), untrained, of PPG."""
   config = ppg_contrastive.get_config(f"tiny,encoder={preset}")
-  made = objectives.make_pretrain(config, CONTRACT)
+  made = contrastive.make_objective(config, GIVEN)
   variables = towers.encoder_variables(made.params, made.carried, {}, "encoder")
-  return config, objectives.Teacher("ppg", config.encoder, variables)
+  return config, Start("ppg", config.encoder, variables)
 
 
 def distill_config(arg="tiny", **fields):
@@ -64,7 +67,7 @@ def distill_config(arg="tiny", **fields):
 
 
 def make_distill(config, preset="vit_tiny"):
-  return objectives.make_distill(config, CONTRACT, "acc", teacher(preset)[1])
+  return distill.make_objective(config, Given(CONTRACT, teacher(preset)[1]))
 
 
 EFFICIENT = "tiny,encoder=efficientnet_tiny"
@@ -74,25 +77,24 @@ TARGETS = (
     targets.Target("attributes/sex", classes=(0.0, 1.0)),
 )
 KINDS = {
-    "mae": lambda: objectives.make_pretrain(
-        ppg_mae.get_config("tiny"), CONTRACT),
-    "contrastive": lambda: objectives.make_pretrain(
-        ppg_contrastive.get_config("tiny"), CONTRACT),
-    "momentum": lambda: objectives.make_pretrain(
-        ppg_contrastive.get_config("tiny,positives=participant"), CONTRACT),
-    "efficientnet": lambda: objectives.make_pretrain(
+    "mae": lambda: mae.make_objective(ppg_mae.get_config("tiny"), GIVEN),
+    "contrastive": lambda: contrastive.make_objective(
+        ppg_contrastive.get_config("tiny"), GIVEN),
+    "momentum": lambda: contrastive.make_objective(
+        ppg_contrastive.get_config("tiny,positives=participant"), GIVEN),
+    "efficientnet": lambda: contrastive.make_objective(
         ppg_contrastive.get_config(f"{EFFICIENT},positives=participant"),
-        CONTRACT),
+        GIVEN),
     "distill": lambda: make_distill(acc_distill.get_config("tiny")),
     "efficient_distill": lambda: make_distill(
         acc_distill.get_config(EFFICIENT), "efficientnet_tiny"),
     "joint": lambda: make_distill(distill_config(teacher_mode="scratch")),
     "cosine": lambda: make_distill(distill_config(loss="cosine", **REGRESSION)),
     "mse": lambda: make_distill(distill_config(loss="mse", **REGRESSION)),
-    "supervised": lambda: objectives.make_supervised(
-        acc_supervised.get_config("tiny"), CONTRACT, TARGETS),
-    "linear": lambda: objectives.make_supervised(
-        acc_config(), CONTRACT, TARGETS, acc_encoder()),
+    "supervised": lambda: supervised.make_objective(
+        acc_supervised.get_config("tiny"), Given(CONTRACT, targets=TARGETS)),
+    "linear": lambda: supervised.make_objective(
+        acc_config(), Given(CONTRACT, acc_start(), TARGETS)),
 }
 
 
@@ -110,9 +112,20 @@ def acc_config():
   })
 
 
-def acc_encoder():
-  """Variables of an acceleration encoder to start from."""
-  return {"params": build("supervised").params["encoder"]}
+def acc_start():
+  """An acceleration encoder to start from."""
+  variables = {"params": build("supervised").params["encoder"]}
+  return Start("acc", acc_config().encoder, variables)
+
+
+def distilled(config):
+  """The record of a student of this config and of the teacher above."""
+  parent = Record(
+      "contrastive", teacher()[0].to_dict(), ("ppg",), CONTRACT
+  )
+  return Record(
+      "distill", config.to_dict(), ("acc", "ppg"), CONTRACT, parent=parent
+  )
 
 
 @functools.cache
@@ -152,12 +165,7 @@ def infonce_oracle(query, keys, temperature):
 
 def projections(config, params, frozen):
   """What the towers of a checkpoint of this state give the batch."""
-  meta = {
-      "kind": "distill", "signals": ["acc", "ppg"],
-      "contract": CONTRACT.to_dict(), "config": config.to_dict(),
-      "teacher": {"config": teacher()[0].to_dict()},
-  }
-  made = towers.from_checkpoint(params, {}, frozen, meta)
+  made = towers.from_checkpoint(params, {}, frozen, distilled(config))
   batch = make_batch()
   return [
       np.asarray(jax.jit(type(t).project)(

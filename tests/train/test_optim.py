@@ -168,6 +168,184 @@ def test_nothing_is_held_for_zero_steps():
     assert other[2]["encoder"]["w"].all()
 
 
+# --- by name, by pattern -----------------------------------------------------
+
+
+def run(tx, steps=5):
+  """[(params before, gradients, updates)] of each step, and the last state."""
+  params, out = network(0), []
+  state, update = tx.init(params), jax.jit(tx.update)
+  for step in range(steps):
+    grads = network(1 + step)
+    updates, state = update(
+        grads, state, params, grad_norm=optax.tree.norm(grads)
+    )
+    out.append((params, grads, updates))
+    params = optax.apply_updates(params, updates)
+  return out, state
+
+
+@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
+@pytest.mark.parametrize("new", [
+    {}, dict(optimizer="adamw", lr_multipliers=(), decay_patterns=()),
+])
+def test_the_default_is_adamw_to_the_last_bit(clip_norm, new):
+  """Updates and the layout of the state, which checkpoints hold."""
+  cfg = config(clip_norm=clip_norm, **new)
+  tx, schedule = optim.make_optimizer(cfg)
+  want = optax.adamw(
+      schedule, b1=cfg.b1, b2=cfg.b2, weight_decay=cfg.weight_decay,
+      mask=lambda params: jax.tree.map(lambda p: p.ndim >= 2, params),
+  )
+  if clip_norm:
+    want = optax.chain(optim.clip(clip_norm), want)
+  else:
+    want = optax.with_extra_args_support(want)
+    tx = optax.with_extra_args_support(tx)
+  one, other = run(tx), run(want)
+  assert jax.tree.structure(one) == jax.tree.structure(other)
+  for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True):
+    assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def test_lion_by_hand():
+  """arXiv 2302.06675, algorithm 2; biases do not decay."""
+  cfg = config(optimizer="lion")
+  momentum = {}
+  for step, (params, grads, updates) in enumerate(
+      run(optim.make_optimizer(cfg)[0])[0]
+  ):
+    norm = np.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads)))
+    for part in params:
+      for name, w in params[part].items():
+        g = np.float64(grads[part][name]) * min(1, cfg.clip_norm / norm)
+        m = momentum.get((part, name), 0)
+        direction = np.sign(cfg.b1 * m + (1 - cfg.b1) * g)
+        momentum[part, name] = cfg.b2 * m + (1 - cfg.b2) * g
+        decay = cfg.weight_decay * w if w.ndim > 1 else 0
+        np.testing.assert_allclose(
+            updates[part][name],
+            -slow_schedule(cfg, step) * (direction + decay), rtol=1e-4,
+        )
+
+
+def test_sgd_by_hand():
+  """With the momentum b1 and the weight decay of AdamW."""
+  cfg = config(optimizer="sgd")
+  trace = {}
+  for step, (params, grads, updates) in enumerate(
+      run(optim.make_optimizer(cfg)[0])[0]
+  ):
+    norm = np.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads)))
+    for part in params:
+      for name, w in params[part].items():
+        g = np.float64(grads[part][name]) * min(1, cfg.clip_norm / norm)
+        trace[part, name] = cfg.b1 * trace.get((part, name), 0) + g
+        decay = cfg.weight_decay * w if w.ndim > 1 else 0
+        np.testing.assert_allclose(
+            updates[part][name],
+            -slow_schedule(cfg, step) * (trace[part, name] + decay), rtol=1e-4,
+        )
+
+
+@pytest.mark.parametrize("hold", [0, HOLD])
+def test_adam_with_decoupled_decay_is_adamw(hold):
+  one, other = (
+      run(optim.make_optimizer(config(
+          optimizer=name, hold_encoder_steps=hold))[0], HOLD + 2)[0]
+      for name in ("adam", "adamw")
+  )
+  for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", sorted(optim.OPTIMIZERS))
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_all_names_move_all_parameters(name, weight_decay):
+  tx, _ = optim.make_optimizer(config(
+      optimizer=name, weight_decay=weight_decay, clip_norm=0.5))
+  for x in jax.tree.leaves(run(tx, 3)[0][-1][2]):
+    assert np.isfinite(x).all() and x.any()
+
+
+@pytest.mark.parametrize("name", sorted(optim.OPTIMIZERS))
+def test_a_part_of_a_matrix_is_updated_as_in_the_whole(name):
+  """What fsdp needs: halves of each parameter, updated apart."""
+  tx, _ = optim.make_optimizer(config(optimizer=name, clip_norm=0.5))
+  w, grads = network(0)["encoder"]["w"], network(1)["encoder"]["w"]
+
+  def updates(rows):
+    params = {"w": w[rows]}
+    state, out = tx.init(params), []
+    for step in range(3):
+      got, state = tx.update(
+          {"w": (step + 1) * grads[rows]}, state, params, grad_norm=2.0)
+      params = optax.apply_updates(params, got)
+      out.append(got["w"])
+    return np.stack(out)
+
+  parts = [updates(slice(0, 2)), updates(slice(2, 3))]
+  np.testing.assert_allclose(
+      np.concatenate(parts, 1), updates(slice(None)), rtol=1e-6
+  )
+
+
+@pytest.mark.parametrize("hold", [0, 2])
+def test_learning_rates_by_pattern(hold):
+  """The first pattern that matches counts; decay and moments are as before."""
+  fields = dict(hold_encoder_steps=hold, clip_norm=0.0)
+  plain = optim.make_optimizer(config(**fields))[0]
+  tx = optim.make_optimizer(config(
+      lr_multipliers=[["^encoder/b$", 0], ["encoder/", 0.25], ["w$", 3.0]],
+      **fields,
+  ))[0]
+  params = network(0)
+  a, b = (optax.with_extra_args_support(t) for t in (plain, tx))
+  one, two = a.init(params), b.init(params)
+  for step in range(4):
+    grads = network(1 + step)
+    want, one = a.update(grads, one, params)
+    got, two = b.update(grads, two, params)
+    assert not got["encoder"]["b"].any()
+    for part, factor in (("encoder", 0.25), ("predictor", 3.0)):
+      np.testing.assert_allclose(
+          got[part]["w"], factor * want[part]["w"], rtol=1e-6
+      )
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+@pytest.mark.parametrize("hold", [0, 2])
+def test_weight_decay_by_pattern(optimizer, hold):
+  fields = dict(optimizer=optimizer, hold_encoder_steps=hold, clip_norm=0.0)
+  none = run(_extra(config(weight_decay=0.0, **fields)), 4)[0][0]
+  some = run(_extra(config(
+      weight_decay=0.5, decay_patterns=("/b$", "^predictor"), **fields)), 4)
+  params, _, updates = some[0][0]
+  for part, name, decays in (
+      ("encoder", "w", False), ("encoder", "b", not hold),
+      ("predictor", "w", True),
+  ):
+    rate = slow_schedule(config(), 0)
+    want = none[2][part][name] - decays * rate * 0.5 * params[part][name]
+    np.testing.assert_allclose(updates[part][name], want, rtol=1e-5)
+
+
+def _extra(cfg):
+  return optax.with_extra_args_support(optim.make_optimizer(cfg)[0])
+
+
+@pytest.mark.parametrize("field, value, want", [
+    ("lr_multipliers", (("^encodr/w", 0.1),),
+     r"lr_multipliers: got '\^encodr/w', which matches no parameter, want .* "
+     "did you mean 'encoder/w'"),
+    ("decay_patterns", ("kernel",), "'kernel', which matches no parameter"),
+])
+def test_a_pattern_that_matches_nothing_is_refused(field, value, want):
+  tx, _ = optim.make_optimizer(config(**{field: value}))
+  with pytest.raises(InputError, match=want):
+    jax.eval_shape(tx.init, network(0))
+
+
 @pytest.mark.parametrize(
     "field, value, want",
     [
@@ -183,6 +361,15 @@ def test_nothing_is_held_for_zero_steps():
             "hold_encoder_steps: got -1, want 0 or more; set "
             "--config.hold_encoder_steps",
         ),
+        ("optimizer", "adamv", "optimizer: got 'adamv'.* did you mean 'adam"),
+        ("optimizer", "lamb", "optimizer: got 'lamb', want one of"),
+        ("lr_multipliers", (("a", "b"),), "lr_multipliers: got .*, want pairs"),
+        ("lr_multipliers", ("a",), "lr_multipliers: got .*, want pairs"),
+        ("lr_multipliers", (("a", -1),), "a factor of 0 or more"),
+        ("lr_multipliers", (("(", 1),), "want a regular expression"),
+        ("lr_multipliers", ((3, 1),), "want a regular expression"),
+        ("decay_patterns", "kernel$", "want several patterns"),
+        ("decay_patterns", ("*",), "want a regular expression"),
     ],
 )
 def test_bad_values_are_refused(field, value, want):

@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from accfm.base import mesh as meshes
-from accfm.steps import fsdp as split
+from accfm.steps import fsdp
 from accfm.steps import state as states
 from accfm.train import checkpoints, optim, parallel, sharding
 from tests.steps import wired
@@ -105,12 +105,12 @@ def test_parts_are_gathered_and_gradients_scattered():
   rows = np.arange(8, dtype=np.float32)
 
   def body(x, row):
-    full = split.gather(x, dims)
+    full = fsdp.gather_params(x, dims)
     mine = jax.tree.map(
         lambda p: jax.lax.pcast(p, meshes.ROWS, to="varying") * row[0], full
     )
-    mean = split.mean_gradients(mine, dims)
-    return full, mean, split.norm(mean, dims)
+    mean = fsdp.scatter_gradients(mine, dims)
+    return full, mean, fsdp.global_norm(mean, dims)
 
   full, mean, norm = jax.jit(jax.shard_map(
       body, mesh=mesh, in_specs=(specs, P(meshes.ROWS)),

@@ -60,3 +60,15 @@ def test_a_file_in_the_way_is_refused(tmp_path):
     workdir.claim(tmp_path / "w", config())
   with pytest.raises(InputError, match="cannot be written"):
     workdir.claim(tmp_path / "w" / "inner", config())
+
+
+def test_a_run_that_began_before_a_field_existed_goes_on(tmp_path):
+  workdir.claim(tmp_path, config())
+  new = dict(optimizer="adamw", lr_multipliers=(), decay_patterns=())
+  workdir.claim(tmp_path, config(**new))
+  with pytest.raises(InputError, match="optimizer: 'adamw' -> 'lion'"):
+    workdir.claim(tmp_path, config(**{**new, "optimizer": "lion"}))
+  with pytest.raises(InputError, match="another: .* -> 1"):
+    workdir.claim(tmp_path, config(another=1))
+  inner = dict(b1=0.9, workers=2, preset="acc")
+  workdir.claim(tmp_path, config(optim=inner, objective="mae"))

@@ -17,9 +17,8 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import logging
 
-from accfm.base import errors
+from accfm.base import errors, quiet
 from accfm.base import mesh as meshes
 from accfm.base.processes import cluster, heartbeat
 from accfm.steps import state as states
@@ -189,13 +188,13 @@ def run(path, config, devices=1, loss_fn=loss_fn):
       ) as saver,
       writer.Writer(path) as out,
   ):
-    return loop.run(
-        step,
-        fresh(),
-        frozen,
-        batches,
-        jax.random.key(config.seed),
-        cfg=config,
+    return loop.train(loop.Run(
+        step=step,
+        state=fresh(),
+        frozen=frozen,
+        batches=batches,
+        key=jax.random.key(config.seed),
+        config=config,
         checkpoints=saver,
         writer=out,
         meta={"kind": "toy", "config": config.to_dict()},
@@ -207,7 +206,7 @@ def run(path, config, devices=1, loss_fn=loss_fn):
         validate=validate,
         schedule=schedule,
         progress=progress,
-    )
+    ))
 
 
 def leaves(state):
@@ -217,7 +216,7 @@ def leaves(state):
 
 
 def main(argv):
-  logging.set_verbosity(logging.WARNING)  # as mains.start
+  quiet.quiet_libraries()  # as mains.start
   cluster.start()
   path = pathlib.Path(argv[1])
   fields = dict(item.split("=") for item in argv[2:])

@@ -15,10 +15,11 @@ import numpy as np
 
 import accfm
 from accfm.base import configlib
+from accfm.base import plain as plainlib
 from accfm.version import __version__
 
 
-def collect(config, workdir, session, objective, meta, newest):
+def collect(config, workdir, data, objective, record, newest):
   """{"config/lr": 0.1, "data/...": ..., ...} of this process, plain data.
 
   First what a user sets, last what follows from it.
@@ -26,9 +27,9 @@ def collect(config, workdir, session, objective, meta, newest):
   Args:
     config: the run's config.
     workdir: folder of the run.
-    session: a `session.Session`.
+    data: the run's `opening.TrainingData`.
     objective: a `state.Objective`, whose weights to start from are compared.
-    meta: as `session.make_meta`.
+    record: the run's `record.Record`.
     newest: folder of the checkpoint to resume from, or None.
   """
   plain = config.to_dict()
@@ -36,9 +37,9 @@ def collect(config, workdir, session, objective, meta, newest):
     plain["pseudonym_salt"] = configlib.digest(plain["pseudonym_salt"])
   out = {f"config/{name}": value for name, value in _flat(plain)}
   out["command/workdir"] = os.fspath(workdir)
-  out["command/kind"] = meta["kind"]
-  out["data/contract"] = configlib.digest(meta["contract"])
-  for part in session.train.parts:
+  out["command/kind"] = record.kind
+  out["data/contract"] = configlib.digest(record.contract.to_dict())
+  for part in data.train.parts:
     name = part.manifest["name"]
     out[f"data/{name} split"] = part.manifest["split_hash"]
     out[f"data/{name} shards"] = shards(part.dataset_dir)
@@ -52,7 +53,7 @@ def collect(config, workdir, session, objective, meta, newest):
       "devices/kind": jax.local_devices()[0].device_kind,
       # Last: what follows from the rest differs with it.
       "start/checkpoint": newest.name if newest else "none",
-      "start/teacher": configlib.digest(meta["teacher"]),
+      "start/parent": configlib.digest(plainlib.to_plain(record.parent)),
       "start/weights": weights((objective.params, objective.carried)),
       "start/frozen weights": weights(objective.frozen),
   }

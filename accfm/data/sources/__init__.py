@@ -2,8 +2,99 @@
 
 A source has `list_recordings(source_dir, cfg) -> [name]` and
 `read_recording(source_dir, name, cfg) -> Recording`, and knows nothing else.
+One outside the package is a plug-in: a module or file with these functions.
 """
 
-from accfm.data.sources import e4, ieee_spc, simulated
+import dataclasses
+import hashlib
+import inspect
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-SOURCES = {"simulated": simulated, "e4": e4, "ieee_spc": ieee_spc}
+from accfm.base import plugins
+from accfm.base.errors import InputError
+from accfm.data.sources import e4, ieee_spc, simulated
+from accfm.signals.recording import Recording
+
+FUNCTIONS = ("list_recordings", "read_recording")
+
+
+class Source(Protocol):
+  """What a source can do; a module with these two functions is one."""
+
+  def list_recordings(self, source_dir: Any, cfg: Any) -> list[str]:
+    """Names of the recordings in a folder, sorted."""
+    ...
+
+  def read_recording(self, source_dir: Any, name: str, cfg: Any) -> Recording:
+    """One of them."""
+    ...
+
+
+SOURCES: dict[str, Source] = {
+    "simulated": simulated, "e4": e4, "ieee_spc": ieee_spc,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outside:
+  """A source outside the package.
+
+  Only its name is pickled, so that a worker process can import it anew.
+
+  Attributes:
+    name: of the plug-in, as the command names it.
+  """
+
+  name: str
+
+  def list_recordings(self, source_dir: Any, cfg: Any) -> list[str]:
+    """As the plug-in's function."""
+    return self._found().list_recordings(source_dir, cfg)
+
+  def read_recording(self, source_dir: Any, name: str, cfg: Any) -> Recording:
+    """As the plug-in's function."""
+    return self._found().read_recording(source_dir, name, cfg)
+
+  def digest(self) -> str:
+    """A short hash of the plug-in's file: other code, other recordings."""
+    found = self._found()
+    file = inspect.getsourcefile(
+        found if inspect.ismodule(found) else type(found)
+    )
+    text = pathlib.Path(file).read_bytes() if file else b""
+    return hashlib.sha256(text).hexdigest()[:16]
+
+  def _found(self) -> Any:
+    # `load` has let the command's own source pass; a worker starts anew.
+    plugins.allow([self.name])
+    return plugins.load(self.name, "source")
+
+
+def load(name: str, sources: Mapping[str, Source] = SOURCES) -> Source:
+  """The source of a name.
+
+  Args:
+    name: of `sources`, or a plug-in such as "./watch.py" or "my_pkg.watch".
+    sources: name -> source.
+
+  Raises:
+    InputError: there is no such source, the command has not named the
+      plug-in, or the plug-in lacks a function.
+  """
+  if name in sources:
+    return sources[name]
+  if not plugins.is_plugin(name):
+    raise InputError(
+        f"source: got {name!r}, want one of {sorted(sources)}, or a file of "
+        "your own such as ./watch.py"
+    )
+  found = plugins.load(name, "source")
+  missing = [f for f in FUNCTIONS if not callable(getattr(found, f, None))]
+  if missing:
+    raise InputError(
+        f"source: got {name!r}, which has no {' and no '.join(missing)}; see "
+        "docs/cohort.md"
+    )
+  return Outside(name)

@@ -24,11 +24,15 @@ from absl import logging
 
 from accfm.base import settings
 from accfm.base.errors import InputError
-from accfm.signals.recording import Recording, Signal, Track
+from accfm.signals import beats as beats_lib
+from accfm.signals.recording import Beats, Recording, Signal, Track
 
 DEFAULTS = dict(
     rate_hz=125.0,
-    ecg=False,  # also yield the training files' ECG as signal "ecg"
+    # Also yield the ECG of the training files, as signal "ecg" and, by its R
+    # peaks, as beats: `labels.beat_source` "beats" then labels heart-rate
+    # variability too.
+    ecg=False,
     # 10 bits of 0.0078 g; a sample at either end counts as clipped.
     acc_limits_g=(-512 * 0.0078, 511 * 0.0078),
 )
@@ -64,8 +68,9 @@ def read_recording(source_dir, name, cfg=None):
 
   Returns:
     `Recording` with signals "acc" [N, 3] in g, "ppg" [N, 2] in device units
-    and, by `cfg.ecg`, "ecg" [N, 1] where it was recorded; track "hr_bpm"
-    where a reference is there (a missing one is logged).
+    and, with `cfg.ecg`, "ecg" [N, 1] and beats of "ecg" where it was
+    recorded; track "hr_bpm" where there is a reference (a missing one is
+    logged).
 
   Raises:
     InputError: a file is missing, not readable, or of another shape.
@@ -91,12 +96,16 @@ def read_recording(source_dir, name, cfg=None):
       "acc": signal(rows - 3, rows, "g", tuple(cfg.acc_limits_g)),
       "ppg": signal(rows - 5, rows - 3, "au"),
   }
+  beats = None
   if cfg.ecg and rows == 6:
     signals["ecg"] = signal(0, 1, "au")
+    times = beats_lib.r_peaks(sig[0], float(cfg.rate_hz))
+    beats = Beats(times[1:], np.diff(times), signal="ecg")
   return Recording(
       participant=f"D{match[2]}" if match[2] else match[3],
       session=name,
       signals=signals,
+      beats=beats,
       tracks=_reference(files, name, sig.shape[1] / cfg.rate_hz),
   )
 

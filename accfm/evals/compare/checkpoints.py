@@ -1,30 +1,38 @@
 """Several evaluations of one command, side by side, with paired differences.
 
-Every difference is over the very windows that both encoders scored, people
-drawn once for both: two intervals that overlap may hide a difference that is
-plain, and the paired one shows it.
+Every difference is over the very windows that both encoders scored, and
+people are drawn once for both. Two intervals that overlap may hide a clear
+difference; the interval of the paired difference shows it.
 """
 
 import itertools
 import json
 import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from accfm.base import files
 from accfm.base.errors import InputError
 from accfm.evals import inputs
-from accfm.evals.compare import page as compared_page
-from accfm.evals.compare import paired as compare
+from accfm.evals.compare import page, paired
 from accfm.evals.embedding import cache
 from accfm.evals.files import store
+from accfm.evals.probes.describe import find_targets
+from accfm.evals.results import words
+from accfm.evals.results.figures import TESTED, load_figures
+from accfm.evals.results.outcome import task_name
 from accfm.evals.retrieval import pools, ranks
-from accfm.evals.retrieval import windows as candidates
+from accfm.steps.record import Record
 
 SAME = ("dataset", "split", "split_hash", "rows_hash")
+Path = str | os.PathLike
 
 
-def name_runs(paths):
+def name_runs(paths: Sequence[pathlib.Path]) -> list[str]:
   """A folder name for each checkpoint, the shortest that tells them apart.
 
   Args:
@@ -54,7 +62,7 @@ def name_runs(paths):
   return [f"{name}-{n}" for n, name in enumerate(names, 1)]
 
 
-def check_same(facts):
+def check_same(facts: Mapping[str, Mapping[str, Any]]) -> None:
   """Raises InputError unless all evaluations are of the same windows.
 
   Args:
@@ -71,12 +79,14 @@ def check_same(facts):
       )
 
 
-def check_runs(config, metas, shared):
-  """Opens what several checkpoints are evaluated on; all checks are its own.
+def check_runs(
+    config: ConfigDict, records: Mapping[str, Record], shared: inputs.Shared
+) -> list[str]:
+  """Opens and checks the data that several checkpoints are evaluated on.
 
   Args:
     config: as `configs/evaluate.py`.
-    metas: run -> its checkpoint's meta.
+    records: run -> its checkpoint's record.
     shared: `inputs.Shared`.
 
   Returns:
@@ -85,7 +95,7 @@ def check_runs(config, metas, shared):
   Raises:
     InputError: as `inputs.open_splits`, or other people or windows.
   """
-  names = {run: inputs.datasets(config, m) for run, m in metas.items()}
+  names = {run: inputs.datasets(config, one) for run, one in records.items()}
   datasets = next(iter(names.values()))
   if any(found != datasets for found in names.values()):
     raise InputError(
@@ -94,8 +104,8 @@ def check_runs(config, metas, shared):
     )
   for dataset in datasets:
     facts = {}
-    for run, meta in metas.items():
-      splits, _ = inputs.open_splits(config, meta, dataset, shared)
+    for run, record in records.items():
+      splits, _ = inputs.open_splits(config, record, dataset, shared)
       tested = splits[config.split]
       facts[run] = dict(zip(SAME, (
           dataset, config.split, tested.manifest["split_hash"],
@@ -105,7 +115,9 @@ def check_runs(config, metas, shared):
   return datasets
 
 
-def write(config, folders, workdir):
+def write_comparison(
+    config: ConfigDict, folders: Mapping[str, Path], workdir: Path
+) -> dict[str, Any]:
   """Writes comparison.json, .md, which is printed, and .html.
 
   Args:
@@ -114,21 +126,23 @@ def write(config, folders, workdir):
     workdir: where to write.
 
   Returns:
-    As `tabulate`.
+    As `tabulate_runs`.
   """
-  table = tabulate(folders, config.bootstrap_draws, config.seed)
+  table = tabulate_runs(folders, config.bootstrap_draws, config.seed)
   text, out = markdown(table), os.path.join(workdir, "comparison")
   files.write_atomic(
       f"{out}.json", json.dumps(table, indent=1, allow_nan=False) + "\n"
   )
   files.write_atomic(f"{out}.md", text)
   if config.report:
-    compared_page.write(f"{out}.html", table)
+    page.draw_comparison(f"{out}.html", table)
   print(f"\n{text}\n{out}.md and .json", flush=True)
   return table
 
 
-def tabulate(folders, draws, seed):
+def tabulate_runs(
+    folders: Mapping[str, Path], draws: int, seed: int
+) -> dict[str, Any]:
   """All that a comparison says, as plain data.
 
   Args:
@@ -139,36 +153,43 @@ def tabulate(folders, draws, seed):
     {"runs": [names], "tasks": {task: part}, "retrieval": {key: part},
     "facts": {run: facts}}, with a part
     {"measure", "unit", "errors": {run: [value, low, high]},
-    "differences": {"a minus b": [value, low, high]}}. Errors are what the
+    "differences": {"a minus b": [value, low, high]}} and, of a task, its
+    "evaluator", "target" and "share" of the labelled people; of retrieval
+    the signals of "query" and "answer", and the "pool". Errors are what the
     measure says: of a classifier its AUC or accuracy, of retrieval its
     recall; of several draws of labels those of the first. A run that has no
-    such task is left out of it. A run's facts
-    are some of its `_meta`; with labels it has its "label_fraction".
+    such task is left out of it. A run's facts are some of its `_meta`; with
+    labels it has its "label_fraction".
 
   Raises:
     InputError: evaluations of other people or windows, or a file of them
       that cannot be read.
   """
-  facts = {name: _facts(folder) for name, folder in folders.items()}
+  facts = {name: _load_facts(folder) for name, folder in folders.items()}
   check_same(facts)
-  scored = {
-      name: compare.load([os.path.join(folder, "predictions.parquet")])
-      for name, folder in folders.items()
-  }
+  scored, found = {}, {}
+  for name, folder in folders.items():
+    scored[name] = paired.load([os.path.join(folder, "predictions.parquet")])
+    for target in find_targets(
+        load_figures(os.path.join(folder, "figures.json")), "probe", "direct"
+    ):
+      about = target.about
+      found.setdefault((about.evaluator, about.subject, about.share))
   tasks = {}
-  for task in dict.fromkeys(
-      task for found in scored.values() for task, row in found
-      if row == "encoder"
-  ):
+  for evaluator, target, share in found:
+    task = task_name(evaluator, target, share)
     runs = {
-        name: found[task, "encoder"] for name, found in scored.items()
-        if (task, "encoder") in found
+        name: mine[task, TESTED] for name, mine in scored.items()
+        if (task, TESTED) in mine
     }
+    if not runs:
+      continue
     one = next(iter(runs.values()))
     tasks[task] = {
+        "evaluator": evaluator, "target": target, "share": share,
         "measure": one.measure,
         "unit": one.unit if one.measure == "mae" else "",
-        **_part(runs, compare.score, compare.difference, draws, seed),
+        **_compare(runs, draws, seed),
     }
   return {
       "runs": list(folders), "tasks": tasks,
@@ -176,17 +197,20 @@ def tabulate(folders, draws, seed):
   }
 
 
-def _part(runs, score, difference, draws, seed):
+def _compare(
+    runs: Mapping[str, paired.Scored], draws: int, seed: int
+) -> dict[str, Any]:
   return {
-      "errors": {name: score(x, draws, seed) for name, x in runs.items()},
+      "errors": {name: paired.score(x, draws, seed)
+                 for name, x in runs.items()},
       "differences": {
-          f"{a} minus {b}": difference(runs[a], runs[b], draws, seed)
+          f"{a} minus {b}": paired.difference(runs[a], runs[b], draws, seed)
           for a, b in itertools.combinations(runs, 2)
       },
   }
 
 
-def _facts(folder):
+def _load_facts(folder: Path) -> dict[str, Any]:
   """What `metrics.json` says of an evaluation."""
   path = os.path.join(folder, "metrics.json")
   try:
@@ -205,30 +229,37 @@ def _facts(folder):
   return facts if share is None else {**facts, "label_fraction": share}
 
 
-def _retrieval(folders, facts, draws, seed):
+def _retrieval(
+    folders: Mapping[str, Path], facts: Mapping[str, Mapping[str, Any]],
+    draws: int, seed: int,
+) -> dict[str, Any]:
   """recall@1 of each direction and pool, paired over queries."""
-  found = {}
+  found: dict[str, dict[str, Any]] = {}
+  ways: dict[str, tuple[str, str]] = {}
   for name, folder in folders.items():
+    pair = facts[name]["student"], facts[name]["teacher"]
+    ways |= {f"{a}2{b}": (a, b) for a, b in (pair, pair[::-1])}
     path = os.path.join(folder, "queries.parquet")
     if os.path.exists(path):
       for way, queries in _load_queries(path).items():
         found.setdefault(way, {})[name] = queries
-  pools = next(iter(facts.values()))["pools"] or []
+  sizes = next(iter(facts.values()))["pools"] or []
   out = {}
-  for way, pool in itertools.product(found, [*pools, "all"]):
+  for way, pool in itertools.product(found, [*sizes, "all"]):
     runs = {
         name: _hits(queries, pool) for name, queries in found[way].items()
         if pool == "all" or queries["windows"].min() >= pool
     }
     if runs:
+      query, answer = ways[way]
       out[f"{way}/recall@1_pool{pool}"] = {
-          "measure": "recall@1", "unit": "",
-          **_part(runs, compare.score, compare.difference, draws, seed),
+          "query": query, "answer": answer, "pool": pool,
+          "measure": "recall@1", "unit": "", **_compare(runs, draws, seed),
       }
   return out
 
 
-def _load_queries(path):
+def _load_queries(path: str) -> dict[str, dict[str, np.ndarray]]:
   """{direction: {"keys", "people", "windows", "rank"}, all [N]}."""
   wanted = "the queries.parquet of an evaluation; evaluate again"
   token, out = store.read_facts(path, wanted).get("redaction", ""), {}
@@ -236,7 +267,7 @@ def _load_queries(path):
     for way in dict.fromkeys(group["direction"].tolist()):
       mine = group["direction"] == way
       out.setdefault(way, []).append({
-          "keys": compare.window_keys(group, token)[mine],
+          "keys": paired.window_keys(group, token)[mine],
           "people": group["participant"][mine],
           "windows": group["windows"][mine], "rank": group["rank"][mine],
       })
@@ -246,72 +277,48 @@ def _load_queries(path):
   }
 
 
-def _hits(queries, pool):
+def _hits(
+    queries: Mapping[str, np.ndarray], pool: int | str
+) -> paired.Scored:
   """A Scored whose errors are each query's share of pools with rank 1."""
   nearer = queries["rank"] - 1  # first, where a pool has none of these
   hits = 1 - pools.control_fails(
       ranks.Counts(queries["windows"], nearer, nearer, nearer), pool
   )
-  return compare.Scored(
+  return paired.Scored(
       queries["keys"], queries["people"], np.zeros(len(hits)), hits
   )
 
 
-def queries(data):
-  """Ranks of the encoder under test among all windows of the split.
-
-  Args:
-    data: `inputs.Inputs`.
-
-  Returns:
-    (direction -> (windows [M], rank [M]), rows [M] of the table): {} and
-    none where the checkpoint has no pair of heads.
-  """
-  table = data.table
-  if "" not in data.pairs:
-    return {}, np.zeros(0, int)
-  rows = candidates.thin(
-      table["participant"], table["session"], table["start_s"],
-      data.window_sec,
-  )
-  out = {}
-  for a, b in ((data.student, data.teacher), (data.teacher, data.student)):
-    (counts,) = ranks.count(
-        data.pairs[""][a][rows], data.pairs[""][b][rows]
-    )
-    out[f"{a}2{b}"] = counts.candidates, counts.beaten_by + 1
-  return out, rows
-
-
-def markdown(table):
+def markdown(table: Mapping[str, Any]) -> str:
   """The comparison as text: scores, then differences."""
   parts, runs = table["tasks"] | table["retrieval"], table["runs"]
   pairs = [f"{a} minus {b}" for a, b in itertools.combinations(runs, 2)]
 
   def lines(kind, columns):
     return [
-        [_title(key, part), *(
-            compare.cell(part[kind].get(c), 2 if part["unit"] else 3)
+        [_title(name, part), *(
+            paired.cell(part[kind].get(c), 2 if part["unit"] else 3)
             for c in columns
-        )] for key, part in parts.items() if part[kind]
+        )] for name, part in parts.items() if part[kind]
     ]
 
   first = next(iter(table["facts"].values()))
   split = first["split"]
-  note = compare.seen_note(
+  note = paired.seen_note(
       {run: len(facts["seen"] or ()) for run, facts in table["facts"].items()})
-  return compare.with_note(note, "\n\n".join([
+  return paired.with_note(note, "\n\n".join([
       f"{first['windows'][split]} windows of {first['people'][split]} people "
       f"in {first['dataset']} / {split}; brackets are 95 % intervals over "
       "people, who are drawn once for both sides of a difference.",
-      compare.table(["", *runs], lines("errors", runs)),
-      compare.table(["", *pairs], lines("differences", pairs)),
+      paired.table(["", *runs], lines("errors", runs)),
+      paired.table(["", *pairs], lines("differences", pairs)),
   ]) + "\n")
 
 
-def _title(key, part):
-  """`hr, bpm` of an error, `sex, AUC` of a class, a recall's own key."""
+def _title(name: str, part: Mapping[str, Any]) -> str:
+  """`hr, bpm` of an error, `sex, AUC` of a class, a recall's own name."""
   if part["measure"] == "recall@1":
-    return key
-  what = part["unit"] or {"auc": "AUC"}.get(part["measure"], part["measure"])
-  return f"{key}, {what}"
+    return name
+  measure = part["measure"]
+  return f"{name}, {part['unit'] or words.MEASURES.get(measure, measure)}"

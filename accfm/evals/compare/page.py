@@ -1,268 +1,288 @@
 """`comparison.html`: several encoders on the same people, side by side.
 
-Two intervals that overlap may hide a difference that is plain; so beside the
-scores stand the differences, both encoders scored on the same draws of
-people.
+Two intervals that overlap may hide a clear difference. So beside the scores
+stand the differences, both encoders scored on the same draws of people.
 """
 
 import itertools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from accfm.base import files
-from accfm.evals.compare import forest
-from accfm.evals.compare import paired as compare
-from accfm.evals.report import markup, plots, probe_plots, readings, tables
+from accfm.evals.compare import paired
+from accfm.evals.probes import describe
+from accfm.evals.report import draw, plots
+from accfm.evals.results import words
+from accfm.evals.results.section import (
+  Cell,
+  Folded,
+  Line,
+  Notice,
+  Plot,
+  Section,
+  Table,
+  number_cell,
+)
+from accfm.evals.stats.bootstrap import Estimate
 
 MOST_PAIRS = 6  # in a drawing; tables have all
-LESS_IS_BETTER = "mae"
 DIRECT = ", direct"
+Facts = Mapping[str, Mapping[str, Any]]
 
 
-def write(path, comparison):
+def draw_comparison(
+    path: str | os.PathLike, comparison: Mapping[str, Any]
+) -> None:
   """Writes the page.
 
   Args:
     path: the file.
-    comparison: plain data {"runs": [names], "tasks": {task: part},
-      "retrieval": {"acc2ppg/recall@1_pool256": part}, "facts": {run: facts}}
-      with a part {"measure": "mae", "auc", ... , "unit": text, "errors":
-      {run: [value, low, high]}, "differences": {"a minus b": [value, low,
-      high]}}; a run that lacks a task is left out of it, an end of an
-      interval that could not be evaluated is None. Retrieval may name its
-      scores "values", and what is not of one run stand under "meta". A
-      run's facts may hold its "label_fraction".
+    comparison: as `checkpoints.tabulate_runs`. A run that lacks a task is
+      left out of it; an end of an interval that could not be evaluated is
+      None. A run's facts may hold its "label_fraction".
   """
-  runs = comparison["runs"]
+  runs, facts = comparison["runs"], comparison["facts"]
   colors = {
       run: plots.PALETTE[i % len(plots.PALETTE)] for i, run in enumerate(runs)
   }
-  parts = [_Part(k, v, runs) for k, v in comparison["tasks"].items()]
-  whole = [p for p in parts if p.share == 1.0 and p.scores]
-  found = [
-      _Part(k, v, runs, way=True)
-      for k, v in comparison.get("retrieval", {}).items()
+  tasks = [_Task(part, runs) for part in comparison["tasks"].values()]
+  tasks = [t for t in tasks if t.scores]
+  whole = [t for t in tasks if t.share == 1.0]
+  recalls = [_Recall(part, runs) for part in comparison["retrieval"].values()]
+  recalls = [r for r in recalls if r.scores]
+  found = [*recalls, *whole]
+  notices = _seen(facts)
+  if not found:
+    notices.append(Notice(
+        "Nothing could be compared", ": the metrics.json of each run says "
+        "why.", loud=False))
+  sections = [
+      *_overview(found, runs),
+      *_drawn("Retrieval", (
+          "From one signal of a minute, find the other signal of the same "
+          "minute: the share found first."), _first_pool(recalls), runs,
+          colors),
+      *_drawn("Labels", (
+          "One linear model on each frozen embedding: left each encoder's "
+          "score, right the difference of two."), whole, runs, colors),
+      *_labels(tasks, facts, colors),
+      *_differences([*recalls, *tasks], runs),
   ]
-  found = [p for p in found if p.scores]
-  files.write_atomic(path, markup.document(
-      f"accfm: {len(runs)} encoders compared", filter(None, (
-          _header(comparison),
-          _overview(found + whole, runs),
-          _drawn("Retrieval", (
-              "From one signal of a minute, find the other signal of the same "
-              "minute: the share found first."), _first_pool(found), runs,
-              colors),
-          _drawn("Labels", (
-              "One linear model on each frozen embedding: left each encoder's "
-              "score, right the difference of two."), whole, runs, colors),
-          _labels(parts, comparison.get("facts", {}), colors),
-          _differences(found + [p for p in parts if p.scores], runs),
-          _facts(comparison),
-      ))
+  heading = f"{len(runs)} encoders compared"
+  files.write_atomic(path, draw.fill(
+      "comparison.html", title=f"accfm: {heading}", heading=heading,
+      **_whose(facts), notices=notices, sections=sections, runs=_runs(facts),
   ))
 
 
 class _Part:
-  """One task, or one direction and pool of retrieval.
+  """What runs are compared by: a task, or a direction and pool of retrieval.
 
   Attributes:
-    title: text; base, share: the task and its share of labels.
-    axis: what the scores are; better: 1 where more is better, else -1.
-    scores: run -> Score; differences: (run, run) -> Score.
+    title: text.
+    scale: what the scores are in.
+    axis: what an axis of scores is called.
+    better: 1 where more is better, else -1.
     digits: to print.
+    scores: run -> score; differences: (run, run) -> score.
   """
 
-  def __init__(self, key, part, runs, way=False):
-    self.key, self.base, self.share, self.unit = key, key, 1.0, ""
-    measure = part.get("measure", "recall@1" if way else LESS_IS_BETTER)
-    self.better = -1 if measure == LESS_IS_BETTER else 1
-    if way:
-      direction, _, tail = key.partition("/")
-      measure, _, self.pool = tail.partition("_pool")
-      pair = direction.split("2", 1)
-      self.title = f"{tables.arrow(pair)}, {tables.among(self.pool)}"
-      self.axis, self.digits = measure, 3
-    else:
-      self.base, self.share = readings.split_share(key)
-      self.unit = part.get("unit") or (
-          "AUC" if measure == "auc" else
-          "" if measure == LESS_IS_BETTER else measure)
-      self.title = readings.task_title(key, self.unit)
-      self.axis = self.unit
-      if self.better < 0:
-        self.axis = f"error ({self.unit})" if self.unit else "error"
-      self.digits = 2
-    found = part.get("errors", part.get("values", {}))
+  title = scale = axis = ""
+  better = 1
+  digits = 2
+
+  def __init__(self, part: Mapping[str, Any], runs: Sequence[str]):
     self.scores = {
-        run: readings.Score(*found[run]) for run in runs
-        if found.get(run) and found[run][0] is not None
+        run: Estimate(*part["errors"][run]) for run in runs
+        if part["errors"].get(run) and part["errors"][run][0] is not None
     }
-    given = part.get("differences", {})
+    given = part["differences"]
     self.differences = {
-        (a, b): readings.Score(*given[f"{a} minus {b}"])
+        (a, b): Estimate(*given[f"{a} minus {b}"])
         for a, b in itertools.permutations(runs, 2)
         if given.get(f"{a} minus {b}")
         and given[f"{a} minus {b}"][0] is not None
     }
 
   @property
-  def best(self):
+  def best(self) -> str:
     """The run that scored best."""
     return max(self.scores, key=lambda r: self.better * self.scores[r].value)
 
   @property
-  def name(self):
-    """The title with the unit."""
-    return f"{self.title} ({self.unit})" if self.unit else self.title
+  def name(self) -> str:
+    """The title with what the scores are in."""
+    return words.in_brackets(self.title, self.scale)
 
-  def drawn(self, runs):
-    """The differences to draw: all, or where they are many, to the first."""
+  def drawn(self, runs: Sequence[str]) -> dict[tuple[str, str], Estimate]:
+    """The differences to draw: all; where there are many, to the first run."""
     if len(self.differences) <= MOST_PAIRS:
       return self.differences
     return {p: s for p, s in self.differences.items() if runs[0] in p}
 
 
-def _header(comparison):
-  """Title, and whose minutes these are."""
-  runs = comparison["runs"]
-  about = next(iter(comparison.get("facts", {}).values()), None) or (
-      comparison.get("meta", {}))
-  split, text = about.get("split", ""), ""
-  counts = [about.get(k) for k in ("windows", "people")]
-  counts = [c.get(split) if isinstance(c, dict) else c for c in counts]
-  if all(isinstance(c, int) for c in counts):
-    text += f"{counts[0]:,} windows of {counts[1]:,} people"
-  if about.get("dataset"):
-    where = markup.escape(f"{about['dataset']} / {split}".rstrip(" /"))
-    text += f" in <i>{where}</i>"
-  text += ". " if text else ""
-  return (
-      f"<h1>{len(runs)} encoders compared</h1><p class=lede>{text}Intervals "
-      "are 95 %, over people, who are drawn once for both sides of a "
-      "difference.</p>" + _seen(comparison.get("facts", {}))
-  )
+class _Task(_Part):
+  """A target, predicted by probes or directly, on a share of the labels."""
+
+  def __init__(self, part: Mapping[str, Any], runs: Sequence[str]):
+    super().__init__(part, runs)
+    self.target, self.share = part["target"], part["share"]
+    self.direct = part["evaluator"] == "direct"
+    self.scale = words.scale(part["measure"], part["unit"])
+    self.title = words.target(self.target, self.scale, self.share)
+    if self.direct:
+      self.title += describe.DIRECTLY
+    self.axis = self.scale
+    if part["measure"] == "mae":
+      self.better, self.axis = -1, words.in_brackets("error", self.scale)
 
 
-def _seen(facts):
+class _Recall(_Part):
+  """One direction and pool of retrieval."""
+
+  digits = 3
+
+  def __init__(self, part: Mapping[str, Any], runs: Sequence[str]):
+    super().__init__(part, runs)
+    self.pool, self.axis = part["pool"], part["measure"]
+    arrow = words.arrow((part["query"], part["answer"]))
+    self.title = f"{arrow}, {words.among(self.pool)}"
+
+
+def _whose(facts: Facts) -> dict[str, str]:
+  """Whose minutes these are, for the head of the page."""
+  about = next(iter(facts.values()), {})
+  split = about.get("split", "")
+  counts = [about.get(k, {}).get(split) for k in ("windows", "people")]
+  known = all(isinstance(c, int) for c in counts)
+  return {
+      "counts": f"{counts[0]:,} windows of {counts[1]:,} people" if (
+          known) else "",
+      "where": f"{about['dataset']} / {split}" if "dataset" in about else "",
+  }
+
+
+def _seen(facts: Facts) -> list[Notice]:
   """A warning of people whom runs were trained on."""
-  note = compare.seen_note(
+  note = paired.seen_note(
       {run: len(about.get("seen") or ()) for run, about in facts.items()})
-  if note is None:
-    return ""
-  return markup.warning(note[0], f": {note[1]}.", loud=True)
+  return [] if note is None else [Notice(note[0], f": {note[1]}.")]
 
 
-def _overview(parts, runs):
+def _overview(parts: Sequence[_Part], runs: Sequence[str]) -> list[Section]:
   """All scores: what was measured by runs, the best of each in bold."""
   if not parts:
-    return markup.warning(
-        "Nothing could be compared", ": the metrics.json of each run says "
-        "why.")
+    return []
   runs = [r for r in runs if any(r in p.scores for p in parts)]
-  lines = [markup.row([
-      markup.td(markup.escape(p.name)),
-      *(tables.score(p.scores.get(r), p.digits, main=r == p.best)
-        for r in runs),
+  lines = [Line([
+      Cell(p.name), *(number_cell(p.scores.get(r), p.digits, main=r == p.best)
+                      for r in runs),
   ]) for p in parts]
-  return markup.section("Scores", (
+  return [Section("Scores", (
       "Of retrieval the share found first, of numbers the mean absolute "
       "error, of classes the area under the ROC curve unless said otherwise. "
       "The best of each line is bold."
-  ), markup.table(["", *runs], lines))
+  ), [Table(["", *runs], lines)])]
 
 
-def _drawn(title, text, parts, runs, colors):
+def _drawn(
+    title: str, text: str, parts: Sequence[_Part], runs: Sequence[str],
+    colors: Mapping[str, str],
+) -> list[Section]:
   """A forest plot for each part."""
-  if not parts:
-    return ""
   out = []
   for part in parts:
     shown = part.drawn(runs)
-    svg = forest.forest(
-        part.title, part.scores, shown, part.axis, part.better, colors)
     less = len(part.differences) - len(shown)
-    caption = f"Differences to {runs[0]}; the table has {less} more." if (
-        less) else ""
-    out.append(f"<h3>{markup.escape(part.title)}</h3>"
-               + markup.figure(svg, caption))
-  return markup.section(title, (
+    out.append(Plot("forest", {
+        "title": part.title, "scores": part.scores, "differences": shown,
+        "axis": part.axis, "better": part.better, "colors": colors,
+    }, f"Differences to {runs[0]}; the table has {less} more." if less else "",
+        title=part.title))
+  return [Section(title, (
       text + " A filled point in the colour of the better encoder: the "
       "interval leaves out 0. Hollow and grey: no difference was shown."
-  ), *out)
+  ), out)] if out else []
 
 
-def _first_pool(parts):
+def _first_pool(parts: Sequence[_Recall]) -> list[_Recall]:
   """Of retrieval, the parts of the first pool size that is a number."""
-  pools = [p.pool for p in parts if p.pool != "all"] or ["all"]
-  return [p for p in parts if p.pool == pools[0]]
+  sizes = [p.pool for p in parts if p.pool != "all"] or ["all"]
+  return [p for p in parts if p.pool == sizes[0]]
 
 
-def _labels(parts, facts, colors):
+def _labels(
+    tasks: Sequence[_Task], facts: Facts, colors: Mapping[str, str]
+) -> list[Section]:
   """Errors by share of labelled people, one line a run.
 
   What a supervised run predicts directly is a point, at the share of people
   that it was trained on, where its facts say that.
   """
-  by_task, curves = {}, []
-  for part in parts:
-    one = by_task.setdefault(part.base.removeprefix("direct_"), {})
-    for run, s in part.scores.items():
-      share, name = part.share, run
-      if part.base.startswith("direct_"):
-        share, name = facts.get(run, {}).get("label_fraction"), f"{run}{DIRECT}"
+  by_target: dict[str, dict[str, dict[float, Estimate]]] = {}
+  scales, looks = {}, {}
+  for task in tasks:
+    for run, score in task.scores.items():
+      share, name = task.share, run
+      if task.direct:
+        share, name = facts[run].get("label_fraction"), f"{run}{DIRECT}"
       if share is not None:
-        one.setdefault(name, {})[share] = s
-        one.setdefault("", set()).add((share, part.unit))
-  for base, rows in by_task.items():
-    shares = sorted({share for share, _ in rows.get("", ())})
+        lines = by_target.setdefault(task.target, {})
+        lines.setdefault(name, {})[share] = score
+        scales.setdefault(task.target, task.scale)
+        looks[name] = colors[run]
+  curves = []
+  for target, lines in by_target.items():
+    shares = sorted({share for by in lines.values() for share in by})
     if len(shares) > 1:
-      (_, unit), *_ = rows.pop("")
-      curves.append(readings.LabelCurve(
-          base, readings.task_title(base, unit), unit, shares, {}, {}, rows))
+      curves.append(describe.LabelCurve(
+          words.target(target, scales[target]), scales[target], shares, {},
+          {}, lines))
   if not curves:
-    return ""
-  svg = probe_plots.label_curves(
-      curves, lambda run: dict(color=colors[run.removesuffix(DIRECT)], lw=1.6),
-      str,
-  )
-  return markup.section("Fewer labels", (
+    return []
+  names = {name: name for name in looks}
+  return [Section("Fewer labels", (
       "The same tasks, fitted on a share of the labelled people. A diamond is "
       "an encoder that has one share alone, as one that was trained on labels."
-  ), markup.figure(svg, (
+  ), [Plot("label_curves", {
+      "panels": curves, "names": names, "colors": looks,
+  }, (
       "Error by the share of labelled people. Band and whiskers are 95 % "
       "intervals over the people scored."
-  )), tables.label_curves(curves, str))
+  )), describe.table_of_curves(curves, names)])]
 
 
-def _differences(parts, runs):
+def _differences(
+    parts: Sequence[_Part], runs: Sequence[str]
+) -> list[Section]:
   """All paired differences, folded."""
   pairs = [
       (a, b) for a, b in itertools.permutations(runs, 2)
       if any((a, b) in p.differences for p in parts)
   ]
   if not pairs:
-    return ""
-  lines = [markup.row([
-      markup.td(markup.escape(p.name)),
-      *(tables.score(p.differences.get(pair), p.digits) for pair in pairs),
+    return []
+  lines = [Line([
+      Cell(p.name), *(number_cell(p.differences.get(pair), p.digits)
+                      for pair in pairs),
   ]) for p in parts if p.differences]
   heads = [f"{a} \u2212 {b}" for a, b in pairs]
-  return markup.section("Details", "", markup.details(
-      "All paired differences", markup.table(["", *heads], lines)))
+  return [Section("Details", "", [
+      Folded("All paired differences", [Table(["", *heads], lines)])])]
 
 
-def _facts(comparison):
-  """What each run is: one line a run, a column for what differs in words."""
-  facts = comparison.get("facts", {})
+def _runs(facts: Facts) -> Folded | None:
+  """What each run is: a column a run, a line for what can be said in words."""
   plain = {
       run: {k: v for k, v in about.items()
             if isinstance(v, (str, int, float)) and v != ""}
       for run, about in facts.items()
   }
-  heads = list(dict.fromkeys(k for about in plain.values() for k in about))
-  if not heads:
-    return ""
-  lines = [markup.row([
-      markup.td(markup.escape(h.replace("_", " "))),
-      *(markup.td(markup.escape(str(about.get(h, "\u2013"))))
-        for about in plain.values()),
-  ]) for h in heads]
-  return markup.details("The runs", markup.table(["", *plain], lines))
+  names = list(dict.fromkeys(k for about in plain.values() for k in about))
+  if not names:
+    return None
+  return Folded("The runs", [Table(["", *plain], [Line([
+      Cell(name.replace("_", " ")),
+      *(Cell(str(about.get(name, words.DASH))) for about in plain.values()),
+  ]) for name in names])])

@@ -1,12 +1,14 @@
 """Several encoders on the same people: pooled errors, paired differences.
 
-Works on the `predictions.parquet` of evaluations, so folds of a cohort can be
-put together: every window is predicted by models that never saw its person.
-Two encoders are compared on exactly the windows that both predicted, people
-resampled together.
+It reads the `predictions.parquet` of evaluations, so the folds of a cohort can
+be put together: every window is predicted by models that never saw its person.
+Two encoders are compared on exactly the windows that both predicted, and
+people are resampled together.
 """
 
 import dataclasses
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from accfm.evals.stats import bootstrap as stats
 from accfm.evals.stats import scores
 
 WANTED = "the predictions.parquet of an evaluation; evaluate again"
+Cells = Sequence[float | None]  # [value, low, high]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,16 +39,16 @@ class Scored:
   unit: str = ""
 
   @property
-  def errors(self):
+  def errors(self) -> np.ndarray:
     """[N] absolute errors."""
     return np.abs(self.predicted - self.true)
 
   @property
-  def measure(self):
+  def measure(self) -> str:
     """How such predictions are judged: "mae", "auc" or "accuracy"."""
     return {"log_odds": "auc", "class": "accuracy"}.get(self.unit, "mae")
 
-  def sorted(self):
+  def sorted(self) -> "Scored":
     """The same in the order of keys."""
     order = np.argsort(self.keys)
     return dataclasses.replace(self, **{
@@ -54,14 +57,16 @@ class Scored:
     })
 
 
-def load(paths):
+def load(
+    paths: Iterable[str | os.PathLike]
+) -> dict[tuple[str, str], Scored]:
   """Predictions of one run, of one or several folds.
 
   Args:
     paths: `predictions.parquet` files.
 
   Returns:
-    {(task, row): Scored}; rows of several files follow one another.
+    {(task, encoder): Scored}; rows of several files follow one another.
 
   Raises:
     InputError: a file that `accfm.evaluate` did not write.
@@ -87,13 +92,13 @@ def load(paths):
   }
 
 
-def _columns(there):
+def _columns(there: Sequence[str]) -> list[str]:
   """All columns; the row keys are those that the file has."""
   keys = [name for name in store.ROW_KEYS if name in there]
   return list(dict.fromkeys(["participant", *keys, *store.PREDICTIONS]))
 
 
-def window_keys(group, first):
+def window_keys(group: Mapping[str, np.ndarray], first: str) -> np.ndarray:
   """[N] text that names each window; `first` goes before it."""
   columns = [group[n].tolist() for n in store.ROW_KEYS if n in group]
   return np.array([
@@ -101,13 +106,15 @@ def window_keys(group, first):
   ], str)
 
 
-def score(scored, draws, seed):
+def score(scored: Scored, draws: int, seed: int) -> list[float | None]:
   """Its measure with the interval over people: [value, low, high]."""
   crowd = stats.People(scored.people, draws, seed)
   return _plain(crowd.weighted(_statistic(scored, crowd)))
 
 
-def difference(scored, other, draws, seed):
+def difference(
+    scored: Scored, other: Scored, draws: int, seed: int
+) -> list[float | None]:
   """Measure of one minus that of the other, on the windows of both.
 
   Args:
@@ -126,7 +133,9 @@ def difference(scored, other, draws, seed):
   return _plain(crowd.weighted(lambda w: one(w) - two(w)))
 
 
-def improvement(scored, baseline, draws, seed):
+def improvement(
+    scored: Scored, baseline: Scored, draws: int, seed: int
+) -> list[float | None]:
   """1 - MAE / MAE of a baseline; else as `difference`."""
   scored, baseline = _paired(scored, baseline)
   both = np.stack([scored.errors, baseline.errors], 1)
@@ -136,7 +145,7 @@ def improvement(scored, baseline, draws, seed):
   )
 
 
-def _paired(one, other):
+def _paired(one: Scored, other: Scored) -> tuple[Scored, Scored]:
   """Both in one order of windows."""
   one, other = one.sorted(), other.sorted()
   if not np.array_equal(one.keys, other.keys):
@@ -148,7 +157,9 @@ def _paired(one, other):
   return one, other
 
 
-def _statistic(scored, crowd):
+def _statistic(
+    scored: Scored, crowd: stats.People
+) -> Callable[[np.ndarray], np.ndarray]:
   """`statistic(weights [..., P]) -> measure [...]`."""
   if scored.measure == "auc":
     return scores.make_auc(crowd.index, scored.true, scored.predicted)
@@ -159,11 +170,11 @@ def _statistic(scored, crowd):
   return scores.of_sums(stats.ratio, sums)
 
 
-def _plain(estimate):
+def _plain(estimate: stats.Estimate) -> list[float | None]:
   return [estimate.value, estimate.low, estimate.high]
 
 
-def cell(found, digits, percent=False):
+def cell(found: Cells | None, digits: int, percent: bool = False) -> str:
   """`1.23 [1.10, 1.40]` of [value, low, high]; a dash for None."""
   if found is None:
     return "–"
@@ -176,20 +187,20 @@ def cell(found, digits, percent=False):
   return f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def table(heads, rows):
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
   """A Markdown table of text cells."""
   lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
   return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def seen_note(counts):
+def seen_note(counts: Mapping[str, int]) -> tuple[str, str] | None:
   """What a reader must know of people whom encoders were trained on.
 
   Args:
     counts: run -> how many of the people scored it was trained on.
 
   Returns:
-    (what is so, what follows), as text; None where nobody was seen.
+    (the fact, what follows from it), as text; None where nobody was seen.
   """
   found = [f"{n:,} by {run}" for run, n in counts.items() if n]
   if not found:
@@ -200,6 +211,6 @@ def seen_note(counts):
   )
 
 
-def with_note(note, text):
+def with_note(note: tuple[str, str] | None, text: str) -> str:
   """Markdown under a note of `seen_note`, if there is one."""
   return f"**{note[0]}: {note[1]}.**\n\n{text}" if note else text

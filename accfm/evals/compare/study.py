@@ -7,38 +7,55 @@ fraction, by its own predictions.
 
 import json
 import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from accfm.base import files
 from accfm.base.errors import InputError
-from accfm.evals.compare import paired as compare
+from accfm.evals.compare import paired
+from accfm.evals.results.figures import TESTED, Figure, key
+from accfm.evals.results.outcome import task_name
+
+WAYS = {"acc2ppg": "acc→PPG", "ppg2acc": "PPG→acc"}
+UNITS = {"hr": "bpm"}  # of errors; others are in ms
+Table = Mapping[str, Any]
 
 
-def write(config, order, work, out):
+def write_table(
+    config: ConfigDict, order: Sequence[str], work: pathlib.Path, out: str
+) -> dict[str, Any]:
   """Writes OUT.json, OUT.md and OUT.png.
 
   Args:
     config: as `configs/study.py`.
     order: names of the runs.
-    work: pathlib.Path of the study.
+    work: folder of the study.
     out: path without ending.
 
   Returns:
-    As `tabulate`.
+    As `tabulate_study`.
   """
-  table = tabulate(config, order, work)
+  table = tabulate_study(config, order, work)
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
   files.write_atomic(f"{out}.json", json.dumps(table, indent=1) + "\n")
   text = markdown(config, table)
   files.write_atomic(f"{out}.md", text)
-  draw(config, table, f"{out}.png")
+  draw_errors(config, table, f"{out}.png")
   print(f"\n{text}\n{out}.md, .json and .png", flush=True)
   return table
 
 
-def tabulate(config, order, work):
+def tabulate_study(
+    config: ConfigDict, order: Sequence[str], work: pathlib.Path
+) -> dict[str, Any]:
   """All numbers of a study.
+
+  Args:
+    config, order, work: as `write_table`.
 
   Returns:
     {"errors": {title: {"task@fraction": [value, low, high]}},
@@ -47,12 +64,13 @@ def tabulate(config, order, work):
     sets}}, "runs": {name: facts}}.
   """
   scored, errors, retrieval, facts = {}, {}, {}, {}
+  rank = key(Figure("test", "health", measure="effective_rank"))
   for name in order:
     spec = config.runs[name]
     folders = [work / d / name / "evaluation" for d in config.datasets]
-    found = compare.load([f / "predictions.parquet" for f in folders])
-    metrics = [_metrics(f / "metrics.json") for f in folders]
-    rows = {"encoder": spec.title}
+    found = paired.load([f / "predictions.parquet" for f in folders])
+    metrics = [_load_metrics(f / "metrics.json") for f in folders]
+    rows = {TESTED: spec.title}
     if name == config.subject:
       rows |= dict(config.shared_rows)
     for row, title in rows.items():
@@ -60,12 +78,11 @@ def tabulate(config, order, work):
       cells = _cells(config, spec, found, row)
       scored.setdefault(title, {}).update(cells)
       errors.setdefault(title, {}).update({
-          key: compare.score(s, config.bootstrap_draws, config.seed)
-          for key, s in cells.items()
+          cell: paired.score(s, config.bootstrap_draws, config.seed)
+          for cell, s in cells.items()
       })
-      where = "" if row == "encoder" else f"{row}/"
       retrieval.setdefault(title, {}).update(
-          _retrieval(config, metrics, where)
+          _retrieval(config, metrics, row)
       )
     facts[name] = {
         "title": spec.title, "main": spec.main,
@@ -73,17 +90,15 @@ def tabulate(config, order, work):
         "split_hash": [m["_meta"]["split_hash"] for m in metrics],
         "people": [m["_meta"]["people"]["test"] for m in metrics],
         "windows": [m["_meta"]["windows"]["test"] for m in metrics],
-        "effective_rank": [
-            m.get("test/health/effective_rank") for m in metrics
-        ],
+        "effective_rank": [m.get(rank) for m in metrics],
         "seen_people": sum(len(m["_meta"].get("seen") or ()) for m in metrics),
     }
   mine = scored[config.runs[config.subject].title]
   improvements = {
       title: {
-          key: compare.improvement(
-              mine[key], s, config.bootstrap_draws, config.seed
-          ) for key, s in cells.items() if key in mine
+          cell: paired.improvement(
+              mine[cell], s, config.bootstrap_draws, config.seed
+          ) for cell, s in cells.items() if cell in mine
       }
       for title, cells in scored.items() if cells is not mine
   }
@@ -94,7 +109,7 @@ def tabulate(config, order, work):
   }
 
 
-def _metrics(path):
+def _load_metrics(path: pathlib.Path) -> dict[str, Any]:
   try:
     return json.loads(path.read_text())
   except (OSError, ValueError) as error:
@@ -103,36 +118,45 @@ def _metrics(path):
     ) from error
 
 
-def _cells(config, spec, found, row):
+def _cells(
+    config: ConfigDict, spec: ConfigDict,
+    found: Mapping[tuple[str, str], paired.Scored], row: str,
+) -> dict[str, paired.Scored]:
   """{"task@fraction": Scored} of one row of one run."""
   out = {}
   for task in config.tasks:
     for fraction in config.evaluate.label_fractions:
-      if spec.main == "supervise" and row == "encoder":
-        name = f"direct_{task}" if fraction == spec.fraction else None
-      else:
-        name = task if fraction == 1.0 else f"{task}_at_{100 * fraction:g}pct"
+      name = task_name("probe", task, fraction)
+      if spec.main == "supervise" and row == TESTED:
+        if fraction != spec.fraction:
+          continue
+        name = task_name("direct", task)
       if (name, row) in found:
         out[f"{task}@{fraction:g}"] = found[name, row]
   return out
 
 
-def _retrieval(config, metrics, where):
+def _retrieval(
+    config: ConfigDict, metrics: Sequence[Mapping[str, Any]], row: str
+) -> dict[str, list[float | None]]:
   """{"acc2ppg": [value, low, high]}; over several data sets the mean alone."""
   out = {}
-  for way in ("acc2ppg", "ppg2acc"):
-    key = f"test/{where}{way}/recall@1_pool{config.evaluate.pools[0]}"
-    values = [m.get(key) for m in metrics]
+  for way in WAYS:
+    name = key(Figure(
+        "test", "retrieval", row, way, measure="recall@1",
+        pool=config.evaluate.pools[0],
+    ))
+    values = [m.get(name) for m in metrics]
     if None in values:
       continue
     ends = [None, None]
     if len(metrics) == 1:
-      ends = [metrics[0].get(f"{key}_ci95_{end}") for end in ("low", "high")]
+      ends = [metrics[0].get(f"{name}_ci95_{end}") for end in ("low", "high")]
     out[way] = [float(np.mean(values)), *ends]
   return out
 
 
-def markdown(config, table):
+def markdown(config: ConfigDict, table: Table) -> str:
   """The tables as text."""
   keys = [
       (task, fraction) for task in config.tasks
@@ -147,24 +171,24 @@ def markdown(config, table):
     shown = [i for i, n in enumerate(names)
              if any(n in row for row in part.values())]
     rows = [
-        [title, *(compare.cell(row.get(names[i]), digits, percent)
+        [title, *(paired.cell(row.get(names[i]), digits, percent)
                   for i in shown)]
         for title, row in part.items() if row
     ]
     if not rows:
       return "Not evaluable: the metrics.json of each run says why."
-    return compare.table(["encoder", *(heads[i] for i in shown)], rows)
+    return paired.table(["encoder", *(heads[i] for i in shown)], rows)
 
   ways = [
-      [title, *(compare.cell(row.get(w), 3) for w in ("acc2ppg", "ppg2acc"))]
+      [title, *(paired.cell(row.get(w), 3) for w in WAYS)]
       for title, row in table["retrieval"].items() if row
   ]
   pool = config.evaluate.pools[0]
-  note = compare.seen_note({
+  note = paired.seen_note({
       facts["title"]: facts.get("seen_people", 0)
       for facts in table["runs"].values()
   })
-  return compare.with_note(note, "\n\n".join([
+  return paired.with_note(note, "\n\n".join([
       f"Mean absolute error{'' if note else ' on unseen people'} (HR in bpm, "
       "others in ms) by share of the labelled people; brackets are 95 % "
       "intervals over people.",
@@ -173,11 +197,11 @@ def markdown(config, table):
       "paired over people.",
       body(table["improvements"], 0, percent=True),
       f"Recall@1 among {pool}.",
-      compare.table(["encoder", "acc→PPG", "PPG→acc"], ways),
+      paired.table(["encoder", *WAYS.values()], ways),
   ]) + "\n")
 
 
-def draw(config, table, path):
+def draw_errors(config: ConfigDict, table: Table, path: str) -> None:
   """Errors by share of labels, one panel a task, as PNG."""
   from matplotlib import figure
   fractions = list(config.evaluate.label_fractions)
@@ -201,7 +225,7 @@ def draw(config, table, path):
           x, value, [value - low, high - value], fmt="o", capsize=2,
           markersize=5, linewidth=1, color=f"C{place}", label=title,
       )
-    unit = "bpm" if task == "hr" else "ms"
+    unit = UNITS.get(task, "ms")
     ax.set_title(f"{task.upper()}, mean absolute error ({unit})", fontsize=10)
     ax.set_xticks(range(len(fractions)), [f"{100 * f:g} %" for f in fractions])
     ax.set_xlim(-0.5, len(fractions) - 0.5)

@@ -19,6 +19,9 @@ from accfm.base import configlib
 from accfm.base.errors import InputError
 from accfm.evals.embedding import forward
 from accfm.evals.files import privacy, store
+from accfm.steps import kinds
+from accfm.steps import record as recordlib
+from accfm.steps.record import Record
 from accfm.version import __version__
 
 KINDS = ("embedding", "projection", "prediction")
@@ -31,7 +34,8 @@ def weights_hash(loaded: Any) -> str:
   Args:
     loaded: `accfm.train.checkpoints.Loaded`.
   """
-  digest = hashlib.sha256(json.dumps(loaded.meta, sort_keys=True).encode())
+  record = json.dumps(recordlib.to_plain(loaded.record), sort_keys=True)
+  digest = hashlib.sha256(record.encode())
   tree = [loaded.params, loaded.carried, loaded.frozen]
   for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
     x = np.ascontiguousarray(leaf)
@@ -40,13 +44,10 @@ def weights_hash(loaded: Any) -> str:
   return digest.hexdigest()
 
 
-def encoders(meta: Mapping[str, Any]) -> dict[str, Any]:
-  """{signal: config of its encoder} from a checkpoint's meta."""
-  parts = zip(meta["signals"], (meta, meta.get("teacher")), strict=False)
-  return {
-      signal: part["config"].get("encoder", {})
-      for signal, part in parts if part
-  }
+def encoders(record: Record) -> dict[str, Any]:
+  """{signal: config of its encoder} of a checkpoint's record."""
+  configs = kinds.encoder_configs(record).values()
+  return dict(zip(record.signals, configs, strict=True))
 
 
 def rows_hash(table: Mapping[str, np.ndarray]) -> str:
@@ -74,7 +75,7 @@ def identity(
       "what": "embeddings", "code_version": __version__,
       "backend": jax.default_backend(),
       "checkpoint": str(loaded.path), "step": int(loaded.step),
-      "checkpoint_sha256": weights, "encoders": encoders(loaded.meta),
+      "checkpoint_sha256": weights, "encoders": encoders(loaded.record),
       "dataset": manifest["name"], "split": name,
       "split_hash": manifest["split_hash"],
       "manifest_hash": configlib.digest(manifest),

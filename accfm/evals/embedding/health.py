@@ -1,22 +1,46 @@
 """Health of an embedding: how many dimensions it uses, how it spreads.
 
-A collapsed encoder gives numbers that look like a weak result; these tell
+The scores of a collapsed encoder look like a weak result; these figures tell
 the two apart.
 """
 
+import functools
 import sys
+from collections.abc import Mapping
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from accfm.base import shapes
+from accfm.evals import inputs
+from accfm.evals.embedding import maps
+from accfm.evals.results import words
+from accfm.evals.results.figures import TESTED, Figure, Figures
+from accfm.evals.results.outcome import Outcome
+from accfm.evals.results.section import (
+  Cell,
+  Line,
+  Notice,
+  Plot,
+  Section,
+  Table,
+  number_cell,
+)
 from accfm.evals.stats.scaling import unit_rows
 
 MIN_RANK = 3.0
 MAX_CONSTANT = 0.9
 UNIFORMITY_ROWS = 4096
+# Columns of the table: measure, head, digits.
+COLUMNS = (
+    ("effective_rank", "effective rank", 1),
+    ("dimensions", "dimensions", 0),
+    ("constant_dims_share", "constant dimensions", 3),
+    ("alignment", "alignment", 3), ("uniformity", "uniformity", 3),
+)
 
 
-def effective_rank(x):
+def effective_rank(sizes: np.ndarray) -> float:
   """Smooth effective rank of embeddings.
 
   exp of the entropy of the singular values normalised to sum 1 (Roy and
@@ -24,13 +48,11 @@ def effective_rank(x):
   centring, as RankMe: Garrido et al., ICML 2023).
 
   Args:
-    x: [N, D].
+    sizes: [R] singular values, as `spectrum` of [N, D] embeddings.
 
   Returns:
-    Between 1 (all rows on one line) and min(N, D); 0 where x is all zero.
+    Between 1 (all rows on one line) and min(N, D); 0 where all are zero.
   """
-  shapes.check(x, "embeddings", "N D")
-  sizes = spectrum(x)
   total = sizes.sum()
   if total == 0:
     return 0.0
@@ -39,12 +61,13 @@ def effective_rank(x):
   return float(np.exp(-np.sum(p * np.log(p))))
 
 
-def spectrum(x):
+def spectrum(x: np.ndarray) -> np.ndarray:
   """Singular values of x [N, D], largest first: [min(N, D)]."""
+  shapes.check(x, "embeddings", "N D")
   return np.linalg.svd(np.asarray(x, np.float64), compute_uv=False)
 
 
-def constant_share(x, tolerance=1e-4):
+def constant_share(x: np.ndarray, tolerance: float = 1e-4) -> float:
   """Share of dimensions whose SD is below `tolerance` of the largest SD.
 
   Args:
@@ -62,21 +85,21 @@ def constant_share(x, tolerance=1e-4):
   return float(np.mean(spread <= floor))
 
 
-def collapsed(x):
-  """Whether embeddings x [N, D] have collapsed.
+def collapsed(rank: float, constant: float) -> bool:
+  """Whether embeddings have collapsed.
 
   They have where their effective rank is below 3, or where more than 90 % of
   the dimensions are constant.
   """
-  return effective_rank(x) < MIN_RANK or constant_share(x) > MAX_CONSTANT
+  return rank < MIN_RANK or constant > MAX_CONSTANT
 
 
-def alignment(x, y):
+def alignment(x: np.ndarray, y: np.ndarray) -> float:
   """How near the two of a positive pair are.
 
-  mean of |x - y|^2 over pairs of unit vectors (Wang and Isola, "Understanding
-  contrastive representation learning through alignment and uniformity on the
-  hypersphere", ICML 2020, arXiv 2005.10242, with alpha = 2).
+  The mean of |x - y|^2 over pairs of unit vectors (Wang and Isola,
+  "Understanding contrastive representation learning through alignment and
+  uniformity on the hypersphere", ICML 2020, arXiv 2005.10242, with alpha = 2).
 
   Args:
     x, y: [N, D], brought to length 1 here; row i of both is a pair.
@@ -88,16 +111,18 @@ def alignment(x, y):
   return float(np.mean(np.sum((unit_rows(x) - unit_rows(y)) ** 2, axis=1)))
 
 
-def uniformity(x, rows=UNIFORMITY_ROWS, block=1024):
+def uniformity(
+    x: np.ndarray, rows: int = UNIFORMITY_ROWS, block: int = 1024
+) -> float:
   """How evenly embeddings cover the sphere.
 
-  log of the mean of exp(-2 |a - b|^2) over all pairs of different rows, as
+  The log of the mean of exp(-2 |a - b|^2) over all pairs of different rows, as
   unit vectors (Wang and Isola 2020, with t = 2).
 
   Args:
     x: [N, D], brought to length 1 here, at least two rows.
-    rows: exact up to this many rows; of more, over as many evenly spaced
-      ones, the same in every run.
+    rows: exact up to this many rows. Of more rows, this many evenly spaced
+      ones are used, the same in every run.
     block: rows per matrix product.
 
   Returns:
@@ -116,7 +141,9 @@ def uniformity(x, rows=UNIFORMITY_ROWS, block=1024):
   return float(np.log(total / (len(x) * (len(x) - 1))))
 
 
-def consecutive(table):
+def consecutive(
+    table: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
   """Pairs of neighbouring windows: each and the next of its recording.
 
   Args:
@@ -133,57 +160,110 @@ def consecutive(table):
   return one[same], two[same]
 
 
-def run(data, cfg, metrics):
-  """Adds the health of every encoder row of `data`, and warns of a collapse.
+def score_health(
+    data: inputs.Inputs, cfg: ConfigDict, figures: Figures
+) -> Outcome:
+  """Adds the health of every encoder of `data`, and warns of a collapse.
 
-  Alignment and uniformity are of projections where the row's tower has a
-  partner: alignment of both towers' projections of the same window (once,
-  not again for the teacher), uniformity of its own. Without a partner they
-  are of embeddings, and a positive pair is two consecutive windows of one
-  recording.
+  Where an encoder has a partner, alignment and uniformity are those of
+  projections: alignment of both encoders' projections of the same window
+  (once, under the encoder under test), uniformity of its own. Without a
+  partner they are those of embeddings, and a positive pair is two consecutive
+  windows of one recording.
 
   Args:
-    data: `inputs.Inputs`.
-    cfg: not used.
-    metrics: `stats.Metrics` to add to.
+    data: what is measured; uses `encoders` and `pairs`.
+    cfg: of the map in the report: `map_label`, `map_method`, `seed`.
+    figures: to add to.
   """
-  del cfg
-  for row, matrices in data.encoders.items():
+  spectra = {}
+  for encoder, matrices in data.encoders.items():
     x = matrices[data.split]
-    prefix = "/".join(filter(None, (data.split, row, "health")))
-    rank, constant = effective_rank(x), constant_share(x)
-    metrics.add(f"{prefix}/effective_rank", rank)
-    metrics.add(f"{prefix}/dimensions", x.shape[1])
-    metrics.add(f"{prefix}/constant_dims_share", constant)
-    metrics.add(f"{prefix}/collapsed", float(collapsed(x)))
-    if collapsed(x) and row != "untrained":
+    about = Figure(data.split, "health", encoder)
+    sizes = spectra[encoder] = spectrum(x)
+    rank, constant = effective_rank(sizes), constant_share(x)
+    bad = collapsed(rank, constant)
+    figures.add(about, rank, measure="effective_rank",
+                headline=encoder == TESTED)
+    figures.add(about, x.shape[1], measure="dimensions")
+    figures.add(about, constant, measure="constant_dims_share")
+    figures.add(about, float(bad), measure="collapsed")
+    if bad and encoder != "untrained":
+      name = data.student if encoder == TESTED else encoder
       print(
-          f"WARNING: the {row or data.student} embedding has COLLAPSED: "
+          f"WARNING: the {name} embedding has COLLAPSED: "
           f"effective rank {rank:.1f}, {100 * constant:.0f} % of {x.shape[1]} "
           "dimensions constant; its scores say nothing of the method",
           file=sys.stderr, flush=True,
       )
-    _spread(data, row, x, prefix, metrics)
+    _add_spread(data, encoder, x, about, figures)
+  return Outcome(functools.partial(
+      describe_health, data, cfg, figures, spectra
+  ))
 
 
-def _spread(data, row, x, prefix, metrics):
-  """Adds alignment and uniformity of one row; see `run`."""
-  untrained = row == "untrained"
-  pair = data.pairs.get("untrained" if untrained else "")
-  own = data.student if untrained or not row else row
+def _add_spread(
+    data: inputs.Inputs, encoder: str, x: np.ndarray, about: Figure,
+    figures: Figures,
+) -> None:
+  """Adds alignment and uniformity of one encoder; see `score_health`."""
+  untrained = encoder == "untrained"
+  pair = data.pairs.get("untrained" if untrained else TESTED)
+  own = data.student if untrained or encoder == TESTED else encoder
   if pair is not None and own in pair:
     x = pair[own]
     if own == data.student:
-      metrics.add(
-          f"{prefix}/alignment", alignment(x, pair[data.teacher]))
+      figures.add(
+          about, alignment(x, pair[data.teacher]), measure="alignment")
   else:
     one, two = consecutive(data.table)
     if len(one):
-      metrics.add(f"{prefix}/alignment", alignment(x[one], x[two]))
+      figures.add(about, alignment(x[one], x[two]), measure="alignment")
     else:
-      metrics.skip(
-          f"{prefix}/alignment", "no two windows of one recording")
+      figures.skip(
+          about, "no two windows of one recording", measure="alignment")
   if len(x) < 2:
-    metrics.skip(f"{prefix}/uniformity", "1 window, want at least two")
+    figures.skip(about, "1 window, want at least two", measure="uniformity")
   else:
-    metrics.add(f"{prefix}/uniformity", uniformity(x))
+    figures.add(about, uniformity(x), measure="uniformity")
+
+
+def describe_health(
+    data: inputs.Inputs, cfg: ConfigDict, figures: Figures,
+    spectra: Mapping[str, np.ndarray],
+) -> list[Section]:
+  """The section "Embedding": a table, the spectra and a map.
+
+  Args:
+    data, cfg: as `score_health`.
+    figures: with those of `score_health`.
+    spectra: encoder -> singular values [R].
+  """
+  about = Figure(data.split, "health")
+  order = words.in_order(f.encoder for f in figures.find(evaluator="health"))
+  used = [column for column in COLUMNS if any(
+      figures.value(about, encoder=e, measure=column[0]) is not None
+      for e in order)]
+  lines = [Line([
+      Cell(words.encoder(e), mark=f"{words.DASH} collapsed" if figures.value(
+          about, encoder=e, measure="collapsed") else ""),
+      *(number_cell(figures.get(about, encoder=e, measure=measure), digits,
+                    main=e == TESTED) for measure, _, digits in used),
+  ]) for e in order]
+  count = len(data.table["participant"])
+  parts = [
+      Table(["", *(head for _, head, _ in used)], lines),
+      Plot("spectra", {"sizes": {e: spectra[e] for e in order}}, (
+          f"Singular values of the embeddings of {count:,} windows. A sudden "
+          "fall means that later dimensions are hardly used.")),
+  ]
+  notices = []
+  if figures.value(about, measure="collapsed"):
+    rank = figures.value(about, measure="effective_rank")
+    notices.append(Notice("The embedding has collapsed", (
+        f": its effective rank is {words.number(rank, 1)}. No figure below "
+        "says what this encoder could learn; look at its training first.")))
+  return [Section("Embedding", (
+      "How many dimensions the embedding uses, and how it is laid out. A "
+      "collapsed embedding gives numbers that look like a weak result."
+  ), [*parts, *maps.describe_map(data, cfg)], notices=notices)]

@@ -106,4 +106,4 @@ def check(config: ConfigDict, table: Mapping[str, np.ndarray]) -> None:
         f"map_method: got {config.map_method!r}, want one of "
         f"{', '.join(METHODS)}; set --config.map_method"
     )
-  column(table, str(config.map_label))
+  column(table, config.map_label)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from accfm.data import splits
+from accfm.base import pseudonyms
 
 Columns = Mapping[str, np.ndarray]
 Renamed = tuple[Columns, np.ndarray]
@@ -87,7 +87,7 @@ def make_naming(
   if salt:
     return Naming(
         lambda rows: _in_place(_pseudonyms(rows, salt)),
-        salt=splits.known_salt(salt),
+        salt=pseudonyms.known_salt(salt),
     )
   return Naming(_in_place)
 
@@ -99,10 +99,10 @@ def _in_place(rows: Columns) -> Renamed:
 def _pseudonyms(rows, salt):
   """Pseudonyms of participants, and of sessions: these may hold names."""
   people, out = rows["participant"], dict(rows)
-  out["participant"] = _text(splits.pseudonym(p, salt) for p in people)
+  out["participant"] = _text(pseudonyms.pseudonym(p, salt) for p in people)
   if "session" in rows:
     out["session"] = _text(
-        splits.session_pseudonym(p, s, salt)
+        pseudonyms.session_pseudonym(p, s, salt)
         for p, s in zip(people, rows["session"], strict=True)
     )
   return out
@@ -154,4 +154,4 @@ def public(plain: dict[str, Any]) -> dict[str, Any]:
   salt = plain.get("pseudonym_salt")
   if not salt:
     return plain
-  return {**plain, "pseudonym_salt": splits.known_salt(salt)}
+  return {**plain, "pseudonym_salt": pseudonyms.known_salt(salt)}

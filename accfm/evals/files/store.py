@@ -158,7 +158,7 @@ def write_predictions(
   write(path, {**_keys(p.rows for p in predictions), **PREDICTIONS}, (
       {**p.rows, "true": p.true, "predicted": predicted,
        "task": [p.task] * len(p.true), "unit": [p.unit] * len(p.true),
-       "row": [row or "encoder"] * len(p.true)}
+       "row": [row] * len(p.true)}
       for p in predictions for row, predicted in p.predicted.items()
   ), facts)
 

@@ -21,15 +21,15 @@ class Share:
   """Who may be fitted on at one fraction.
 
   Attributes:
-    tail: of the names of its tasks: "" for all, else e.g. "_at_10pct".
+    fraction: of the labelled people; 1.0 for all.
     draws: a list of roles [N], one a fold, for each draw of people.
     people: labelled people that a probe is fitted on (the fewest of all
-      folds).
+      folds), None where nobody has a label of windows.
   """
 
-  tail: str
+  fraction: float
   draws: tuple
-  people: int
+  people: int | None
 
 
 def check(cfg: ConfigDict) -> None:
@@ -70,7 +70,7 @@ def plan(
         for draw in draws
     )
     out.append(Share(
-        "" if fraction == 1.0 else f"_at_{100 * fraction:g}pct", dealt,
+        fraction, dealt,
         min(len(np.unique(people[(role == FIT) & labelled]))
             for folds in dealt for role in folds),
     ))

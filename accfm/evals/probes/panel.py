@@ -15,7 +15,8 @@ from ml_collections import ConfigDict
 from accfm.base.errors import InputError
 from accfm.evals.probes import roles as roles_lib
 from accfm.evals.probes import subgroups
-from accfm.evals.probes.tasks import slug, task_and_unit
+from accfm.evals.probes.tasks import slug
+from accfm.evals.results.words import split_unit
 from accfm.evals.stats import bootstrap as stats
 
 # Facts of a participant, each with the facts that must not help to predict it.
@@ -126,7 +127,7 @@ def _columns(stack):
     if column == "condition" and not (values != "").any():
       continue
     if column == "condition" or column.startswith(("labels/", "attributes/")):
-      name = task_and_unit(slug(column.split("/", 1)[-1]))[0]
+      name = split_unit(slug(column.split("/", 1)[-1]))[0]
       if names.setdefault(name, column) != column:
         raise InputError(
             f"probes: got labels {names[name]!r} and {column!r}, both of task "
@@ -140,7 +141,7 @@ def _facts(stack):
   """The demographics of every row; a text of two values becomes 0 and 1."""
   out = {}
   for column, values in stack.items():
-    name = task_and_unit(column.removeprefix("attributes/"))[0]
+    name = split_unit(column.removeprefix("attributes/"))[0]
     if not column.startswith("attributes/") or name not in DEMOGRAPHICS:
       continue
     if values.dtype.kind == "f":

@@ -1,7 +1,7 @@
 """Linear probes: what a frozen embedding knows, for people never seen.
 
-One protocol for every row of a table, learned or not: standardise on the
-fitting people, choose the penalty on the selecting people, score the rest.
+One protocol for every encoder, learned or not: standardise on the fitting
+people, choose the penalty on the selecting people, score the others.
 Numbers are predicted by ridge regression, classes by logistic regression;
 "predict the mean" is the same with no columns at all. Labels of windows are
 predicted from their embedding, a person's traits from the embeddings of all
@@ -9,59 +9,52 @@ the person's windows.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from accfm.evals.probes import fits, panel, roles, subgroups, tasks
+from accfm.evals.inputs import Inputs
+from accfm.evals.probes import (
+  describe,
+  fits,
+  logistic,
+  panel,
+  roles,
+  subgroups,
+  tasks,
+)
 from accfm.evals.probes import label_shares as fractions
 from accfm.evals.probes.roles import FIT, SELECT, TEST
+from accfm.evals.results.figures import TESTED, Figure, Figures
+from accfm.evals.results.outcome import Outcome, Predictions
 from accfm.evals.stats import bootstrap as stats
 from accfm.evals.stats import scores
 from accfm.signals.targets import known_rows
 
 
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-  """One task's scored rows, for the report and `predictions.parquet`.
-
-  Attributes:
-    task, unit: e.g. "hr", "bpm"; unit "log_odds" for two classes, "class"
-      (their places) for more.
-    rows: the task's row keys: column -> [M].
-    true: [M]; predicted: row name -> [M], of the first draw of labels.
-  """
-
-  task: str
-  unit: str
-  rows: dict
-  true: np.ndarray
-  predicted: dict
-
-
-def check(cfg):
+def check(cfg: ConfigDict) -> None:
   """Raises InputError for a config that no probe can follow."""
   fractions.check(cfg)
   panel.check(cfg)
 
 
-def run(data, cfg, metrics):
-  """Adds the probes of every label and attribute, for every row.
+def score_probes(
+    data: Inputs, cfg: ConfigDict, figures: Figures
+) -> Outcome:
+  """Adds the probes of every label and attribute, for every encoder.
 
   Args:
-    data: `inputs.Inputs`.
+    data: what is measured; uses `tables`, `encoders`, `features`.
     cfg: `bootstrap_draws`, `seed`, `probe_folds`, `min_people`,
       `min_windows`, `min_participants`, `min_class`, `label_fractions`,
       `label_draws`, `label_seed`, `person_pooling`, `subgroups`.
-    metrics: `stats.Metrics` to add to.
-
-  Returns:
-    List of Predictions.
+    figures: to add to.
   """
+  about = Figure(data.split, "probe")
   if data.split == "train":
-    metrics.skip(
-        f"{data.split}/probe", "probes are fitted on the train split"
-    )
-    return []
+    figures.skip(about, "probes are fitted on the train split")
+    return Outcome()
   windows = panel.of_windows(data, cfg)
   persons = panel.of_people(windows, cfg.person_pooling)
   asked = [c for c in windows.columns if not c.startswith("attributes/")]
@@ -70,33 +63,42 @@ def run(data, cfg, metrics):
   for column in labels:
     labelled |= known_rows(windows.columns[column])
   few, many = ((n, n) for n in (cfg.min_people, cfg.min_participants))
-  out = []
+  found: list[Predictions] = []
   for share in fractions.plan(windows.roles, windows.people, labelled, cfg):
     least = (cfg.min_windows, cfg.min_people)
     least = {FIT: least, SELECT: least, TEST: least}
-    if share.tail:  # few labelled people is then what is asked for
+    if share.fraction < 1:  # few labelled people is then what is asked for
       least[FIT] = (2, 2)
-    out += _Probes(data.split, cfg, metrics, windows, share, least).run(asked)
+    found += _Probes(about, cfg, figures, windows, share, least).score(asked)
   traits = [c for c in persons.columns if c.startswith("attributes/")]
   if 1.0 in cfg.label_fractions:  # traits need people to fit on: all of them
-    share = fractions.Share("", (persons.roles,), None)
+    share = fractions.Share(1.0, (persons.roles,), None)
     least = {FIT: many, SELECT: few, TEST: few}
-    out += _Probes(data.split, cfg, metrics, persons, share, least).run(traits)
-  return out
+    found += _Probes(about, cfg, figures, persons, share, least).score(traits)
+  return Outcome(
+      functools.partial(describe.describe_probes, cfg, figures, found),
+      predictions=found,
+  )
 
 
 class _Probes:
   """The probes of one Panel on one share of the labels."""
 
-  def __init__(self, split, cfg, metrics, panel, share, least):
-    self.split, self.cfg, self.metrics = split, cfg, metrics
+  def __init__(
+      self, about: Figure, cfg: ConfigDict, figures: Figures,
+      panel: panel.Panel, share: fractions.Share,
+      least: dict[int, tuple[int, int]],
+  ):
+    self.about = dataclasses.replace(about, share=share.fraction)
+    self.cfg, self.figures = cfg, figures
     self.panel, self.share, self.least = panel, share, least
     self.flat = [role for draw in share.draws for role in draw]
     self.tested = np.flatnonzero(roles.tested(self.flat))
     self.windows = "session" in panel.keys  # else a row is a person
 
-  def run(self, columns):
-    """The Predictions of every column that can be evaluated."""
+  def score(self, columns: list[str]) -> list[Predictions]:
+    """Scores every column that can be evaluated, and says why others not."""
+    some_labels = self.share.fraction < 1
     made = [
         tasks.make_task(
             c, self.panel.columns[c], self.panel.people, self.panel.roles,
@@ -106,131 +108,132 @@ class _Probes:
     reasons = [
         tasks.shortage(
             task, self.panel.people, self.flat, self.least,
-            1 if self.share.tail else self.cfg.min_class, self.cfg.min_class,
+            1 if some_labels else self.cfg.min_class, self.cfg.min_class,
         ) for task in made
     ]
     ready = [t for t, reason in zip(made, reasons, strict=True) if not reason]
-    found = {
-        **fits.predict_numbers(
-            self.panel, self.share.draws,
-            [t for t in ready if t.classes is None],
-        ),
-        **fits.predict_classes(
-            self.panel, self.share.draws,
-            [t for t in ready if t.classes is not None],
-        ),
-    }
+    numbers = fits.predict_numbers(
+        self.panel, self.share.draws, [t for t in ready if t.classes is None])
+    classes = fits.predict_classes(
+        self.panel, self.share.draws,
+        [t for t in ready if t.classes is not None])
     out = []
     for task, reason in zip(made, reasons, strict=True):
-      self._count(task)
+      about = dataclasses.replace(self.about, subject=task.name)
+      self._count(about, task)
       if reason:
-        self._skip(task, reason)
+        self._skip(about, task, reason)
       elif task.classes is None:
-        out.append(self._add_number(task, found[task.name]))
+        out.append(self._add_number(about, task, numbers[task.name]))
       else:
-        out.append(self._add_class(task, found[task.name]))
+        out.append(self._add_class(about, task, classes[task.name]))
     return out
 
-  def _key(self, row, task):
-    name = f"probe_{task.name}{self.share.tail}"
-    return "/".join(filter(None, (self.split, row, name)))
-
-  def _count(self, task):
+  def _count(self, about: Figure, task: tasks.Task) -> None:
     """Adds how many rows and people are tested and fitted."""
-    name, add = self._key("", task), self.metrics.add
+    add = self.figures.add
     known = self.tested[task.known[self.tested]]
     if self.windows:
-      add(f"{name}/windows", len(known))
-    add(f"{name}/people", len(np.unique(self.panel.people[known])))
+      add(about, len(known), measure="windows")
+    add(about, len(np.unique(self.panel.people[known])), measure="people")
     if task.classes is not None:
-      add(f"{name}/classes", len(task.classes))
+      add(about, len(task.classes), measure="classes")
     if task.classes is not None and len(task.classes) == 2:
-      add(f"{name}/positives", int(np.sum(task.y[known] == 1)))
+      add(about, int(np.sum(task.y[known] == 1)), measure="positives")
     for value, reason in task.left_out.items():
-      self.metrics.skip(f"{name}/auc_of_{tasks.slug(value)}", reason)
+      self.figures.skip(about, reason, measure=f"auc_of_{tasks.slug(value)}")
     if self.share.people is not None:
-      add(f"{name}/labelled_people", self.share.people)
-    if self.share.tail:
-      add(f"{name}/draws", len(self.share.draws))
+      add(about, self.share.people, measure="labelled_people")
+    if self.share.fraction < 1:
+      add(about, len(self.share.draws), measure="draws")
 
-  def _skip(self, task, reason):
-    for row, x, _ in self.panel.given([task.name]):
+  def _skip(self, about: Figure, task: tasks.Task, reason: str) -> None:
+    for encoder, x, _ in self.panel.given([task.name]):
       if task.classes is None or x.shape[1]:
-        self.metrics.skip(f"{self._key(row, task)}/{task.measure}", reason)
+        self.figures.skip(
+            about, reason, encoder=encoder, measure=task.measure,
+            unit=task.unit, headline=encoder == TESTED,
+        )
 
-  def _add_number(self, task, found):
-    """Adds the scores of every row of a regression."""
+  def _add_number(
+      self, about: Figure, task: tasks.Task,
+      found: dict[str, list[np.ndarray]],
+  ) -> Predictions:
+    """Adds the scores of every encoder of a regression."""
     some = task.known[self.tested]
     at = self.tested[some]
     y, crowd = task.y[at], self._crowd(self.panel.people[at])
     sums, predicted = {}, {}
-    tail = f"_{task.unit}" if task.unit else ""
-    for row, draws in found.items():
-      predicted[row] = draws[0][some]
-      mine = sums[row] = [
+    for encoder, draws in found.items():
+      predicted[encoder] = draws[0][some]
+      mine = sums[encoder] = [
           crowd.sums(scores.moments(y, p[some])) for p in draws
       ]
-      measures = {f"mae{tail}": scores.mae, f"rmse{tail}": scores.rmse,
-                  "r2": scores.r2}
-      if row != "mean":
-        measures["pearson_r"] = scores.pearson
-      for measure, score in measures.items():
-        scores.add_mean(
-            self.metrics, f"{self._key(row, task)}/{measure}", crowd,
-            [scores.of_sums(score, s) for s in mine],
+      measures = [("mae", task.unit, scores.mae),
+                  ("rmse", task.unit, scores.rmse), ("r2", "", scores.r2)]
+      if encoder != "mean":
+        measures.append(("pearson_r", "", scores.pearson))
+      for measure, unit, score in measures:
+        self.figures.add(
+            about, scores.mean_over_draws(
+                crowd, [scores.of_sums(score, s) for s in mine]),
+            encoder=encoder, measure=measure, unit=unit,
+            headline=encoder == TESTED and measure == "mae",
         )
     for other in ("mean", "untrained"):  # paired: the same people are drawn
       if other in sums:
-        both = np.stack(
-            [sum(s[:, 1] for s in sums[row]) for row in ("", other)], axis=1
+        both = np.stack([
+            sum(s[:, 1] for s in sums[e]) for e in (TESTED, other)
+        ], axis=1)
+        self.figures.add(
+            about, crowd.estimate(both, lambda s: 1 - stats.ratio(s)),
+            measure=f"mae_below_{other}_share",
         )
-        self.metrics.add(
-            f"{self._key('', task)}/mae_below_{other}_share",
-            crowd.estimate(both, lambda s: 1 - stats.ratio(s)),
-        )
-    p = predicted[""]
+    p = predicted[TESTED]
 
     def first(rows, own, places):
       sums = own.sums(scores.moments(y[rows], p[rows]), places)
       return scores.of_sums(scores.mae, sums)
 
-    self._groups(task, at, crowd, first)
+    self._score_subgroups(about, task, at, crowd, first)
     return self._predictions(task, task.unit, at, predicted)
 
-  def _add_class(self, task, found):
-    """Adds the scores of every row of a classification."""
+  def _add_class(
+      self, about: Figure, task: tasks.Task,
+      found: dict[str, list[logistic.Decided]],
+  ) -> Predictions:
+    """Adds the scores of every encoder of a classification."""
     some = task.known[self.tested]
     at = self.tested[some]
     y, people = task.y[at], self.panel.people[at]
     crowd, size = self._crowd(people), len(task.classes)
     predicted = {}
-    for row, draws in found.items():
-      key = self._key(row, task)
+    for encoder, draws in found.items():
+      mine = dataclasses.replace(about, encoder=encoder)
       odds = [d.odds[some] for d in draws]
       chosen = [d.chosen[some] for d in draws]
-      predicted[row] = odds[0][:, 0] if size == 2 else chosen[0]
-      scores.add_mean(
-          self.metrics, f"{key}/auc", crowd,
-          [_make_auc(crowd.index, y, o) for o in odds],
+      predicted[encoder] = odds[0][:, 0] if size == 2 else chosen[0]
+      self.figures.add(
+          mine, scores.mean_over_draws(
+              crowd, [_make_auc(crowd.index, y, o) for o in odds]),
+          measure="auc", headline=encoder == TESTED,
       )
       if size == 2:
-        scores.add_mean(
-            self.metrics, f"{key}/average_precision", crowd,
-            [scores.make_average_precision(crowd.index, y, o[:, 0])
-             for o in odds],
-        )
+        self.figures.add(mine, scores.mean_over_draws(crowd, [
+            scores.make_average_precision(crowd.index, y, o[:, 0])
+            for o in odds
+        ]), measure="average_precision")
       if np.isnan(chosen).any():
-        self.metrics.skip(
-            f"{key}/balanced_accuracy",
-            "the selecting people have one class: no threshold",
+        self.figures.skip(
+            mine, "the selecting people have one class: no threshold",
+            measure="balanced_accuracy",
         )
         continue
       sums = [crowd.sums(scores.hits(y, c, size)) for c in chosen]
-      scores.add_mean(
-          self.metrics, f"{key}/balanced_accuracy", crowd,
-          [scores.of_sums(scores.balanced_accuracy, s) for s in sums],
-      )
-    odds = found[""][0].odds[some]
+      self.figures.add(mine, scores.mean_over_draws(
+          crowd, [scores.of_sums(scores.balanced_accuracy, s) for s in sums]
+      ), measure="balanced_accuracy")
+    odds = found[TESTED][0].odds[some]
 
     def first(rows, own, places):
       counts = roles.class_people(
@@ -243,30 +246,39 @@ class _Probes:
         )
       return _make_auc(own.index[places], y[rows], odds[rows])
 
-    self._groups(task, at, crowd, first)
+    self._score_subgroups(about, task, at, crowd, first)
     unit = "log_odds" if size == 2 else "class"
     return self._predictions(task, unit, at, predicted)
 
-  def _crowd(self, people):
+  def _crowd(self, people: np.ndarray) -> stats.People:
     return stats.People(people, self.cfg.bootstrap_draws, self.cfg.seed)
 
-  def _groups(self, task, at, crowd, first):
+  def _score_subgroups(
+      self, about: Figure, task: tasks.Task, at: np.ndarray,
+      crowd: stats.People, first: subgroups.Score,
+  ) -> None:
     """Adds the first score by subgroup, where all labels are fitted on."""
-    if self.cfg.subgroups and not self.share.tail:
-      subgroups.score(
-          self.metrics, self.split, task,
+    if self.cfg.subgroups and self.share.fraction == 1:
+      subgroups.score_subgroups(
+          self.figures, about, task,
           {name: v[at] for name, v in self.panel.groups.items()}, crowd,
           first, self.cfg.min_people, self.windows, self._crowd,
       )
 
-  def _predictions(self, task, unit, at, predicted):
+  def _predictions(
+      self, task: tasks.Task, unit: str, at: np.ndarray,
+      predicted: dict[str, np.ndarray],
+  ) -> Predictions:
     rows = {c: v[at] for c, v in self.panel.keys.items()}
     return Predictions(
-        task.name + self.share.tail, unit, rows, task.y[at], predicted
+        task.name, unit, rows, task.y[at], predicted,
+        share=self.share.fraction,
     )
 
 
-def _make_auc(index, y, odds):
+def _make_auc(
+    index: np.ndarray, y: np.ndarray, odds: np.ndarray
+) -> subgroups.Statistic:
   """The AUC of two classes [N, 1], the mean of each against the rest of more.
   """
   if odds.shape[1] == 1:

@@ -1,12 +1,18 @@
-"""Who a probe fails: its first score by sex, age, BMI, movement and setting.
+"""Whom a probe fails: its first score by sex, age, BMI, movement and setting.
 
 An average over people hides a group that is served badly, so each group with
 enough people is scored alone, and the worst is set beside the best.
 """
 
+import dataclasses
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
-from accfm.evals.probes.tasks import slug, task_and_unit
+from accfm.evals.probes.tasks import Task, slug
+from accfm.evals.results.figures import Figure, Figures
+from accfm.evals.results.words import split_unit
+from accfm.evals.stats.bootstrap import People
 
 BANDS = {
     "age": ((40, "under40"), (60, "40to60"), (np.inf, "60plus")),
@@ -15,9 +21,13 @@ BANDS = {
 SEX = {0.0: "female", 1.0: "male"}
 OF_WINDOWS = ("motion", "condition")  # the others are of people
 PLACES = ("device", "cohort")
+# weights over the people of a crowd [..., P] -> score [...]
+Statistic = Callable[[np.ndarray], np.ndarray]
+# (rows [m], crowd, places of the rows in the crowd) -> Statistic, or text
+Score = Callable[[np.ndarray, People, np.ndarray | slice], Statistic | str]
 
 
-def groups(table):
+def groups(table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
   """The groups of the rows of a split.
 
   age: below 40, 40 to below 60, from 60 years; bmi: below 25, 25 to below
@@ -29,11 +39,12 @@ def groups(table):
     table: column -> [N] (attributes with or without their folder).
 
   Returns:
-    {name: [N] text, "" where unknown}, names that group any row only.
+    {attribute: [N] text, "" where unknown}; attributes that group at least
+    one row.
   """
   out = {}
   for column, values in table.items():
-    name = task_and_unit(column.removeprefix("attributes/"))[0]
+    name = split_unit(column.removeprefix("attributes/"))[0]
     number = values.dtype.kind == "f"
     if name in BANDS and number:
       out[name] = _banded(values, BANDS[name])
@@ -49,14 +60,16 @@ def groups(table):
   return {name: v for name, v in out.items() if (v != "").any()}
 
 
-def _banded(values, bands):
+def _banded(
+    values: np.ndarray, bands: tuple[tuple[float, str], ...]
+) -> np.ndarray:
   """[N] names of the first band whose end is above a value, "" for NaN."""
   ends, names = zip(*bands, strict=True)
   place = np.searchsorted(ends, np.nan_to_num(values), side="right")
   return np.where(np.isfinite(values), np.array(names)[place], "")
 
 
-def _text(values, name):
+def _text(values: np.ndarray, name: Callable[..., str]) -> np.ndarray:
   """[N] names of values, "" where unknown (NaN or "")."""
   found, place = np.unique(values, return_inverse=True)
   known = found == found if found.dtype.kind == "f" else found != ""
@@ -65,61 +78,68 @@ def _text(values, name):
   return np.array(texts)[place]
 
 
-def score(metrics, split, task, groups, crowd, first, least, windows, draw):
+def score_subgroups(
+    figures: Figures, about: Figure, task: Task,
+    groups: Mapping[str, np.ndarray], crowd: People, first: Score,
+    least: int, windows: bool, draw: Callable[[np.ndarray], People],
+) -> None:
   """Adds the first score of the encoder's probe for each group.
 
-  Keys: `<split>/by_<name>_<group>/probe_<task>/<measure>` with `people` (and
-  `windows`), and `<split>/by_<name>/probe_<task>/worst_gap_<unit>`, the
-  largest minus the smallest score of the groups with enough people. In the
-  gap's interval all people are drawn together and the gap is taken anew in
-  each draw; it is a range, so it lies above zero even for equal groups, the
-  more so the fewer people they have.
+  It adds the score, `people` (and `windows`) of each group, and the
+  `worst_gap` of each attribute: the largest minus the smallest score of the
+  groups with enough people. For the gap's interval all people are drawn
+  together and the gap is taken anew in each draw. The gap is a range, so it
+  lies above zero even for equal groups, the more so the fewer people they
+  have.
 
   Args:
-    metrics: `stats.Metrics`.
-    split: under evaluation.
-    task: `tasks.Task`.
-    groups: name -> [M] text of the scored rows.
-    crowd: `stats.People` of the scored rows.
-    first: (rows [m], crowd, places) -> the score as a function of weights
-      over the people of a crowd, whose rows `places` the `rows` are; or text,
-      why there is none.
+    figures: to add to.
+    about: the probe.
+    task: what it was asked.
+    groups: attribute -> [M] text of the scored rows.
+    crowd: the people of the scored rows.
+    first: gives the score of some rows as a function of weights over the
+      people of a crowd, or a text that says why there is none.
     least: people that a group needs.
     windows: whether rows are windows, else people.
-    draw: ids [m] -> their `stats.People`.
+    draw: ids [m] -> their People.
   """
   people = crowd.names[crowd.index]
-  for name, values in groups.items():
-    if task.classes is not None and name in task.name.split("_"):
+  for attribute, values in groups.items():
+    if task.classes is not None and attribute in task.name.split("_"):
       continue  # each group has one class
-    found = []
+    found: list[Statistic] = []
     for group in sorted(set(values) - {""}):
       rows = np.flatnonzero(values == group)
-      prefix = f"{split}/by_{name}_{group}/probe_{task.name}"
+      at = dataclasses.replace(about, attribute=attribute, group=str(group))
       count = len(np.unique(people[rows]))
       if windows:
-        metrics.add(f"{prefix}/windows", len(rows))
-      metrics.add(f"{prefix}/people", count)
+        figures.add(at, len(rows), measure="windows")
+      figures.add(at, count, measure="people")
       got = f"{count} people in the group, want at least {least}"
       if count >= least:
         own = draw(people[rows])
         got = first(rows, own, slice(None))
+        if not isinstance(got, str):
+          got = own.weighted(got)
+      at = dataclasses.replace(at, measure=task.measure, unit=task.unit)
       if isinstance(got, str):
-        metrics.skip(f"{prefix}/{task.measure}", got)
+        figures.skip(at, got)
         continue
-      got = own.weighted(got)
-      metrics.add(f"{prefix}/{task.measure}", got)
+      figures.add(at, got)
       if np.isfinite(got.value):
         found.append(first(rows, crowd, rows))
-    tail = task.measure.removeprefix("mae").strip("_")
-    key = "_".join(filter(None, ("worst_gap", tail)))
-    key = f"{split}/by_{name}/probe_{task.name}/{key}"
+    gap = dataclasses.replace(
+        about, attribute=attribute, unit=task.unit,
+        measure="worst_gap" if task.measure == "mae" else (
+            f"worst_gap_{task.measure}"),
+    )
     if len(found) < 2:
-      metrics.skip(key, f"{len(found)} groups with a score, want two")
+      figures.skip(gap, f"{len(found)} groups with a score, want two")
     else:
-      metrics.add(key, crowd.weighted(_range_of(found)))
+      figures.add(gap, crowd.weighted(_range_of(found)))
 
 
-def _range_of(statistics):
+def _range_of(statistics: list[Statistic]) -> Statistic:
   """Largest minus smallest of functions of weights, NaN where one is."""
   return lambda weights: np.ptp([score(weights) for score in statistics], 0)

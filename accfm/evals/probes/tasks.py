@@ -12,11 +12,8 @@ from typing import Any
 import numpy as np
 
 from accfm.evals.probes import roles as roles_lib
+from accfm.evals.results.words import split_unit
 from accfm.signals import targets
-
-UNITS = (
-    "bpm", "ms", "s", "years", "kg", "cm", "m", "mmhg", "c",
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +42,7 @@ class Task:
   @property
   def measure(self):
     """The name of its first score."""
-    if self.classes is not None:
-      return "auc"
-    return f"mae_{self.unit}" if self.unit else "mae"
-
-
-def task_and_unit(label):
-  """`hr_bpm` -> ("hr", "bpm"); no known unit at the end -> (label, "")."""
-  name, _, unit = label.rpartition("_")
-  return (name, unit) if name and unit in UNITS else (label, "")
+    return "mae" if self.classes is None else "auc"
 
 
 def slug(value: Any) -> str:
@@ -84,7 +73,7 @@ def make_task(
   known = targets.known_rows(values)
   if values.dtype.kind == "f":
     if not known.any() or not np.isin(values[known], (0, 1)).all():
-      return Task(*task_and_unit(label), np.asarray(values, np.float64))
+      return Task(*split_unit(label), np.asarray(values, np.float64))
     return Task(label, "", np.asarray(values, np.float64), (0.0, 1.0))
   fit = np.any([role == roles_lib.FIT for role in roles], axis=0)
   classes = np.unique(values[known & fit]).tolist()

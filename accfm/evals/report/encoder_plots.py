@@ -1,29 +1,37 @@
 """What is drawn of encoders: recall, spectra, maps, retrieved pairs."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from accfm.evals.report import plots
+from accfm.evals.results import words
+from accfm.evals.stats.bootstrap import Estimate
+
+Ways = Sequence[tuple[str, str]]  # (direction, title)
 
 
-def retrieval_curves(curves, ways, label, among):
+def recall_curves(
+    curves: Mapping[str, Mapping[str, np.ndarray]], ways: Ways, among: str
+) -> str:
   """Recall@k against k, one panel for each direction.
 
   Args:
-    curves: row -> {"/direction": recall@r for r = 1..K}.
-    ways: [(direction, title)].
-    label: row -> text.
+    curves: encoder -> direction -> recall@r for r = 1..K.
+    ways: the directions.
     among: what is chosen from, as text.
   """
   pool = max(len(c) for by_way in curves.values() for c in by_way.values())
 
   def draw(axes):
     for ax, (way, title) in zip(axes[0], ways, strict=True):
-      for row, by_way in curves.items():
-        curve = by_way.get(f"/{way}")
+      for encoder, by_way in curves.items():
+        curve = by_way.get(way)
         if curve is None:
           continue
-        ax.plot(np.arange(1, len(curve) + 1), curve, label=label(row),
-                **plots.line(row))
+        ax.plot(np.arange(1, len(curve) + 1), curve,
+                label=words.encoder(encoder), **plots.line(encoder))
       k = np.arange(1, pool + 1)
       ax.plot(k, k / pool, color=plots.GREY, lw=1, ls=plots.DASHED,
               label="chance")
@@ -39,13 +47,15 @@ def retrieval_curves(curves, ways, label, among):
                    alt="Recall at k against k, both directions")
 
 
-def pool_sizes(scores, ways, label):
+def pool_sizes(
+    scores: Mapping[str, Mapping[str, list[tuple[int, Estimate]]]],
+    ways: Ways,
+) -> str:
   """Recall@1 against the size of the pool, one panel for each direction.
 
   Args:
-    scores: row -> direction -> [(size, readings.Score)].
-    ways: [(direction, title)].
-    label: row -> text.
+    scores: encoder -> direction -> [(size, score)].
+    ways: the directions.
   """
   sizes = sorted({
       s for by_way in scores.values() for one in by_way.values()
@@ -54,8 +64,9 @@ def pool_sizes(scores, ways, label):
 
   def draw(axes):
     for ax, (way, title) in zip(axes[0], ways, strict=True):
-      for row, by_way in scores.items():
-        intervals(ax, by_way.get(way, []), label(row), plots.line(row))
+      for encoder, by_way in scores.items():
+        intervals(ax, by_way.get(way, []), words.encoder(encoder),
+                  plots.line(encoder))
       ax.plot(sizes, 1 / np.array(sizes), color=plots.GREY, lw=1,
               ls=plots.DASHED, label="chance")
       ax.set(xscale="log", ylim=(0, 1.02), title=title,
@@ -69,8 +80,11 @@ def pool_sizes(scores, ways, label):
                    alt="Recall at 1 against pool size, both directions")
 
 
-def intervals(ax, points, name, style):
-  """A line through [(x, Score)] with its intervals as a band."""
+def intervals(
+    ax: Any, points: Sequence[tuple[float, Estimate]], name: str,
+    style: dict[str, Any],
+) -> None:
+  """A line through [(x, score)] with its intervals as a band."""
   if not points:
     return
   x = [p[0] for p in points]
@@ -84,15 +98,15 @@ def intervals(ax, points, name, style):
     )
 
 
-def spectra(sizes, label):
-  """Singular values of each embedding over the largest: row -> [R]."""
+def spectra(sizes: Mapping[str, np.ndarray]) -> str:
+  """Singular values of each embedding over the largest: encoder -> [R]."""
 
   def draw(axes):
     ax = axes[0, 0]
-    for row, s in sizes.items():
+    for encoder, s in sizes.items():
       s = np.maximum(s / max(s[0], 1e-12), 1e-6)
-      ax.plot(np.arange(1, len(s) + 1), s, label=label(row),
-              **plots.line(row))
+      ax.plot(np.arange(1, len(s) + 1), s, label=words.encoder(encoder),
+              **plots.line(encoder))
     ax.set(yscale="log", xlabel="dimension",
            ylabel="singular value / largest")
     ax.set_xlim(1, None)
@@ -102,7 +116,10 @@ def spectra(sizes, label):
   return plots.svg(draw, 7.6, 2.6, alt="Singular values of the embeddings")
 
 
-def embedding_map(maps, names, values, name, named=True):
+def embedding_map(
+    maps: Mapping[str, np.ndarray], names: Mapping[str, Sequence[str]],
+    values: np.ndarray, name: str, named: bool = True,
+) -> str:
   """Embeddings in two dimensions, coloured by a label.
 
   Args:
@@ -158,8 +175,18 @@ def embedding_map(maps, names, values, name, named=True):
                    columns=len(maps), alt=f"Map of embeddings by {name}")
 
 
-def pair(query, found, right, rate_hz, names):
-  """A query and what it found, first 15 s: three panels of [T, C]."""
+def pair(
+    query: np.ndarray, found: np.ndarray, right: np.ndarray | None,
+    rate_hz: float, names: tuple[str, str],
+) -> str:
+  """A query and what it found, the first 15 s.
+
+  Args:
+    query, found: [T, C].
+    right: [T, C] the right answer where another was found, else None.
+    rate_hz: of all.
+    names: the signals of the query and of the answer.
+  """
   n = min(len(query), round(15 * rate_hz))
   t = np.arange(n) / rate_hz
   panels = [(query, f"query: {names[0]}"), (found, f"found: {names[1]}")]

@@ -9,10 +9,14 @@ import hashlib
 import html
 import io
 import re
+from collections.abc import Callable
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib import colors, figure
+
+from accfm.evals.results.figures import TESTED
 
 INK = "#010203"
 BLUE, VIOLET, ORANGE, GREEN, PINK, GREY = (
@@ -20,7 +24,7 @@ BLUE, VIOLET, ORANGE, GREEN, PINK, GREY = (
 )
 PALETTE = (BLUE, ORANGE, GREEN, PINK, VIOLET, "#a08a2c", "#4aa3b5", GREY)
 COLORS = {
-    "": BLUE, "envelope": ORANGE, "features": GREEN, "demographics": PINK,
+    TESTED: BLUE, "envelope": ORANGE, "features": GREEN, "demographics": PINK,
     "untrained": GREY, "mean": GREY,
 }
 DASHED = (0, (3, 3))
@@ -28,7 +32,6 @@ DASHED = (0, (3, 3))
 SCALE = colors.LinearSegmentedColormap.from_list(
     "accfm", (BLUE, VIOLET, PINK, ORANGE)
 )
-MOST_POINTS = 3000  # more than this only makes a page slow
 STYLE = {
     "font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none",
     "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK,
@@ -45,28 +48,32 @@ STYLE = {
 }
 
 
-def color(row):
-  """The colour of a row of the tables."""
-  return COLORS.get(row, VIOLET)
+def color(encoder: str) -> str:
+  """The colour of what was scored."""
+  return COLORS.get(encoder, VIOLET)
 
 
-def line(row):
-  """How a row's line is drawn: this encoder strongest, the mean dashed."""
+def line(encoder: str) -> dict[str, Any]:
+  """How a line is drawn: this encoder strongest, the mean dashed."""
+  mine = encoder == TESTED
   return dict(
-      color=color(row), ls=DASHED if row == "mean" else "-",
-      lw=2.2 if row == "" else 1.4, zorder=3 if row == "" else 2,
+      color=color(encoder), ls=DASHED if encoder == "mean" else "-",
+      lw=2.2 if mine else 1.4, zorder=3 if mine else 2,
   )
 
 
-def svg(draw, width, height, columns=1, rows=1, alt="", **grid):
+def svg(
+    draw: Callable[[np.ndarray], None], width: float, height: float,
+    columns: int = 1, rows: int = 1, alt: str = "", **grid: Any,
+) -> str:
   """Draws a figure.
 
   Args:
     draw: takes axes [rows, columns].
     width, height: in inches; the page stretches it to its own width.
     columns, rows: of panels.
-    alt: what the figure shows, for who cannot see it. Figures of one page
-      that may be equal have different ones.
+    alt: what the figure shows, for readers who cannot see it. Figures of one
+      page that may be equal need different ones.
     **grid: as `matplotlib.figure.Figure.subplots` takes.
 
   Returns:
@@ -90,8 +97,11 @@ def svg(draw, width, height, columns=1, rows=1, alt="", **grid):
   return own_ids(text.replace("<svg", f'<svg role="img"{label}', 1))
 
 
-def own_ids(text):
-  """Leaves the ids that something refers to, and makes them the figure's."""
+def own_ids(text: str) -> str:
+  """Keeps the ids that something refers to, and makes them unique.
+
+  Many figures stand on one page, and ids are of the whole page.
+  """
   used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', text))
   mine = hashlib.sha256(text.encode()).hexdigest()[:8]
   text = re.sub(
@@ -101,7 +111,7 @@ def own_ids(text):
   return re.sub(r'(href="#|url\(#)', rf"\g<1>{mine}", text)
 
 
-def legend(axes, columns=5):
+def legend(axes: np.ndarray, columns: int = 5) -> None:
   """One legend above all panels, where no line can run."""
   handles = {}
   for ax in np.ravel(axes):
@@ -114,22 +124,8 @@ def legend(axes, columns=5):
     )
 
 
-def some(rows, most=MOST_POINTS):
-  """At most `most` of so many row numbers: a fixed random choice, sorted."""
-  if rows <= most:
-    return np.arange(rows)
-  return np.sort(np.random.default_rng(0).permutation(rows)[:most])
-
-
-def said(drawn, rows):
-  """What a caption says of points left out, "" where none are."""
-  return "" if drawn == rows else (
-      f" Drawn are {drawn:,} of {rows:,} points, chosen at random."
-  )
-
-
-def dots(count):
-  """How so many points are drawn: the more, the smaller and fainter."""
+def dots(count: int) -> dict[str, Any]:
+  """How points are drawn: the more there are, the smaller and fainter."""
   return dict(
       s=9 if count < 1500 else 5, lw=0, rasterized=count > 1000,
       alpha=float(np.clip(60 / count ** 0.6, 0.2, 0.7)),

@@ -1,18 +1,28 @@
 """What is drawn of probes: agreement, ROC, shares of labels, subgroups."""
 
 import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from accfm.evals.report import encoder_plots, markup, plots
+from accfm.evals.probes.describe import LabelCurve
+from accfm.evals.probes.describe_subgroups import Panel
+from accfm.evals.report import encoder_plots, plots
+from accfm.evals.results import words
+from accfm.evals.stats.agreement import Agreement
+from accfm.evals.stats.roc import Curve
 
 
-def agreement(true, predicted, found, unit, name):
+def agreement(
+    true: np.ndarray, predicted: np.ndarray, found: Agreement, unit: str,
+    name: str,
+) -> str:
   """Predicted against true, and Bland-Altman, for one label.
 
   Args:
     true, predicted: [M], the points to draw.
-    found: `agreement.Agreement` of all.
+    found: of all points.
     unit, name: text.
   """
   error = predicted - true
@@ -38,7 +48,7 @@ def agreement(true, predicted, found, unit, name):
         right.axhspan(one.low, one.high, color=plots.ORANGE, alpha=0.16, lw=0)
       right.axhline(one.value, color=plots.ORANGE, lw=1.2, ls=style)
       right.annotate(
-          f"{text}\n{markup.number(one.value, 1)}",
+          f"{text}\n{words.number(one.value, 1)}",
           (1.02, one.value), xycoords=("axes fraction", "data"), ha="left",
           va="center", fontsize=8, annotation_clip=False,
       )
@@ -53,19 +63,20 @@ def agreement(true, predicted, found, unit, name):
                    alt=f"Predicted against true {name}, and Bland-Altman")
 
 
-def _titles(ax, title, text):
+def _titles(ax: Any, title: str, text: str) -> None:
   """A panel's title and, under it, a second line."""
   ax.set_title(title, pad=20 if text else None)
   ax.annotate(text, (0, 1), (0, 6), xycoords="axes fraction",
               textcoords="offset points", fontsize=8)
 
 
-def roc(panels, label):
+def roc(
+    panels: Sequence[tuple[str, str, Mapping[str, Curve]]]
+) -> str:
   """ROC curves, one panel a task.
 
   Args:
-    panels: [(title, second line, row -> roc.Curve)].
-    label: row -> text.
+    panels: [(title, second line, encoder -> curve)].
   """
   columns = min(3, len(panels))
   rows = -(-len(panels) // columns)
@@ -73,12 +84,13 @@ def roc(panels, label):
   def draw(axes):
     for place, (title, text, curves) in enumerate(panels):
       ax = axes.flat[place]
-      for row, c in curves.items():
+      for encoder, c in curves.items():
         if c.low is not None:
           grid = np.linspace(0, 1, len(c.low))
-          ax.fill_between(grid, c.low, c.high, color=plots.color(row),
+          ax.fill_between(grid, c.low, c.high, color=plots.color(encoder),
                           alpha=0.18, lw=0)
-        ax.plot(c.fpr, c.tpr, label=label(row), **plots.line(row))
+        ax.plot(c.fpr, c.tpr, label=words.encoder(encoder),
+                **plots.line(encoder))
       ax.plot([0, 1], [0, 1], color=plots.GREY, lw=1, ls=plots.DASHED,
               label="chance")
       ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal",
@@ -94,29 +106,31 @@ def roc(panels, label):
                    rows=rows, alt="ROC curves")
 
 
-def _measure(unit):
+def _axis(scale: str) -> str:
   """What an axis of scores is called."""
-  if unit == "AUC":
-    return unit
-  return f"error ({unit})" if unit else "error"
+  if scale == "AUC":
+    return scale
+  return words.in_brackets("error", scale)
 
 
-def _gap(one):
-  """The worst gap of `readings.Subgroups`, as text."""
-  if one.gap is None:
+def _gap(panel: Panel) -> str:
+  """The worst gap of a panel, as text."""
+  gap = panel.gap
+  if gap is None or gap.value is None:
     return ""
-  span = markup.span(one.gap.low, one.gap.high, 2)
-  return f"worst gap {markup.number(one.gap.value, 2)}" + (
-      f" ({span})" if span else "")
+  return "worst gap " + words.with_interval(gap.value, gap.low, gap.high, 2)
 
 
-def label_curves(panels, style, label):
+def label_curves(
+    panels: Sequence[LabelCurve], names: Mapping[str, str],
+    colors: Mapping[str, str] | None = None,
+) -> str:
   """Errors by the share of labelled people, one panel a task.
 
   Args:
-    panels: `readings.LabelCurve`s. A row of one share is a point.
-    style: row -> plot keywords with "color".
-    label: row -> text.
+    panels: what to draw. A line of one share is a point.
+    names: line -> what it is called.
+    colors: line -> colour; None where lines are encoders of one evaluation.
   """
   columns = min(3, len(panels))
   rows = -(-len(panels) // columns)
@@ -124,31 +138,32 @@ def label_curves(panels, style, label):
   def draw(axes):
     for place, one in enumerate(panels):
       ax = axes.flat[place]
-      # Bands of all rows would hide one another: the first row has the band,
-      # the others whiskers, side by side.
+      # Bands of all lines would hide one another: the first line has the
+      # band, the others whiskers, side by side.
       step = (one.shares[-1] / one.shares[0]) ** 0.018
-      for i, (row, by_share) in enumerate(one.rows.items()):
-        points, look = sorted(by_share.items()), style(row)
+      for i, (name, by_share) in enumerate(one.lines.items()):
+        points = sorted(by_share.items())
+        look = plots.line(name) if colors is None else dict(
+            color=colors[name], lw=1.6)
         if i == 0 and len(points) > 1:
-          encoder_plots.intervals(ax, points, label(row), look)
+          encoder_plots.intervals(ax, points, names[name], look)
           continue
         x = np.array([share for share, _ in points])
-        x = x * step ** (i - len(one.rows) / 2)
+        x = x * step ** (i - len(one.lines) / 2)
         y = np.array([s.value for _, s in points])
         ends = np.array([
             (s.value - s.low, s.high - s.value) if s.low is not None
             else (0, 0) for _, s in points
         ]).T
         ax.plot(x, y, marker="D" if len(points) == 1 else "o", ms=3.6,
-                label=label(row), **look)
+                label=names[name], **look)
         ax.errorbar(x, y, ends, fmt="none", color=look["color"], lw=0.9,
                     alpha=0.7)
-      ax.set(xscale="log", title=one.title,
-             ylabel=_measure(one.unit))
-      names = [f"{100 * s:g} %" + (
+      ax.set(xscale="log", title=one.title, ylabel=_axis(one.scale))
+      ticks = [f"{100 * s:g} %" + (
           f"\n{one.people[s]}" if s in one.people else "")
           for s in one.shares]
-      ax.set_xticks(one.shares, names, minor=False)
+      ax.set_xticks(one.shares, ticks, minor=False)
       ax.set_xticks([], minor=True)
       pad = (one.shares[-1] / one.shares[0]) ** 0.07
       ax.set_xlim(one.shares[0] / pad, one.shares[-1] * pad)
@@ -163,15 +178,13 @@ def label_curves(panels, style, label):
                    alt="Errors by share of labelled people")
 
 
-def subgroups(panels, title):
+def subgroups(panels: Sequence[Panel]) -> str:
   """Scores in the groups of one attribute, one panel a task.
 
   Args:
-    panels: `readings.Subgroups` of one attribute.
-    title: (value, people) -> text of a group.
+    panels: of one attribute.
   """
-  longest = max(
-      len(title(g[0], g[2])) for one in panels for g in one.groups)
+  longest = max(len(g.counted) for one in panels for g in one.groups)
   columns = min(3 if longest <= 14 else 2, len(panels))
   rows = -(-len(panels) // columns)
   most = max(len(one.groups) for one in panels)
@@ -179,19 +192,19 @@ def subgroups(panels, title):
   def draw(axes):
     for place, one in enumerate(panels):
       ax = axes.flat[place]
-      known = [g for g in one.groups if g[1] is not None]
+      known = [g for g in one.groups if g.score.value is not None]
       y = np.arange(len(known))
-      ax.barh(y, [g[1].value for g in known], height=0.55, color=plots.BLUE,
-              alpha=0.75)
-      for at, (_, s, _, _) in enumerate(known):
-        if s.low is not None:
-          ax.plot([s.low, s.high], [at, at], color=plots.INK, lw=1.2)
-      if one.whole is not None:
+      ax.barh(y, [g.score.value for g in known], height=0.55,
+              color=plots.BLUE, alpha=0.75)
+      for at, g in enumerate(known):
+        if g.score.low is not None:
+          ax.plot([g.score.low, g.score.high], [at, at], color=plots.INK,
+                  lw=1.2)
+      if one.whole is not None and one.whole.value is not None:
         ax.axvline(one.whole.value, color=plots.ORANGE, lw=1.4,
                    ls=plots.DASHED)
-      ax.set_yticks(y, [
-          textwrap.fill(title(g[0], g[2]), 28) for g in known])
-      ax.set(ylim=(most - 0.5, -0.5), xlabel=_measure(one.unit))
+      ax.set_yticks(y, [textwrap.fill(g.counted, 28) for g in known])
+      ax.set(ylim=(most - 0.5, -0.5), xlabel=_axis(one.scale))
       _titles(ax, one.title, _gap(one))
       ax.grid(axis="y", visible=False)
       ax.tick_params(axis="y", length=0)
@@ -202,5 +215,5 @@ def subgroups(panels, title):
 
   return plots.svg(
       draw, 7.6 if columns > 1 else 5, rows * (0.95 + 0.27 * most),
-      columns=columns, rows=rows, alt=f"Scores by {panels[0].name}",
+      columns=columns, rows=rows, alt=f"Scores by {panels[0].attribute}",
   )

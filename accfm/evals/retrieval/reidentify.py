@@ -3,42 +3,65 @@
 Embeddings made to tell physiology also tell people, which is a property to
 know before embeddings are shared. A window is sought among the windows of
 everybody else and those of its own person that were recorded at another
-time: in other sessions or, for a person with one session only, at least
-`adjacent_sec` from it in that session, where the sensor still sits as it
-did. Each rule is also reported by itself.
+time. Two rules say what that is, and each is also reported by itself:
+windows of other sessions, or, for a person with one session only, windows
+at least `adjacent_sec` from it in that session, where the sensor still sits
+as it did.
 
 Similarity is the cosine of embeddings standardised by the mean and SD of
 this split's windows. A tie counts as a miss.
 """
 
-import numpy as np
+import functools
 
+import numpy as np
+from ml_collections import ConfigDict
+
+from accfm.evals.inputs import Inputs
+from accfm.evals.results import words
+from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
+from accfm.evals.results.outcome import Outcome
+from accfm.evals.results.section import (
+  Cell,
+  Heading,
+  Line,
+  Section,
+  Table,
+  number_cell,
+)
 from accfm.evals.retrieval import nearest, pools, ranks
 from accfm.evals.retrieval import windows as candidates
 from accfm.evals.stats import bootstrap as stats
 from accfm.evals.stats import scaling
 
-ROWS = ("", "untrained")
+ENCODERS = (TESTED, "untrained")  # and hand-made features
 TOP = (1, 5)
-RULES = ("other_sessions", "same_session")
+RULES = {
+    "": "All who can be found",
+    "other_sessions": "In another session",
+    "same_session": "At another time of the same session",
+}
 
 
-def run(data, cfg, metrics):
-  """Adds recall@k of the person, by rule, for every row of `data`.
+def score_reidentification(
+    data: Inputs, cfg: ConfigDict, figures: Figures
+) -> Outcome:
+  """Adds recall@k of the person, by rule, for each encoder of `data`.
 
-  `{split}/[row/]reidentify/recall@1`, `recall@5` over all windows that have
-  another of their person; the same with `_other_sessions` and
-  `_same_session` for the people of each rule; for all rows alike `chance`
-  (`chance@5`), what a random order scores, and how many `windows` and
+  `recall@1` and `recall@5` are over all windows that have another one of
+  their person, and by rule over the windows of its people. For all encoders
+  alike come what a random order scores (CHANCE), and how many `windows` and
   `people` that is.
 
   Args:
-    data: `inputs.Inputs`; uses `table`, `encoders` (rows "" and
-      "untrained"), `features`, `window_sec`.
+    data: what is measured; uses `table`, `encoders` (those of ENCODERS),
+      `features`, `window_sec`.
     cfg: `adjacent_sec`, `bootstrap_draws`, `seed`.
-    metrics: `stats.Metrics` to add to.
+    figures: to add to.
   """
-  table, name = data.table, f"{data.split}/reidentify"
+  table, about = data.table, Figure(data.split, "reidentify")
+  outcome = Outcome(functools.partial(
+      describe_reidentification, data, figures))
   windows = candidates.Windows(table, candidates.thin(
       table["participant"], table["session"], table["start_s"],
       data.window_sec,
@@ -59,45 +82,46 @@ def run(data, cfg, metrics):
     )
   if reason:
     for k in TOP:
-      metrics.skip(f"{name}/recall@{k}", reason)
-    return
-  rules = {"": found}
-  for rule, members in zip(RULES, (~alone, alone), strict=True):
+      figures.skip(about, reason, measure=f"recall@{k}")
+    return outcome
+  chosen_by = {"": found}
+  for rule, members in (("other_sessions", ~alone), ("same_session", alone)):
     if (found & members).any():
-      rules[f"_{rule}"] = found & members
+      chosen_by[rule] = found & members
     else:
-      metrics.skip(f"{name}/recall@1_{rule}", _why_not(rule, cfg))
+      figures.skip(
+          about, _why_not(rule, cfg), measure="recall@1", variant=rule)
   others = windows.but(windows.person)
-  for tail, chosen in rules.items():
+  for rule, chosen in chosen_by.items():
     crowd = windows.participant[chosen]
-    metrics.add(f"{name}/windows{tail}", int(chosen.sum()))
-    metrics.add(f"{name}/people{tail}", len(np.unique(crowd)))
+    figures.add(about, int(chosen.sum()), measure="windows", variant=rule)
+    figures.add(about, len(np.unique(crowd)), measure="people", variant=rule)
     for k in TOP:
       by_chance = pools.chance_in(
           k, same.sizes()[chosen], others.sizes()[chosen])
-      metrics.add(f"{name}/chance{'' if k == 1 else f'@{k}'}{tail}",
-                  float(by_chance.mean()))
-  metrics.add(f"{name}/windows_left_out", int((~found).sum()))
-  vectors = {row: data.encoders[row][data.split]
-             for row in ROWS if row in data.encoders}
+      figures.add(about, float(by_chance.mean()), encoder=CHANCE,
+                  measure=f"recall@{k}", variant=rule)
+  figures.add(about, int((~found).sum()), measure="windows_left_out")
+  vectors = {e: data.encoders[e][data.split]
+             for e in ENCODERS if e in data.encoders}
   if data.split in data.features:
     vectors["features"] = data.features[data.split]
-  for row, x in vectors.items():
-    wrong = beaten(x[windows.rows], same, others)
-    prefix = "/".join(filter(None, (data.split, row, "reidentify")))
-    for tail, chosen in rules.items():
+  for encoder, x in vectors.items():
+    beaten_by = count_nearer_others(x[windows.rows], same, others)
+    for rule, chosen in chosen_by.items():
       crowd = stats.People(
           windows.participant[chosen], cfg.bootstrap_draws, cfg.seed
       )
       for k in TOP:
-        hits = np.column_stack([wrong[chosen] < k, np.ones(chosen.sum())])
-        metrics.add(
-            f"{prefix}/recall@{k}{tail}",
-            crowd.estimate(crowd.sums(hits), stats.ratio),
+        hits = np.column_stack([beaten_by[chosen] < k, np.ones(chosen.sum())])
+        figures.add(
+            about, crowd.estimate(crowd.sums(hits), stats.ratio),
+            encoder=encoder, measure=f"recall@{k}", variant=rule,
         )
+  return outcome
 
 
-def _why_not(rule, cfg):
+def _why_not(rule: str, cfg: ConfigDict) -> str:
   if rule == "other_sessions":
     return "nobody has a second session"
   return (
@@ -106,7 +130,9 @@ def _why_not(rule, cfg):
   )
 
 
-def beaten(x, same, others):
+def count_nearer_others(
+    x: np.ndarray, same: nearest.Mask, others: nearest.Mask
+) -> np.ndarray:
   """How many windows of others come before the nearest of the same person.
 
   The nearest of the same person is found in float32; nothing but a tie
@@ -114,8 +140,8 @@ def beaten(x, same, others):
 
   Args:
     x: [N, D] embeddings, standardised here.
-    same, others: `nearest.Mask`: the windows of the same person that count,
-      and those of other people.
+    same, others: the windows of the same person that count, and those of
+      other people.
 
   Returns:
     [N]; without meaning where `same` is empty.
@@ -125,3 +151,42 @@ def beaten(x, same, others):
   return ranks.count(
       x, x, [others], answer=np.maximum(answer[:, 0], 0)
   )[0].beaten_by
+
+
+def describe_reidentification(
+    data: Inputs, figures: Figures
+) -> list[Section]:
+  """The section "Privacy": recall@k of people by their windows, by rule."""
+  about, lines = Figure(data.split, "reidentify"), []
+  windows = {
+      rule: figures.value(about, measure="windows", variant=rule)
+      for rule in RULES
+  }
+  measures = [f"recall@{k}" for k in TOP]
+  for rule, title in RULES.items():
+    if not rule and windows[""] in list(windows.values())[1:] and (
+        windows[""] is not None):
+      continue  # one rule holds for all, and is shown
+    known = [f for f in figures.find(evaluator="reidentify", variant=rule)
+             if f.measure in measures and f.value is not None]
+    encoders = words.in_order(f.encoder for f in known if f.encoder != CHANCE)
+    if not encoders:
+      continue
+    counts = (
+        (figures.value(about, measure=what, variant=rule), what)
+        for what in ("windows", "people"))
+    lines.append(Heading(title, " of ".join(
+        f"{n:,.0f} {what}" for n, what in counts if n is not None)))
+    lines += [Line([
+        Cell(words.encoder(e)),
+        *(number_cell(
+            figures.get(about, encoder=e, measure=m, variant=rule),
+            main=e == TESTED) for m in measures),
+    ]) for e in (*encoders, CHANCE)]
+  if not lines:
+    return []
+  return [Section("Privacy", (
+      "Whether a window's embedding finds its own person among all others: if "
+      "it does, embeddings identify people as a fingerprint does, and need "
+      "the same protection as the recordings. A window's own time is left out."
+  ), [Table(["person found", *measures], lines)])]

@@ -1,7 +1,7 @@
 """Retrieval: find the same minute of the other signal, with exact ranks.
 
 Each figure is the mean over all pools of its size (`pools`); its interval is
-over people. What the wrong answers are drawn from, by variant:
+over people. The variants differ in what the wrong answers are drawn from:
 
   (none)         everybody's windows
   still          the stiller half of the windows, which are the queries too
@@ -10,62 +10,51 @@ over people. What the wrong answers are drawn from, by variant:
                  `adjacent_sec` from the query: what lasts for minutes, as
                  posture does, no longer helps to find the minute
   other_people   the windows of other people
+
+Each variant has a second one, `control_fails`: the same queries over the
+pools in which the motion envelope does not rank the right answer first.
 """
 
-import numpy as np
+import dataclasses
+import functools
+from collections.abc import Mapping
 
-from accfm.evals.retrieval import pools, ranks
+import numpy as np
+from ml_collections import ConfigDict
+
+from accfm.evals.inputs import Inputs
+from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
+from accfm.evals.results.outcome import Outcome, Queries
+from accfm.evals.retrieval import describe, nearest, pools, ranks
 from accfm.evals.retrieval import windows as candidates
+from accfm.evals.retrieval.variants import (
+  TOP,
+  first_pool,
+  pool_sizes,
+  where_control_fails,
+)
 from accfm.evals.stats import bootstrap as stats
 
-TOP = (1, 3, 5, 10)
+CONTROL = "envelope"
 
 
-def score(metrics, prefix, pool, counts, people):
-  """Adds recall@k, mean and median rank of one set of queries at one pool.
-
-  Returns:
-    recall@r for r = 1..R, the curve the report draws.
-  """
-  sums = pools.rank_sums(counts, pool, people)  # [P, R + 1]
-  for k in TOP:
-    column = min(k, sums.shape[1] - 1) - 1
-    metrics.add(
-        f"{prefix}/recall@{k}_pool{pool}",
-        people.estimate(sums[:, [column, -1]], stats.ratio),
-    )
-  metrics.add(
-      f"{prefix}/mean_rank_pool{pool}",
-      people.estimate(pools.total_rank(sums), stats.ratio),
-  )
-  metrics.add(
-      f"{prefix}/median_rank_pool{pool}", pools.median_rank(people, sums)
-  )
-  total = sums.sum(axis=0)
-  return total[:-1] / max(total[-1], 1e-12)
-
-
-def run(data, cfg, metrics):
-  """Adds retrieval both ways for every row of `data`, in every variant.
+def score_retrieval(
+    data: Inputs, cfg: ConfigDict, figures: Figures
+) -> Outcome:
+  """Adds retrieval both ways for every pair of `data`, in every variant.
 
   Args:
-    data: `inputs.Inputs`; uses `table`, `pairs` (row name -> signal ->
+    data: what is measured; uses `table`, `pairs` (encoder -> signal ->
       vectors [N, P]), `student`, `teacher`, `window_sec`.
     cfg: `pools` (sizes beside "all"), `within_pool`, `adjacent_sec`,
-      `bootstrap_draws`, `seed`.
-    metrics: `stats.Metrics` to add to. Of a pool that is not evaluable it
-      gets recall@1 alone, as null with the reason.
-
-  Returns:
-    {row name: {variant/direction: recall@r, r = 1..R}} at the first pool
-    size, for the report.
+      `bootstrap_draws`, `seed`; for the report `examples`, `redact`.
+    figures: to add to. Of a pool that is not evaluable it gets recall@1
+      alone, with the reason.
   """
-  table, split = data.table, data.split
+  about, table = Figure(data.split, "retrieval"), data.table
   if not data.pairs:
-    metrics.skip(
-        f"{split}/retrieval", "needs two signals in the shards"
-    )
-    return {}
+    figures.skip(about, "needs two signals in the shards")
+    return Outcome()
   rows = candidates.thin(
       table["participant"], table["session"], table["start_s"],
       data.window_sec,
@@ -75,121 +64,210 @@ def run(data, cfg, metrics):
   still = motion <= np.nanmedian(motion) if np.isfinite(motion).any() else (
       np.zeros(len(rows), bool)
   )
-  metrics.add(f"{split}/retrieval/windows", len(rows))
-  metrics.add(f"{split}/retrieval/overlapping_windows_left_out",
-              len(table["start_s"]) - len(rows))
+  figures.add(about, len(rows), measure="windows")
+  figures.add(about, len(table["start_s"]) - len(rows),
+              measure="overlapping_windows_left_out")
   if still.any():
-    metrics.add(f"{split}/still/motion_g_limit", motion[still].max())
-  curves = {}
-  _among(data, cfg, metrics, windows, {
+    figures.add(about, motion[still].max(), variant="still",
+                measure="motion_g_limit")
+  scorer = _Scorer(data, cfg, figures, about)
+  scorer.score(windows, {
       "": windows.everybody(),
       "within_person": windows.within_person(),
       "not_adjacent": windows.but(windows.adjacent(cfg.adjacent_sec)),
       "other_people": windows.but(windows.person),
-  }, curves)
+  })
   if still.any():
     quiet = candidates.Windows(table, windows.rows[still])
-    _among(data, cfg, metrics, quiet, {"still": quiet.everybody()}, curves)
+    scorer.score(quiet, {"still": quiet.everybody()})
   else:
-    metrics.skip(f"{split}/still/windows", "no windows")
-  if "" not in data.pairs:
-    metrics.skip(
-        f"{split}/{data.student}2{data.teacher}/recall@1_pool{cfg.pools[0]}",
-        "the checkpoint has no pair of encoders with heads",
+    figures.skip(about, "no windows", variant="still", measure="windows")
+  if TESTED not in data.pairs:
+    figures.skip(
+        about, "the checkpoint has no pair of encoders with heads",
+        subject=f"{data.student}2{data.teacher}", measure="recall@1",
+        pool=first_pool(cfg), headline=True,
     )
-  return curves
+  queries = None
+  if scorer.everybody:
+    order = np.argsort(windows.rows)
+    queries = Queries(windows.rows[order], {
+        way: (counts.candidates[order], counts.beaten_by[order] + 1)
+        for way, counts in scorer.everybody.items()
+    })
+  return Outcome(
+      functools.partial(
+          describe.describe_retrieval, data, cfg, figures, scorer.curves,
+          queries,
+      ), queries=queries,
+  )
 
 
-def _among(data, cfg, metrics, windows, masks, curves):
-  """One set of windows: all rows, both directions, its variants, all pools.
+def add_ranks(
+    figures: Figures, about: Figure, pool: int | str, counts: ranks.Counts,
+    people: stats.People,
+) -> np.ndarray:
+  """Adds recall@k, mean and median rank of one set of queries at one pool.
 
   Args:
-    windows: `candidates.Windows`, queries and answers at once.
-    masks: variant -> `nearest.Mask`.
-    curves: filled as `run` returns them.
-  """
-  settings = {
-      variant: _settings(data, cfg, metrics, variant, windows, mask)
-      for variant, mask in masks.items()
-  }
-  control = data.pairs.get("envelope")
-  for row, vectors in data.pairs.items():
-    for a, b in ((data.student, data.teacher), (data.teacher, data.student)):
-      query, key = vectors[a][windows.rows], vectors[b][windows.rows]
-      beside = control if row != "envelope" else None
-      every = ranks.count(
-          query, key, list(masks.values()),
-          beside and (beside[a][windows.rows], beside[b][windows.rows]),
-      )
-      for variant, counts in zip(masks, every, strict=True):
-        name, way = _join(data.split, row, variant), f"{a}2{b}"
-        for i, (pool, enough, people) in enumerate(settings[variant]):
-          if people is None:
-            metrics.skip(f"{name}/{way}/recall@1_pool{pool}", (
-                f"a pool of {pool} is larger than the "
-                f"{counts.candidates.max()} windows that any query can have"
-            ))
-            continue
-          some = counts.take(enough)
-          curve = score(
-              metrics, f"{name}/{way}", pool,
-              ranks.Counts(some.candidates, some.beaten_by), people,
-          )
-          if not i:
-            curves.setdefault(row, {})[f"{variant}/{way}"] = curve
-          if beside:
-            _control_fails(
-                metrics, f"{name}/control_fails/{way}", pool, some, people
-            )
-
-
-def _settings(data, cfg, metrics, variant, windows, mask):
-  """The pools of a variant, after adding what they consist of.
+    figures: to add to.
+    about: whose ranks they are; `headline` is for recall@1 alone.
+    pool: size of the pool, or "all".
+    counts: of the queries.
+    people: behind the queries.
 
   Returns:
-    [(pool, [M] which queries have enough windows, their `stats.People` or
-    None for none)].
+    recall@r for r = 1..R, the curve that the report draws.
   """
-  own = np.arange(len(windows))
-  sizes = mask.sizes() + 1 - mask.allows(own, own)
-  within = variant == "within_person"
-  prefix = _join(data.split, variant)
-  if variant:
-    metrics.add(f"{prefix}/windows", len(windows))
-  metrics.add(f"{_join(data.split, variant or 'retrieval')}/people",
-              len(np.unique(windows.participant)))
-  out = []
-  for pool in [*([cfg.within_pool] if within else cfg.pools), "all"]:
-    enough = sizes >= (2 if pool == "all" else pool)
-    people = None
-    if enough.any():
-      people = stats.People(
-          windows.participant[enough], cfg.bootstrap_draws, cfg.seed
-      )
-      size = sizes[enough] if pool == "all" else np.full(enough.sum(), pool)
-      for k in TOP:
-        metrics.add(f"{prefix}/chance/recall@{k}_pool{pool}",
-                    float(np.mean(np.minimum(k / size, 1))))
-      metrics.add(f"{prefix}/chance/mean_rank_pool{pool}",
-                  float(np.mean((size + 1) / 2)))
-      if variant not in ("", "still"):  # pools may leave queries out
-        metrics.add(f"{prefix}/people_pool{pool}", len(people))
-        metrics.add(f"{prefix}/windows_pool{pool}", int(enough.sum()))
-        metrics.add(f"{prefix}/mean_pool_size_pool{pool}",
-                    float(np.mean(size)))
-    out.append((pool, enough, people))
-  return out
+  plain = dataclasses.replace(about, headline=False, pool=pool)
+  sums = pools.rank_sums(counts, pool, people)  # [P, R + 1]
+  for k in TOP:
+    column = min(k, sums.shape[1] - 1) - 1
+    figures.add(
+        plain, people.estimate(sums[:, [column, -1]], stats.ratio),
+        measure=f"recall@{k}", headline=about.headline and k == 1,
+    )
+  figures.add(
+      plain, people.estimate(pools.total_rank(sums), stats.ratio),
+      measure="mean_rank",
+  )
+  figures.add(plain, pools.median_rank(people, sums), measure="median_rank")
+  total = sums.sum(axis=0)
+  return total[:-1] / max(total[-1], 1e-12)
 
 
-def _control_fails(metrics, name, pool, counts, people):
-  """Adds the scores over pools in which the control's rank is above 1."""
-  mass = pools.control_fails(counts, pool)
-  metrics.add(f"{name}/share_pool{pool}", float(mass.mean()))
-  if mass.sum() < 1:
-    metrics.skip(f"{name}/recall@1_pool{pool}", "the control never fails")
-  else:
-    score(metrics, name, pool, counts, people)
+@dataclasses.dataclass(frozen=True)
+class _Pool:
+  """One pool of a variant.
+
+  Attributes:
+    size: or "all".
+    enough: [M] which queries have so many windows.
+    people: of those queries, None where there are none.
+  """
+
+  size: int | str
+  enough: np.ndarray
+  people: stats.People | None
 
 
-def _join(*parts):
-  return "/".join(filter(None, parts))
+class _Scorer:
+  """Scores sets of windows, and keeps what the report draws.
+
+  Attributes:
+    curves: encoder -> direction -> recall@r [R] among all windows, at the
+      first pool.
+    everybody: direction -> counts of the encoder under test among all
+      windows.
+  """
+
+  def __init__(
+      self, data: Inputs, cfg: ConfigDict, figures: Figures, about: Figure
+  ):
+    self.data, self.cfg, self.figures = data, cfg, figures
+    self.about = about
+    self.curves: dict[str, dict[str, np.ndarray]] = {}
+    self.everybody: dict[str, ranks.Counts] = {}
+
+  def score(
+      self, windows: candidates.Windows, masks: Mapping[str, nearest.Mask]
+  ) -> None:
+    """One set of windows: all pairs, both directions, its variants and pools.
+
+    Args:
+      windows: queries and answers at once.
+      masks: variant -> what a query may meet.
+    """
+    data, pairs = self.data, self.data.pairs
+    pools_of = {
+        variant: self._pools(variant, windows, mask)
+        for variant, mask in masks.items()
+    }
+    for encoder, vectors in pairs.items():
+      control = pairs.get(CONTROL) if encoder != CONTROL else None
+      for a, b in data.ways:
+        query, key = vectors[a][windows.rows], vectors[b][windows.rows]
+        every = ranks.count(
+            query, key, list(masks.values()),
+            control and (control[a][windows.rows], control[b][windows.rows]),
+        )
+        for variant, counts in zip(masks, every, strict=True):
+          about = dataclasses.replace(
+              self.about, encoder=encoder, subject=f"{a}2{b}",
+              variant=variant,
+          )
+          if encoder == TESTED and not variant:
+            self.everybody[about.subject] = counts
+          for place, pool in enumerate(pools_of[variant]):
+            self._add(about, pool, counts, place == 0)
+
+  def _add(
+      self, about: Figure, pool: _Pool, counts: ranks.Counts, first: bool
+  ) -> None:
+    """Adds the figures of one pool, and those where the control fails."""
+    about = dataclasses.replace(about, pool=pool.size, headline=(
+        first and about.encoder == TESTED and not about.variant))
+    if pool.people is None:
+      self.figures.skip(about, (
+          f"a pool of {pool.size} is larger than the "
+          f"{counts.candidates.max()} windows that any query can have"
+      ), measure="recall@1")
+      return
+    some = counts.take(pool.enough)
+    curve = add_ranks(
+        self.figures, about, pool.size,
+        ranks.Counts(some.candidates, some.beaten_by), pool.people,
+    )
+    if first and not about.variant:
+      self.curves.setdefault(about.encoder, {})[about.subject] = curve
+    if some.control_beaten_by is not None:
+      self._add_control_fails(about, pool, some)
+
+  def _add_control_fails(
+      self, about: Figure, pool: _Pool, counts: ranks.Counts
+  ) -> None:
+    """Adds the scores over pools in which the control's rank is above 1."""
+    about = dataclasses.replace(
+        about, variant=where_control_fails(about.variant),
+        headline=False,
+    )
+    mass = pools.control_fails(counts, pool.size)
+    self.figures.add(about, float(mass.mean()), measure="share")
+    if mass.sum() < 1:
+      self.figures.skip(
+          about, "the control never fails", measure="recall@1")
+    else:
+      add_ranks(self.figures, about, pool.size, counts, pool.people)
+
+  def _pools(
+      self, variant: str, windows: candidates.Windows, mask: nearest.Mask
+  ) -> list[_Pool]:
+    """The pools of a variant, after adding what they consist of."""
+    own, out = np.arange(len(windows)), []
+    sizes = mask.sizes() + 1 - mask.allows(own, own)
+    about = dataclasses.replace(self.about, variant=variant)
+    add = self.figures.add
+    if variant:
+      add(about, len(windows), measure="windows")
+    add(about, len(np.unique(windows.participant)), measure="people")
+    for pool in pool_sizes(self.cfg, variant):
+      enough = sizes >= (2 if pool == "all" else pool)
+      people = None
+      if enough.any():
+        people = stats.People(
+            windows.participant[enough], self.cfg.bootstrap_draws,
+            self.cfg.seed,
+        )
+        size = sizes[enough] if pool == "all" else np.full(enough.sum(), pool)
+        at = dataclasses.replace(about, pool=pool)
+        by_chance = dataclasses.replace(at, encoder=CHANCE)
+        for k in TOP:
+          add(by_chance, float(np.mean(np.minimum(k / size, 1))),
+              measure=f"recall@{k}")
+        add(by_chance, float(np.mean((size + 1) / 2)), measure="mean_rank")
+        if variant not in ("", "still"):  # pools may leave queries out
+          add(at, len(people), measure="people")
+          add(at, int(enough.sum()), measure="windows")
+          add(at, float(np.mean(size)), measure="mean_pool_size")
+      out.append(_Pool(pool, enough, people))
+    return out

@@ -1,9 +1,11 @@
 """Which windows a query may be answered with: everybody's, one person's, ...
 
 Windows are sorted by person, recording and time. A person, a recording and
-the minutes around a window are then ranges of rows, and so is any set that
-a query must keep to or stay out of (`nearest.Mask`).
+the minutes around a window are then ranges of rows. So is any set that a
+query must keep to or stay out of (`nearest.Mask`).
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -12,7 +14,10 @@ from accfm.evals.retrieval import nearest
 _SLACK_SEC = 1e-6  # rounding of start times
 
 
-def thin(participant, session, start_s, window_sec):
+def thin(
+    participant: np.ndarray, session: np.ndarray, start_s: np.ndarray,
+    window_sec: float,
+) -> np.ndarray:
   """Rows [M] that do not overlap within a recording: greedy, in time order.
 
   Args:
@@ -43,8 +48,13 @@ class Windows:
       the same person, and of the same recording.
   """
 
-  def __init__(self, table, rows):
-    """table: columns `participant`, `session`, `start_s`; rows: [M]."""
+  def __init__(self, table: Mapping[str, np.ndarray], rows: np.ndarray):
+    """Sorts some rows of a table.
+
+    Args:
+      table: columns `participant`, `session` and `start_s`.
+      rows: [M] numbers of the rows to keep.
+    """
     who, which, when = (
         np.asarray(table[c])[rows]
         for c in ("participant", "session", "start_s")
@@ -57,10 +67,10 @@ class Windows:
     self.person = _ranges(other_person)
     self.recording = _ranges(other_person | (which[1:] != which[:-1]))
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self.rows)
 
-  def adjacent(self, seconds):
+  def adjacent(self, seconds: float) -> np.ndarray:
     """[M, 2] the windows of the recording that start less than this apart.
 
     The window itself is one of them.
@@ -73,20 +83,20 @@ class Windows:
       out[first:last, 1] = first + np.searchsorted(t, t + near, "left")
     return out
 
-  def everybody(self):
+  def everybody(self) -> nearest.Mask:
     """Mask: all windows."""
     return nearest.Mask.everything(len(self), len(self))
 
-  def within_person(self):
+  def within_person(self) -> nearest.Mask:
     """Mask: the same person's."""
     return nearest.Mask(self.person, np.zeros_like(self.person))
 
-  def but(self, ranges):
+  def but(self, ranges: np.ndarray) -> nearest.Mask:
     """Mask: all windows but a range [M, 2] of each."""
     return nearest.Mask(self.everybody().keep, ranges)
 
 
-def _ranges(changes):
+def _ranges(changes: np.ndarray) -> np.ndarray:
   """changes [M - 1]: whether the next row is of another run.  -> [M, 2]."""
   starts = np.concatenate([[0], 1 + np.flatnonzero(changes)])
   run = np.concatenate([[0], np.cumsum(changes)])

@@ -6,7 +6,8 @@ participants (`make_auc(...)(weights)`). A bootstrap draw is a row of weights,
 and gives exactly the score of that many copies of each participant's rows.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -161,21 +162,27 @@ def auc(crowd: stats.People, y: np.ndarray, odds: np.ndarray) -> stats.Estimate:
   return crowd.weighted(make_auc(crowd.index, y, odds))
 
 
-def add_mean(metrics, key, crowd, statistics):
-  """Adds the mean of a score over draws of labels; people drawn jointly.
+def mean_over_draws(
+    crowd: stats.People, statistics: Sequence[Statistic]
+) -> stats.Estimate:
+  """The mean of a score over draws of labelled participants.
+
+  A bootstrap draw of the scored participants is the same in every score.
 
   Args:
-    metrics: `stats.Metrics`.
-    key: its name; with several draws `<key>_draws_sd` is added, their SD.
-    crowd: the `stats.People` behind the rows.
-    statistics: functions of weights over people, one a draw of labels.
+    crowd: the participants behind the scored rows.
+    statistics: the score as a function of weights, one a draw of labels.
+
+  Returns:
+    The Estimate; `draws_sd` is the SD of the scores of several draws.
   """
-  metrics.add(key, crowd.weighted(
+  found = crowd.weighted(
       lambda w: np.mean([score(w) for score in statistics], axis=0)
-  ))
-  if len(statistics) > 1 and metrics.values[key] is not None:
-    alone = [score(np.ones(len(crowd))) for score in statistics]
-    metrics.add(f"{key}_draws_sd", float(np.std(alone, ddof=1)))
+  )
+  if len(statistics) < 2 or not np.isfinite(found.value):
+    return found
+  alone = [score(np.ones(len(crowd))) for score in statistics]
+  return dataclasses.replace(found, draws_sd=float(np.std(alone, ddof=1)))
 
 
 def of_sums(statistic: Statistic, sums: np.ndarray) -> Statistic:

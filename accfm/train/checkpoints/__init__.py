@@ -8,6 +8,7 @@ from accfm.train.checkpoints.reader import (
     load,
     newest_whole,
     read_meta,
+    read_record,
     verify,
 )
 from accfm.train.checkpoints.saver import Checkpoints, SaveError
@@ -22,5 +23,6 @@ __all__ = [
     "load",
     "newest_whole",
     "read_meta",
+    "read_record",
     "verify",
 ]

@@ -1,12 +1,14 @@
 """Follows a run from beside it: each checkpoint once, as it is finished.
 
-Checkpoints come by a rename when they are whole, and go when retention or a
-restarted run removes them, also while they are read. So a step is loaded
-before it is believed; one that cannot be loaded is looked at once more, and
-then is either gone or damaged. Nothing here writes.
+A checkpoint appears by a rename when it is whole. It may disappear at any
+time, also while it is read: the run keeps only its latest and best ones. So a
+step counts only once it is loaded. A step that cannot be loaded is tried once
+more after a wait; by then it is gone, or it is damaged. Nothing here writes.
 """
 
+import pathlib
 import time
+from collections.abc import Callable, Iterator
 
 from accfm.train import workdir
 from accfm.train.checkpoints import reader
@@ -15,24 +17,26 @@ EVERY_S = 10.0  # between two looks at a run that has nothing new
 
 
 def follow(
-    run, done, idle_s=0.0, wait=time.sleep, load=reader.load, say=print
-):
+    run: pathlib.Path,
+    done: Callable[[int], bool],
+    idle_s: float = 0.0,
+    wait: Callable[[float], None] = time.sleep,
+    load: Callable[[pathlib.Path], reader.Loaded] = reader.load,
+    say: Callable[[str], None] = print,
+) -> Iterator[reader.Loaded]:
   """Yields each finished checkpoint of a run, oldest first.
 
-  Steps are looked for again after each one, as retention goes on meanwhile.
-  The run may begin later, end by a signal and be started again; it has ended
-  when the last step of its config has been yielded or is `done`.
+  The folder is read again after each one, because the run goes on removing
+  checkpoints. The run may begin later, or stop and be started again. It has
+  ended when the last step of its config was yielded or is `done`.
 
   Args:
-    run: pathlib.Path of its workdir.
-    done: `done(step) -> bool`: those that are not wanted any more.
-    idle_s: seconds without anything new after which this ends; 0: never.
-    wait: `wait(seconds)`, by default sleeps.
-    load: `load(path) -> Loaded`.
+    run: its workdir.
+    done: whether a step need not be yielded.
+    idle_s: seconds without a new checkpoint after which this ends; 0: never.
+    wait: sleeps for a number of seconds.
+    load: loads a step's folder.
     say: prints a line.
-
-  Yields:
-    `reader.Loaded`.
   """
   given, ahead, suspect, damaged = set(), set(), {}, {}
   waits, idle, told = 0, 0.0, False
@@ -84,12 +88,13 @@ def follow(
     waits, idle = waits + 1, idle + EVERY_S
 
 
-def _path(run, step):
+def _path(run: pathlib.Path, step: int) -> pathlib.Path:
   return run / "checkpoints" / str(step)
 
 
-def _mark(run, step):
-  """What tells a step's folder from one that took its place; None: gone."""
+def _mark(run: pathlib.Path, step: int) -> tuple[int, int] | None:
+  """Differs between a step's folder and a later one of that name; None: gone.
+  """
   try:
     found = _path(run, step).stat()
   except OSError:
@@ -97,8 +102,8 @@ def _mark(run, step):
   return found.st_ino, found.st_mtime_ns
 
 
-def _total_steps(run):
-  """Of a run's config; None until it has begun."""
+def _total_steps(run: pathlib.Path) -> int | None:
+  """`total_steps` of a run's config; None until the run has begun."""
   if not (run / "config.json").exists():
     return None
   return workdir.load_config(run).get("total_steps")

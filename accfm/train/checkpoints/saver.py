@@ -1,33 +1,29 @@
-"""Checkpoints that explain themselves, checked before they are believed.
+"""The checkpoints of a run: written in the background, checked when read.
 
-Orbax writes `<workdir>/checkpoints/<step>/` in the background and renames it
-into place when it is whole. Each holds the training state, what is frozen,
-and a JSON record (config, contract, split manifest) that rebuilds the model.
-The latest n and the best n are kept, so that a resume never rewinds. Orbax
-reads a flipped byte as another weight without a word, so a CRC-32 of each
-file is written before the rename and compared before a restore (`reader`).
+Orbax (its v1 API) writes `<workdir>/checkpoints/<step>/` in the background
+and renames the folder when it is whole. Each holds the training state, what
+is frozen, and a JSON record (config, contract, split manifest) from which the
+model can be rebuilt. The latest n and the best n are kept, so that a resume
+never rewinds. Checksums are written before the rename and compared before a
+restore (`folder`).
 """
 
 import contextlib
-import functools
 import json
 import math
 import pathlib
 import shutil
 import sys
 import threading
-import warnings
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
 from accfm.base import faults
 from accfm.base.errors import InputError
-from accfm.train.checkpoints import reader
-
-POLICIES = ocp.checkpoint_managers
+from accfm.train.checkpoints import folder, reader
 
 
 class SaveError(InputError):
@@ -37,25 +33,28 @@ class SaveError(InputError):
 class Checkpoints:
   """The checkpoints of one run, written in the background.
 
-  All processes of a job create it and call it alike.
+  All processes of a job create it and make the same calls.
   """
 
   def __init__(
       self,
-      directory,
-      keep_latest=2,
-      keep_best=1,
-      best_metric="",
-      best_mode="max",
+      directory: reader.Path,
+      keep_latest: int = 2,
+      keep_best: int = 1,
+      best_metric: str = "",
+      best_mode: str = "max",
   ):
     """Opens a folder; what a killed run left half-written is removed.
 
     Args:
       directory: `<workdir>/checkpoints`; created if absent.
-      keep_latest: how many of the newest to keep, at least 1.
-      keep_best: how many of the best to keep besides; 0 for none.
+      keep_latest: number of the newest to keep, at least 1.
+      keep_best: number of the best to keep besides; 0 for none.
       best_metric: the validation metric that ranks them; "" for no ranking.
       best_mode: "max" or "min".
+
+    Raises:
+      InputError: a value out of its range, or a folder that cannot be made.
     """
     if keep_latest < 1 or keep_best < 0:
       raise InputError(
@@ -66,40 +65,50 @@ class Checkpoints:
       raise InputError(f"best_mode: got {best_mode!r}, want 'max' or 'min'")
     self.directory = pathlib.Path(directory).absolute()
     self._best = {"metric": best_metric, "mode": best_mode}
-    policies = [POLICIES.LatestN(keep_latest)]
-    if best_metric and keep_best:
-      policies.append(
-          POLICIES.BestN(
-              get_metric_fn=_score,
-              reverse=best_mode == "min",
-              n=keep_best,
-              keep_checkpoints_without_metrics=False,
-          )
-      )
-    self._saving = None  # the step that is being written
-    self._waiter = None
-    self._failure = None
-    self._lost = None  # the step whose write failed
+    self._saving: int | None = None  # the step that is being written
+    self._record = ""  # of that step, as JSON
+    self._waiter: threading.Thread | None = None
+    self._failure: BaseException | None = None
+    self._lost: int | None = None  # the step whose write failed
+    keep_best = keep_best if best_metric else 0
     try:
-      self._manager = ocp.CheckpointManager(
-          self.directory,
-          options=ocp.CheckpointManagerOptions(
-              best_fn=_score,
-              best_mode=best_mode,
-              preservation_policy=POLICIES.AnyPreservationPolicy(policies),
-              cleanup_tmp_directories=True,
-              async_options=ocp.options.AsyncOptions(
-                  post_finalization_callback=self._before_commit
-              ),
-          ),
-      )
+      self._orbax = self._open(keep_latest, keep_best)
     except OSError as error:
       raise InputError(
           f"{self.directory}: cannot be opened ({error.strerror or error}); "
           "choose another --workdir"
       ) from error
 
-  def save(self, step, state, frozen, meta, metrics=None):
+  def _open(self, keep_latest: int, keep_best: int) -> Any:
+    """Orbax's checkpointer of the folder."""
+    from orbax.checkpoint import v1 as ocp  # slow, and not always needed
+    policies = ocp.training.preservation_policies
+    keep: list[Any] = [policies.LatestN(keep_latest)]
+    if keep_best:
+      keep.append(policies.BestN(
+          get_metric_fn=lambda metrics: metrics["score"],
+          reverse=self._best["mode"] == "min", n=keep_best,
+          keep_checkpoints_without_metrics=False,
+      ))
+    context = ocp.Context()
+    # A function: Orbax copies options, and a method brings its object along.
+    context.asynchronous.post_finalization_callback = (
+        lambda: self._before_rename()
+    )
+    policy: Any = policies.AnyPreservationPolicy(keep)
+    return ocp.training.Checkpointer(
+        str(self.directory), context=context, preservation_policy=policy,
+        cleanup_tmp_directories=True,
+    )
+
+  def save(
+      self,
+      step: int,
+      state: Any,
+      frozen: Any,
+      meta: dict,
+      metrics: dict[str, float] | None = None,
+  ) -> None:
     """Starts writing a checkpoint; returns when the arrays are copied.
 
     Args:
@@ -107,7 +116,7 @@ class Checkpoints:
       state: TrainState of arrays. It may be donated afterwards.
       frozen: pytree of arrays or an empty one.
       meta: dict that JSON can hold.
-      metrics: validation metrics of this very step, or None; only those with
+      metrics: validation metrics of this very step, or None; only steps with
         metrics compete for the best.
 
     Raises:
@@ -115,38 +124,31 @@ class Checkpoints:
       InputError: `metrics` lacks the metric that ranks.
     """
     self.wait()
-    items = {
-        "state": ocp.args.StandardSave(state),
-        "meta": ocp.args.JsonSave(
-            {**meta, "best": self._best, "metrics": _finite(metrics)}
-        ),
-    }
+    ranking = self._ranking(metrics)
+    items = {"state": state}
     if jax.tree.leaves(frozen):
-      items["frozen"] = ocp.args.StandardSave(frozen)
+      items["frozen"] = frozen
     self._saving = step
-    self._hook = sys.unraisablehook
-    sys.unraisablehook = functools.partial(_hide_stragglers, self._hook)
+    self._record = json.dumps(
+        {**meta, "best": self._best, "metrics": _finite(metrics)}
+    )
     try:
-      self._manager.save(
-          step,
-          args=ocp.args.Composite(**items),
-          metrics=self._ranking(metrics),
-          force=True,
+      response = self._orbax.save_checkpointables_async(
+          step, items, force=True, metrics=ranking
       )
-    except InputError:
-      self._saving, sys.unraisablehook = None, self._hook
-      raise
     except Exception as error:  # Orbax raises many kinds for a full disk
       self._failed(step, error)
-    self._waiter = threading.Thread(target=self._await, name="await_save")
+    self._waiter = threading.Thread(
+        target=self._await, args=(response,), name="await_save"
+    )
     self._waiter.start()
 
-  def poll(self):
+  def poll(self) -> None:
     """Raises SaveError as soon as the write under way has failed."""
     if self._waiter is not None and not self._waiter.is_alive():
       self.wait()
 
-  def wait(self):
+  def wait(self) -> None:
     """Returns when nothing is being written; SaveError if that failed."""
     if self._waiter is None:
       return
@@ -154,20 +156,23 @@ class Checkpoints:
     self._waiter = None
     step, self._saving = self._saving, None
     failure, self._failure = self._failure, None
+    assert step is not None
     if failure is not None:
       self._failed(step, failure)
-    sys.unraisablehook = self._hook
     faults.point("after_save", step)
 
-  def latest(self):
+  def latest(self) -> int | None:
     """The newest step written or being written, or None."""
-    return self._manager.latest_step()
+    newest = self._orbax.latest
+    return None if newest is None else newest.step
 
-  def steps(self):
+  def steps(self) -> list[int]:
     """All steps, oldest first."""
-    return sorted(self._manager.all_steps())
+    return [checkpoint.step for checkpoint in self._orbax.checkpoints]
 
-  def restore(self, state, frozen, step=None):
+  def restore(
+      self, state: Any, frozen: Any, step: int | None = None
+  ) -> tuple[int, Any, Any]:
     """Restores onto the devices and shardings of a template.
 
     Without `step`, the newest that is whole: a damaged one is named on
@@ -199,43 +204,38 @@ class Checkpoints:
     if jax.tree.leaves(frozen):
       items["frozen"] = frozen
     for name, template in items.items():
-      reader.check_template(path / name, template)
-    restored = self._manager.restore(
-        step,
-        args=ocp.args.Composite(**{
-            name: ocp.args.StandardRestore(
-                jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
-            )
-            for name, template in items.items()
-        }),
-    )
+      reader.check_template(path, name, template)
+    restored = self._orbax.load_checkpointables(step, {
+        name: jax.tree.map(_placeholder, template)
+        for name, template in items.items()
+    })
     return step, restored["state"], restored.get("frozen", frozen)
 
-  def read_meta(self, step):
-    """The dict that was saved with a step."""
+  def read_meta(self, step: int) -> dict:
+    """The record that was saved with a step."""
     return reader.read_meta(self.directory / str(step))
 
-  def close(self):
+  def close(self) -> None:
     """Waits for the write under way and frees threads; may raise SaveError."""
     try:
       self.wait()
     finally:
-      with contextlib.suppress(Exception):  # said by `wait` already
-        self._manager.close()
+      with contextlib.suppress(Exception):  # `wait` has raised it already
+        self._orbax.close()
       self._remove_lost()  # threads that outlived the failure are done now
 
-  def __enter__(self):
+  def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, kind, *unused):
+  def __exit__(self, kind, *unused) -> None:
     if kind is None:
       self.close()
     else:  # the error on its way matters more than a second one
       with contextlib.suppress(SaveError):
         self.close()
 
-  def _ranking(self, metrics):
-    """What Orbax sorts by, or None for "does not compete"."""
+  def _ranking(self, metrics: dict[str, float] | None) -> dict | None:
+    """What Orbax sorts by, or None for a step that does not compete."""
     name = self._best["metric"]
     if not name or metrics is None:
       return None
@@ -246,40 +246,43 @@ class Checkpoints:
     value = float(metrics[name])
     return {"score": value} if math.isfinite(value) else None
 
-  def _before_commit(self):
-    """In the background thread: all is written, nothing renamed yet."""
+  def _before_rename(self) -> None:
+    """Of process 0, in the background: all is written, nothing renamed."""
+    assert self._saving is not None
     faults.point("during_save", self._saving)
-    for path in self.directory.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
-      sums = json.dumps(reader.checksums(path))
-      (path / reader.CHECKSUMS).write_text(sums)
+    for path in self._half_written(self._saving):
+      folder.write(path, self._record)
 
-  def _await(self):
+  def _half_written(self, step: int) -> list[pathlib.Path]:
+    """The folder of a step before it is renamed: `<step>.<something>`."""
+    return list(self.directory.glob(f"{step}.*"))
+
+  def _await(self, response: Any) -> None:
     try:
-      self._manager.wait_until_finished()
+      response.result()
     except BaseException as error:  # handed to the main thread
       self._failure = error
 
-  def _failed(self, step, error):
+  def _failed(self, step: int, error: BaseException) -> NoReturn:
     """Raises SaveError for a step after removing its remains."""
     self._saving, self._lost = None, step
-    warnings.filterwarnings("ignore", "coroutine 'async_serialize")
     self._remove_lost()
-    self._manager.reload()
+    self._orbax.reload()
     left = self.steps()
     resume = f"step {left[-1]}" if left else "the start"
     raise SaveError(
-        f"checkpoint of step {step}: got {reader.reason(error)!r} while "
+        f"checkpoint of step {step}: got {folder.reason(error)!r} while "
         f"writing {self.directory}, want room for it; free space and run the "
         f"same command again, it resumes from {resume}"
     ) from error
 
-  def _remove_lost(self):
+  def _remove_lost(self) -> None:
     """Removes what a failed write left."""
     if self._lost is not None and jax.process_index() == 0:
-      for path in self.directory.glob(f"{self._lost}.orbax-checkpoint-tmp*"):
+      for path in self._half_written(self._lost):
         shutil.rmtree(path, ignore_errors=True)
 
-  def _newest_whole(self):
+  def _newest_whole(self) -> int:
     """The newest step whose files are whole; sets damaged ones aside.
 
     Process 0 decides for all.
@@ -301,7 +304,7 @@ class Checkpoints:
         chosen = step
         break
     chosen = int(multihost_utils.broadcast_one_to_all(np.int32(chosen)))
-    self._manager.reload()
+    self._orbax.reload()
     if chosen < 0:
       raise InputError(
           f"{self.directory}: got no whole checkpoint "
@@ -311,24 +314,13 @@ class Checkpoints:
     return chosen
 
 
-def _hide_stragglers(hook, report):
-  """`sys.unraisablehook` without the writers that outlive a failed write.
-
-  When one file of a checkpoint cannot be written, tensorstore's threads for
-  the others find Orbax's event loop closed and each print a traceback.
-  """
-  closed = str(report.exc_value) == "Event loop is closed"
-  if not (report.exc_type is RuntimeError and closed):
-    hook(report)
+def _placeholder(leaf: Any) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
 
 
-def _finite(metrics):
+def _finite(metrics: dict[str, float] | None) -> dict | None:
   """Metrics as JSON numbers, NaN and infinities as null; None stays."""
   if metrics is None:
     return None
   values = {name: float(value) for name, value in metrics.items()}
   return {n: v if math.isfinite(v) else None for n, v in values.items()}
-
-
-def _score(metrics):
-  return metrics["score"]

@@ -9,9 +9,15 @@ import pytest
 
 from accfm.base.errors import InputError
 from accfm.configs import evaluate as evaluate_config
-from accfm.evals.compare import checkpoints as compared
+from accfm.evals.compare import checkpoints as compare
 from accfm.evals.files import store
-from accfm.evals.probes import run as probe
+from accfm.evals.results.figures import (
+  TESTED,
+  Figure,
+  Figures,
+  write_figures,
+)
+from accfm.evals.results.outcome import Predictions
 from accfm.evals.stats import bootstrap as stats
 
 DRAWS, SEED = 120, 3
@@ -27,13 +33,13 @@ def evaluation(folder, seed, rows=ROWS, facts=(), redaction="", sex=True):
   rng = np.random.default_rng(seed)
   folder.mkdir(parents=True)
   true = np.random.default_rng(0).integers(400, 800, 30) / 8.0
-  hr = probe.Predictions("hr", "bpm", rows, true, {
-      "": true + rng.integers(-40, 40, 30) / 8.0, "mean": true * 0 + 70,
+  hr = Predictions("hr", "bpm", rows, true, {
+      TESTED: true + rng.integers(-40, 40, 30) / 8.0, "mean": true * 0 + 70,
   })
   labels = np.array([0.0, 1.0, 1.0, 0.0, 1.0])
-  found = [hr, probe.Predictions(
+  found = [hr, Predictions(
       "sex", "log_odds", {"participant": np.unique(rows["participant"])},
-      labels, {"": rng.normal(size=5)},
+      labels, {TESTED: rng.normal(size=5)},
   )]
   about = {"redaction": redaction}
   store.write_predictions(
@@ -47,10 +53,18 @@ def evaluation(folder, seed, rows=ROWS, facts=(), redaction="", sex=True):
   meta = {
       "dataset": "toy", "split": "test", "split_hash": "abc",
       "rows_hash": "r", "checkpoint": f"/runs/{folder.name}", "step": seed,
-      "kind": "mae", "windows": {"test": 30}, "people": {"test": 5},
+      "kind": "mae", "student": "acc", "teacher": "ppg",
+      "windows": {"test": 30}, "people": {"test": 5},
       "pools": [8, 64], "seen": [], **dict(facts),
   }
   (folder / "metrics.json").write_text(json.dumps({"_meta": meta}))
+  figures = Figures()
+  for target, measure, unit in (
+      ("hr", "mae", "bpm"), ("bmi", "mae", ""), ("sex", "auc", ""),
+  ):
+    figures.add(Figure("test", "probe", subject=target, measure=measure,
+                       unit=unit), 1.0)
+  write_figures(folder / "figures.json", figures)
   return hr, ranks
 
 
@@ -82,11 +96,13 @@ def two(tmp_path):
 
 def test_errors_and_differences_of_a_probe(two):
   folders, (one, _), (other, _) = two
-  table = compared.tabulate(folders, DRAWS, SEED)
+  table = compare.tabulate_runs(folders, DRAWS, SEED)
   assert table["runs"] == ["a", "b"] and list(table["tasks"]) == ["hr", "sex"]
   part = table["tasks"]["hr"]
   assert part["measure"] == "mae" and part["unit"] == "bpm"
-  errors = [np.abs(p.predicted[""] - p.true) for p in (one, other)]
+  assert (part["evaluator"], part["target"], part["share"]) == (
+      "probe", "hr", 1.0)
+  errors = [np.abs(p.predicted[TESTED] - p.true) for p in (one, other)]
   check(part["errors"]["a"], lambda r: np.mean(errors[0][list(r)]))
   check(part["errors"]["b"], lambda r: np.mean(errors[1][list(r)]))
   assert list(part["differences"]) == ["a minus b"]
@@ -104,9 +120,11 @@ def hit(rank, pool):
 
 def test_recall_is_paired_over_queries(two):
   folders, (_, one), (_, other) = two
-  table = compared.tabulate(folders, DRAWS, SEED)["retrieval"]
+  table = compare.tabulate_runs(folders, DRAWS, SEED)["retrieval"]
   # No pool of 64 among 30 windows.
   assert list(table) == ["acc2ppg/recall@1_pool8", "acc2ppg/recall@1_poolall"]
+  assert [(p["query"], p["answer"], p["pool"]) for p in table.values()] == [
+      ("acc", "ppg", 8), ("acc", "ppg", "all")]
   for pool, part in zip((8, 30), table.values(), strict=True):
     hits = np.array([[hit(r, pool) for r in ranks] for ranks in (one, other)])
     check(part["errors"]["b"], lambda r, h=hits: h[1][list(r)].mean())
@@ -120,7 +138,7 @@ def test_what_one_run_lacks_is_left_out_of_it(two, tmp_path):
   evaluation(folders["c"], 2, sex=False, facts={
       "trained_config": {"label_fraction": 0.5}}.items())
   (folders["c"] / "queries.parquet").unlink()
-  table = compared.tabulate(folders, DRAWS, SEED)
+  table = compare.tabulate_runs(folders, DRAWS, SEED)
   assert list(table["tasks"]["hr"]["differences"]) == [
       "a minus b", "a minus c", "b minus c"]
   assert list(table["tasks"]["sex"]["errors"]) == ["a", "b"]
@@ -128,7 +146,7 @@ def test_what_one_run_lacks_is_left_out_of_it(two, tmp_path):
   assert table["facts"]["c"]["label_fraction"] == 0.5
   (recall, _) = table["retrieval"].values()
   assert list(recall["differences"]) == ["a minus b"]
-  text = compared.markdown(table)
+  text = compare.markdown(table)
   value, low, high = table["tasks"]["hr"]["differences"]["b minus c"]
   assert f"{value:.2f} [{low:.2f}, {high:.2f}]" in text
   (line,) = [x for x in text.splitlines() if x.startswith("| sex, AUC | ")
@@ -136,21 +154,21 @@ def test_what_one_run_lacks_is_left_out_of_it(two, tmp_path):
   assert line.endswith("| – |")
   assert text.startswith("30 windows of 5 people in toy / test")
   table["facts"]["b"]["seen"] = ["p", "q"]
-  assert compared.markdown(table).startswith(
+  assert compare.markdown(table).startswith(
       "**People scored here were seen in training: 2 by b: nothing here says")
 
 
 def test_written_as_json_and_text(two, tmp_path, capsys):
   folders, *_ = two
   config = evaluate_config.get_config("tiny")
-  table = compared.write(config, folders, tmp_path)
+  table = compare.write_comparison(config, folders, tmp_path)
   assert json.loads((tmp_path / "comparison.json").read_text()) == table
   text = (tmp_path / "comparison.md").read_text()
-  assert text == compared.markdown(table) and text in capsys.readouterr().out
+  assert text == compare.markdown(table) and text in capsys.readouterr().out
   assert "2 encoders compared" in (tmp_path / "comparison.html").read_text()
   (tmp_path / "comparison.html").unlink()
   config.report = False
-  compared.write(config, folders, tmp_path)
+  compare.write_comparison(config, folders, tmp_path)
   assert not (tmp_path / "comparison.html").exists()
 
 
@@ -165,7 +183,7 @@ def test_other_people_or_windows_are_not_compared(tmp_path, facts, want):
   evaluation(tmp_path / "b", 1, facts=facts.items())
   folders = {name: tmp_path / name for name in "ab"}
   with pytest.raises(InputError, match=f"comparison: {want}, want the same"):
-    compared.tabulate(folders, DRAWS, SEED)
+    compare.tabulate_runs(folders, DRAWS, SEED)
 
 
 def test_predictions_of_other_windows_are_not_compared(tmp_path):
@@ -173,7 +191,7 @@ def test_predictions_of_other_windows_are_not_compared(tmp_path):
   evaluation(tmp_path / "b", 1, {**ROWS, "start_s": ROWS["start_s"] + 1})
   folders = {name: tmp_path / name for name in "ab"}
   with pytest.raises(InputError, match="predictions of different windows"):
-    compared.tabulate(folders, DRAWS, SEED)
+    compare.tabulate_runs(folders, DRAWS, SEED)
 
 
 @pytest.mark.parametrize("tokens, fits", [("kk", True), ("kl", False)])
@@ -189,11 +207,11 @@ def test_numbered_people_are_compared_within_one_command(
     evaluation(tmp_path / name, seed, rows, redaction=token)
   folders = {name: tmp_path / name for name in "ab"}
   if fits:
-    table = compared.tabulate(folders, DRAWS, SEED)
+    table = compare.tabulate_runs(folders, DRAWS, SEED)
     assert table["tasks"]["hr"]["differences"]
     return
   with pytest.raises(InputError, match="with --redact, in one command"):
-    compared.tabulate(folders, DRAWS, SEED)
+    compare.tabulate_runs(folders, DRAWS, SEED)
 
 
 @pytest.mark.parametrize("text, want", [
@@ -205,7 +223,7 @@ def test_what_is_no_evaluation(two, text, want):
   path = folders["b"] / "metrics.json"
   path.unlink() if text is None else path.write_text(text)
   with pytest.raises(InputError, match=f"metrics.json: cannot be .*{want}"):
-    compared.tabulate(folders, DRAWS, SEED)
+    compare.tabulate_runs(folders, DRAWS, SEED)
 
 
 @pytest.mark.parametrize("paths, want", [
@@ -220,10 +238,10 @@ def test_what_is_no_evaluation(two, text, want):
     (["/r/student/4", "/r/other/4"], ["student", "other"]),
 ])
 def test_names_tell_runs_apart(paths, want):
-  assert compared.name_runs([pathlib.Path(p) for p in paths]) == want
+  assert compare.name_runs([pathlib.Path(p) for p in paths]) == want
 
 
 def test_a_checkpoint_twice():
   path = pathlib.Path("/r/s/checkpoints/4")
   with pytest.raises(InputError, match="got /r/s/checkpoints/4 twice"):
-    compared.name_runs([path, path])
+    compare.name_runs([path, path])

@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from accfm.evals.compare import forest
-from accfm.evals.compare import page as compared_page
+from accfm.evals.compare import page
+from accfm.evals.report import draw
 from tests.evals import pages
 
 
@@ -14,10 +14,15 @@ def no_drawing(monkeypatch):
   pages.no_drawing(monkeypatch)
 
 
-def _part(measure, unit, scores):
+def _task(target, measure, unit, scores, evaluator="probe", share=1.0):
+  return _part(measure, unit, scores, evaluator=evaluator, target=target,
+               share=share)
+
+
+def _part(measure, unit, scores, **fields):
   pairs = itertools.combinations(scores, 2)
   return {
-      "measure": measure, "unit": unit,
+      **fields, "measure": measure, "unit": unit,
       "errors": {r: [v, v - 0.1, v + 0.1] for r, v in scores.items()},
       "differences": {
           f"{a} minus {b}": [
@@ -33,18 +38,20 @@ def _comparison(runs=("stu<dent", "base_line", "scratch")):
   return {
       "runs": list(runs),
       "tasks": {
-          "hr": _part("mae", "bpm", {one: 2.0, two: 4.25}),
-          "hr_at_1pct": _part("mae", "bpm", {one: 2.5, two: 5.0}),
-          "direct_hr": _part("mae", "bpm", {three: 3.125}),
-          "sex": _part("auc", "", {one: 0.6, two: 0.5, three: 0.55}),
-          "bmi": {"measure": "mae", "unit": "", "errors": {
+          "hr": _task("hr", "mae", "bpm", {one: 2.0, two: 4.25}),
+          "hr_at_1pct": _task(
+              "hr", "mae", "bpm", {one: 2.5, two: 5.0}, share=0.01),
+          "direct_hr": _task("hr", "mae", "bpm", {three: 3.125}, "direct"),
+          "sex": _task("sex", "auc", "", {one: 0.6, two: 0.5, three: 0.55}),
+          "bmi": {**_task("bmi", "mae", "", {}), "errors": {
               one: [1.5, None, None], two: [None, None, None]},
               "differences": {f"{one} minus {two}": [None, None, None]}},
       },
       "retrieval": {
           f"{way}/recall@1_pool{pool}": _part(
-              "recall@1", "", {one: 0.9, two: 0.4})
-          for way in ("acc2ppg", "ppg2acc") for pool in ("256", "all")
+              "recall@1", "", {one: 0.9, two: 0.4}, query=way[:3],
+              answer=way[4:], pool=pool)
+          for way in ("acc2ppg", "ppg2acc") for pool in (256, "all")
       },
       "facts": {run: {
           "dataset": "toy", "split": "test", "windows": {"test": 5000},
@@ -55,7 +62,7 @@ def _comparison(runs=("stu<dent", "base_line", "scratch")):
 
 def _write(tmp_path, comparison):
   path = tmp_path / "comparison.html"
-  compared_page.write(path, comparison)
+  page.draw_comparison(path, comparison)
   return *pages.read(path), path.read_text()
 
 
@@ -76,20 +83,20 @@ def test_a_comparison_shows_everything(tmp_path):
 
 def test_people_seen_in_training_are_told(tmp_path, no_drawing):
   comparison = _comparison()
-  _, text, page = _write(tmp_path, comparison)
+  _, text, _ = _write(tmp_path, comparison)
   assert "seen in training" not in text
   for run, count in zip(comparison["runs"], (0, 1200, 3), strict=True):
     comparison["facts"][run]["seen"] = ["p"] * count
-  _, text, page = _write(tmp_path, comparison)
+  _, text, html = _write(tmp_path, comparison)
   two, three = comparison["runs"][1:]
   assert (f"People scored here were seen in training: 1,200 by {two}, "
           f"3 by {three}") in text
-  assert page.index("class='warn loud'") < page.index("<h2>Scores")
+  assert html.index("class='warn loud'") < html.index("<h2>Scores")
 
 
 def test_the_best_is_bold(tmp_path, no_drawing):
-  *_, page = _write(tmp_path, _comparison())
-  table = page[page.index("<h2>Scores"):page.index("<h2>Retrieval")]
+  *_, html = _write(tmp_path, _comparison())
+  table = html[html.index("<h2>Scores"):html.index("<h2>Retrieval")]
   bold = [part.split("<")[0] for part in table.split("<td class=main>")[1:]]
   assert bold == ["0.900", "0.900", "0.900", "0.900", "2.00", "3.12", "0.60",
                   "1.50"] or bold[5] == "3.13"
@@ -108,32 +115,23 @@ def test_a_supervised_run_is_a_point_at_its_share(tmp_path, no_drawing):
 def test_many_pairs_are_drawn_to_the_first_alone(tmp_path, monkeypatch):
   runs = ["r0", "r1", "r2", "r3", "r4"]
   comparison = {
-      "runs": runs, "retrieval": {},
-      "tasks": {"hr": _part("mae", "bpm", {
+      "runs": runs, "retrieval": {}, "facts": {},
+      "tasks": {"hr": _task("hr", "mae", "bpm", {
           r: 1.0 + i for i, r in enumerate(runs)})},
   }
   drawn = []
-  monkeypatch.setattr(
-      forest, "forest", lambda title, scores, pairs, *_: drawn.append(pairs))
+  monkeypatch.setitem(
+      draw.PLOTS, "forest",
+      lambda differences, **_: drawn.append(differences) or "<svg></svg>")
   heads, text, _ = _write(tmp_path, comparison)
   assert list(drawn[0]) == [("r0", r) for r in runs[1:]]
   assert "Differences to r0; the table has 6 more." in text
   assert "r3 \u2212 r4" in text and "Fewer labels" not in heads
 
 
-def test_other_names_of_the_same_are_read(tmp_path, no_drawing):
-  comparison = _comparison()
-  for part in comparison["retrieval"].values():
-    part["values"] = part.pop("errors")
-    del part["measure"]
-  facts = comparison.pop("facts")
-  comparison["meta"] = facts["scratch"]
-  heads, text, _ = _write(tmp_path, comparison)
-  assert "5,000 windows of 30 people" in text and "Retrieval" in heads
-
-
 def test_nothing_to_compare_is_said(tmp_path, no_drawing):
   heads, text, _ = _write(
-      tmp_path, {"runs": ["a", "b"], "tasks": {}, "retrieval": {}})
+      tmp_path, {
+          "runs": ["a", "b"], "tasks": {}, "retrieval": {}, "facts": {}})
   assert heads == ["2 encoders compared"]
   assert "Nothing could be compared" in text

@@ -8,7 +8,8 @@ import pytest
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired as compare
 from accfm.evals.files import store
-from accfm.evals.probes import run as probe
+from accfm.evals.results.figures import TESTED
+from accfm.evals.results.outcome import Predictions
 from accfm.evals.stats import bootstrap as stats
 
 DRAWS, SEED = 150, 3
@@ -19,7 +20,7 @@ def fold(seed, people, each=4):
   rng = np.random.default_rng(seed)
   n = people * each
   true = rng.integers(400, 800, n) / 8.0
-  return probe.Predictions(
+  return Predictions(
       "hr", "bpm",
       {
           "participant": np.repeat(
@@ -29,7 +30,7 @@ def fold(seed, people, each=4):
       },
       true,
       {
-          "": true + rng.integers(-40, 40, n) / 8.0,
+          TESTED: true + rng.integers(-40, 40, n) / 8.0,
           "mean": true + rng.integers(-90, 90, n) / 8.0,
       },
   )
@@ -68,7 +69,7 @@ def test_folds_are_pooled(tmp_path):
   folds = fold(0, 3), fold(1, 4)
   found = compare.load(written(tmp_path, *folds))
   assert set(found) == {("hr", "encoder"), ("hr", "mean")}
-  for row, name in (("encoder", ""), ("mean", "mean")):
+  for row in (TESTED, "mean"):
     got = found["hr", row]
     assert len(set(got.keys)) == len(got.keys) == 28
     np.testing.assert_array_equal(
@@ -76,16 +77,16 @@ def test_folds_are_pooled(tmp_path):
     np.testing.assert_array_equal(
         got.true, np.concatenate([f.true for f in folds]))
     np.testing.assert_array_equal(
-        got.predicted, np.concatenate([f.predicted[name] for f in folds]))
+        got.predicted, np.concatenate([f.predicted[row] for f in folds]))
     want = [abs(p - y) for f in folds
-            for p, y in zip(f.predicted[name], f.true, strict=True)]
+            for p, y in zip(f.predicted[row], f.true, strict=True)]
     np.testing.assert_array_equal(got.errors, want)
 
 
 def test_tasks_stay_apart_and_persons_need_no_window(tmp_path):
-  age = probe.Predictions(
+  age = Predictions(
       "age", "years", {"participant": np.array(["x/1", "x/2"])},
-      np.array([30.0, 40.0]), {"": np.array([33.0, 35.0])},
+      np.array([30.0, 40.0]), {TESTED: np.array([33.0, 35.0])},
   )
   store.write_predictions(tmp_path / "p.parquet", [fold(0, 3), age], {})
   found = compare.load([tmp_path / "p.parquet"])

@@ -13,6 +13,7 @@ from accfm.base.errors import InputError
 from accfm.configs import evaluate as evaluate_config
 from accfm.evals.embedding import cache, forward
 from accfm.evals.files import privacy, store
+from accfm.steps import record
 from tests.evals import toy
 
 
@@ -30,10 +31,14 @@ class World:
         step=7, path=pathlib.Path("/run/7"), carried={}, frozen={},
         params={"w": np.arange(6.0).reshape(2, 3)},
         meta={
-            "signals": ["acc", "ppg"], "config": {"encoder": {"width": 6}},
-            "teacher": {"config": {"encoder": {"width": 4}}},
+            "kind": "distill", "signals": ["acc", "ppg"], "version": 1,
+            "contract": toy.make_contract(20).to_dict(),
+            "config": {
+                "encoder": {"width": 6}, "teacher_encoder": {"width": 4},
+            },
         },
     )
+    self.loaded.record = record.from_plain(self.loaded.meta)
     self.config = evaluate_config.get_config("tiny").unlock()
     self.said, self.passes = [], 0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accfm.evals.embedding import health
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.results.figures import TESTED, Figures
 from tests.evals import toy
 
 
@@ -64,15 +64,15 @@ def test_consecutive_windows_of_one_recording():
 
 
 def measured(data):
-  m = stats.Metrics()
-  health.run(data, None, m)
-  return m.values, {x["key"]: x["reason"] for x in m.missing}
+  m = Figures()
+  health.score_health(data, toy.make_config(), m)
+  return m.flat(), {x["key"]: x["reason"] for x in m.missing()}
 
 
 def test_two_towers_are_aligned_by_their_projections():
   data, _ = toy.make_inputs()
   v, _ = measured(data)
-  pair = data.pairs[""]
+  pair = data.pairs[TESTED]
   aligned, uniform = loops(pair["acc"], pair["ppg"])
   assert v["test/health/alignment"] == pytest.approx(aligned)
   assert v["test/health/uniformity"] == pytest.approx(uniform)
@@ -90,7 +90,7 @@ def test_one_tower_is_aligned_by_neighbouring_windows():
   data = dataclasses.replace(
       data, pairs={"envelope": data.pairs["envelope"]}, teacher="")
   v, _ = measured(data)
-  x = data.encoders[""]["test"]  # eight windows a person, in order of time
+  x = data.encoders[TESTED]["test"]  # eight windows a person, in order of time
   first = [i for i in range(63) if (i + 1) % 8]
   aligned, _ = loops(x[first], x[[i + 1 for i in first]])
   assert v["test/health/alignment"] == pytest.approx(aligned, rel=1e-6)
@@ -117,11 +117,27 @@ def test_a_collapse_is_flagged_and_told_loudly(change, capsys):
         size=(64, 12))
   else:  # four of sixty dimensions vary, without a mean
     x = np.pad(rng.normal(size=(64, 4)), ((0, 0), (0, 56)))
-  data.encoders[""]["test"] = data.encoders["untrained"]["test"] = x
+  data.encoders[TESTED]["test"] = data.encoders["untrained"]["test"] = x
   v, _ = measured(data)
-  assert (health.effective_rank(x) < 3) == (change == "rank")
+  assert (health.effective_rank(health.spectrum(x)) < 3) == (change == "rank")
   assert v["test/health/collapsed"] == 1
   assert v["test/untrained/health/collapsed"] == 1
   said = capsys.readouterr().err
   assert said.count("\n") == 1  # nobody trained the other one
   assert said.startswith("WARNING: the acc embedding has COLLAPSED: effective")
+
+
+def test_each_spectrum_is_computed_once(monkeypatch):
+  """Also with its section: one singular value decomposition an encoder."""
+  data, _ = toy.make_inputs()
+  calls, svd = [], np.linalg.svd
+  monkeypatch.setattr(
+      np.linalg, "svd", lambda x, **k: calls.append(x.shape) or svd(x, **k))
+  outcome = health.score_health(data, toy.make_config(), Figures())
+  (section,) = outcome.describe()
+  assert len(calls) == len(data.encoders) == 3
+  (plot,) = [p for p in section.parts
+             if p.kind == "plot" and p.name == "spectra"]
+  np.testing.assert_allclose(
+      plot.data["sizes"][TESTED], svd(data.encoders[TESTED]["test"])[1],
+      rtol=1e-5)

@@ -8,7 +8,8 @@ import pytest
 
 from accfm.configs import evaluate as evaluate_config
 from accfm.evals.files import privacy
-from accfm.evals.probes import run as probe
+from accfm.evals.results.figures import TESTED
+from accfm.evals.results.outcome import Predictions
 
 
 def config(**fields):
@@ -111,15 +112,15 @@ def test_the_order_is_random_and_of_one_command():
 def test_predictions_keep_their_rows_together(fields):
   rows = table()
   value = np.arange(20.0)
-  hr = probe.Predictions("hr", "bpm", rows, value, {"": value + 0.5})
-  age = probe.Predictions(
+  hr = Predictions("hr", "bpm", rows, value, {TESTED: value + 0.5})
+  age = Predictions(
       "age", "years", {"participant": np.unique(rows["participant"])},
-      np.arange(5.0), {"": np.arange(5.0) * 2},
+      np.arange(5.0), {TESTED: np.arange(5.0) * 2},
   )
   mask = privacy.make_naming(config(**fields), b"k", {"test": rows})
   got, persons = mask.predictions([hr, age])
-  np.testing.assert_array_equal(got.predicted[""], got.true + 0.5)
-  np.testing.assert_array_equal(persons.predicted[""], persons.true * 2)
+  np.testing.assert_array_equal(got.predicted[TESTED], got.true + 0.5)
+  np.testing.assert_array_equal(persons.predicted[TESTED], persons.true * 2)
   named = dict(zip(persons.rows["participant"], persons.true, strict=True))
   for person, true in zip(got.rows["participant"], got.true, strict=True):
     assert named[person] == true // 4

@@ -11,7 +11,8 @@ import pytest
 
 from accfm.base.errors import InputError
 from accfm.evals.files import store
-from accfm.evals.probes import run as probe
+from accfm.evals.results.figures import TESTED
+from accfm.evals.results.outcome import Predictions
 
 TYPES = {
     "who": store.TEXT, "x": store.vector(3), "n": store.COUNT,
@@ -154,13 +155,13 @@ def test_predictions_name_windows_and_persons(tmp_path):
       "participant": np.array(["x/1", "x/2"]),
       "session": np.array(["a", "b"]), "start_s": np.array([1e9, 1e9 + 0.125]),
   }
-  hr = probe.Predictions(
+  hr = Predictions(
       "hr", "bpm", keys, np.array([60.0, 70.0]),
-      {"": np.array([61.0, 1 / 3]), "mean": np.array([65.0, 65.0])},
+      {TESTED: np.array([61.0, 1 / 3]), "mean": np.array([65.0, 65.0])},
   )
-  age = probe.Predictions(
+  age = Predictions(
       "age", "years", {"participant": np.array(["x/3"])}, np.array([40.0]),
-      {"": np.array([38.0])},
+      {TESTED: np.array([38.0])},
   )
   path = tmp_path / "p.parquet"
   store.write_predictions(path, [hr, age], {})

@@ -11,6 +11,7 @@ from sklearn.metrics import (
 )
 
 from accfm.evals.probes import direct
+from accfm.evals.results.figures import TESTED, Figures
 from accfm.evals.stats import bootstrap as stats
 from accfm.signals.targets import Target
 from tests.evals import toy
@@ -36,10 +37,10 @@ def make(*targets, seed=0):
 
 
 def run(data, **fields):
-  metrics = stats.Metrics()
+  metrics = Figures()
   config = toy.make_config()
   config.update(fields)
-  found = direct.run(data, config, metrics)
+  found = direct.score_direct(data, config, metrics).predictions
   return found, metrics
 
 
@@ -82,7 +83,7 @@ def test_a_number_window_by_window():
   p = 75 + 12 * data.outputs[:, 0].astype(float)
   known = ~np.isnan(y)
   assert 0 < known.sum() < 64
-  v = metrics.values
+  v = metrics.flat()
   mae = lambda rows: np.mean([abs(y[r] - p[r]) for r in rows])  # noqa: E731
   assert v["test/direct_hr/mae_bpm"] == pytest.approx(
       mae(np.flatnonzero(known)))
@@ -96,10 +97,10 @@ def test_a_number_window_by_window():
   assert v["test/direct_hr/pearson_r"] == pytest.approx(
       np.corrcoef(y[known], p[known])[0, 1])
   assert v["test/direct_hr/windows"] == known.sum()
-  assert v["test/direct_hr/people"] == 8 and not metrics.missing
+  assert v["test/direct_hr/people"] == 8 and not metrics.missing()
   assert (found.task, found.unit) == ("direct_hr", "bpm")
   np.testing.assert_allclose(found.true, y[known])
-  np.testing.assert_allclose(found.predicted[""], p[known])
+  np.testing.assert_allclose(found.predicted[TESTED], p[known])
   for column in ("participant", "session", "start_s"):
     np.testing.assert_array_equal(found.rows[column], table[column][known])
 
@@ -111,13 +112,13 @@ def test_a_trait_is_predicted_from_all_windows_of_a_person():
   y = [float(table["attributes/age_years"][r[0]]) for r in rows.values()]
   p = [np.mean([50 + 15 * float(data.outputs[i, 0]) for i in r])
        for r in rows.values()]
-  assert metrics.values["test/direct_age/mae_years"] == pytest.approx(
+  assert metrics.flat()["test/direct_age/mae_years"] == pytest.approx(
       np.mean(np.abs(np.subtract(y, p))))
-  assert metrics.values["test/direct_age/people"] == 8
-  assert "test/direct_age/windows" not in metrics.values
+  assert metrics.flat()["test/direct_age/people"] == 8
+  assert "test/direct_age/windows" not in metrics.flat()
   assert found.rows["participant"].tolist() == list(rows)
   assert set(found.rows) == {"participant"}
-  np.testing.assert_allclose(found.predicted[""], p, rtol=1e-6)
+  np.testing.assert_allclose(found.predicted[TESTED], p, rtol=1e-6)
 
 
 def test_two_classes_of_people_are_ranked_by_their_mean_log_odds():
@@ -127,10 +128,10 @@ def test_two_classes_of_people_are_ranked_by_their_mean_log_odds():
   y = [float(table["attributes/sex"][r[0]]) for r in rows.values()]
   odds = [np.mean([float(data.outputs[i, 1]) - float(data.outputs[i, 0])
                    for i in r]) for r in rows.values()]
-  assert metrics.values["test/direct_sex/auc"] == pytest.approx(
+  assert metrics.flat()["test/direct_sex/auc"] == pytest.approx(
       double_loop(y, odds))
   assert found.unit == "log_odds"
-  np.testing.assert_allclose(found.predicted[""], odds, rtol=1e-5)
+  np.testing.assert_allclose(found.predicted[TESTED], odds, rtol=1e-5)
 
 
 def test_two_classes_of_windows_and_their_interval():
@@ -141,7 +142,7 @@ def test_two_classes_of_windows_and_their_interval():
   odds = data.outputs[:, 1].astype(float) - data.outputs[:, 0]
   rows = np.flatnonzero(y >= 0)
   auc = lambda rows: double_loop(y[rows], odds[rows])  # noqa: E731
-  v = metrics.values
+  v = metrics.flat()
   assert v["test/direct_condition/auc"] == pytest.approx(auc(rows))
   draws = drawn(table, y >= 0, auc)
   for end, q in (("low", 2.5), ("high", 97.5)):
@@ -159,7 +160,7 @@ def test_a_rare_class_is_not_scored():
   table["attributes/sex"] = (
       table["participant"] == table["participant"][0]).astype(np.float32)
   found, metrics = run(data)
-  assert found == [] and metrics.missing == [{
+  assert found == [] and metrics.missing() == [{
       "key": "test/direct_sex/auc",
       "reason": "1 people of the rarer class to test, want at least 3",
   }]
@@ -175,11 +176,11 @@ def test_several_classes_of_windows():
     if condition:
       best = max(range(3), key=lambda k: z[k])
       right.append(target.classes[best] == condition)
-  v = metrics.values
+  v = metrics.flat()
   assert v["test/direct_condition/accuracy"] == pytest.approx(np.mean(right))
   assert v["test/direct_condition/accuracy_ci95_low"] < np.mean(right)
   assert v["test/direct_condition/balanced_accuracy"] is None  # nobody runs
-  assert metrics.missing[0]["reason"] == "no row of one class to test"
+  assert metrics.missing()[0]["reason"] == "no row of one class to test"
   assert found.unit == "class" and len(found.true) == len(right)
 
 
@@ -196,10 +197,10 @@ def test_several_classes_of_people_by_their_mean_outputs():
     mean = [np.mean(data.outputs[mine, k], dtype=float) for k in range(3)]
     chosen.append(mean.index(max(mean)))
     right.append(chosen[-1] == number % 3)
-  assert found.predicted[""].tolist() == chosen
-  assert metrics.values["test/direct_site/accuracy"] == pytest.approx(
+  assert found.predicted[TESTED].tolist() == chosen
+  assert metrics.flat()["test/direct_site/accuracy"] == pytest.approx(
       np.mean(right))
-  assert metrics.values["test/direct_site/balanced_accuracy"] == pytest.approx(
+  assert metrics.flat()["test/direct_site/balanced_accuracy"] == pytest.approx(
       balanced_accuracy_score(found.true, chosen))
 
 
@@ -208,7 +209,7 @@ def test_a_class_that_training_never_saw_is_not_scored():
   table["condition"][:40:2] = "swim"
   (found,), metrics = run(data)
   assert len(found.true) == np.isin(table["condition"], ["rest", "walk"]).sum()
-  assert metrics.values["test/direct_condition/people"] == 8
+  assert metrics.flat()["test/direct_condition/people"] == 8
 
 
 def test_each_target_reads_its_own_outputs():
@@ -224,14 +225,14 @@ def test_each_target_reads_its_own_outputs():
     _, metrics = run(dataclasses.replace(
         data, targets=(target,), outputs=outputs
     ))
-    alone |= metrics.values
-  assert at == 6 and alone == together.values
+    alone |= metrics.flat()
+  assert at == 6 and alone == together.flat()
 
 
 def test_an_encoder_without_a_predictor_has_no_scores():
   data, _ = toy.make_inputs()
   found, metrics = run(data)
-  assert found == [] and metrics.values == {} and metrics.missing == []
+  assert not found and metrics.flat() == {} and metrics.missing() == []
 
 
 def test_what_cannot_be_scored_is_said():
@@ -244,7 +245,7 @@ def test_what_cannot_be_scored_is_said():
   assert found == []
   tail = "want 2 people or more, and both of two classes"
   labels = int(np.isfinite(table["labels/hr_bpm"]).sum())
-  assert metrics.missing == [
+  assert metrics.missing() == [
       {"key": "test/direct_hr/mae_bpm",
        "reason": f"{labels} labels of 1 people to test, {tail}"},
       {"key": "test/direct_sex/auc",
@@ -254,7 +255,7 @@ def test_what_cannot_be_scored_is_said():
       {"key": "test/direct_condition/auc",
        "reason": f"0 labels of 0 people to test, {tail}"},
   ]
-  assert metrics.values["test/direct_x/mae_ms"] is None
+  assert metrics.flat()["test/direct_x/mae_ms"] is None
 
 
 def test_the_fewest_people_are_those_of_the_config():

@@ -6,8 +6,9 @@ import pytest
 from accfm.data.labelled import some_people
 from accfm.evals.probes import label_shares as fractions
 from accfm.evals.probes import ridge
-from accfm.evals.probes import run as probe
+from accfm.evals.probes import run as probes
 from accfm.evals.probes.roles import FIT, SELECT, TEST
+from accfm.evals.results.figures import TESTED, Figures
 from accfm.evals.stats import bootstrap as stats
 from tests.evals import toy
 
@@ -20,15 +21,15 @@ def config_of(*wanted, seed=0, draws=1):
 
 
 def probed(data, config):
-  m = stats.Metrics()
-  found = probe.run(data, config, m)
-  return {p.task: p for p in found}, m.values
+  m = Figures()
+  found = probes.score_probes(data, config, m).predictions
+  return {p.task: p for p in found}, m.flat()
 
 
 def by_hand(data, chosen):
   """Predictions of the test windows by a probe on some train people."""
   names = ("train", "val", "test")
-  x = np.concatenate([data.encoders[""][s] for s in names])
+  x = np.concatenate([data.encoders[TESTED][s] for s in names])
   y = np.concatenate([
       data.tables[s]["labels/hr_bpm"] for s in names]).astype(float)
   who = np.concatenate([data.tables[s]["participant"] for s in names])
@@ -47,7 +48,7 @@ def test_a_tenth_of_the_labels_is_that_of_some_people():
   found, values = probed(data, config_of(0.1, seed=4))
   want, y = by_hand(data, chosen)
   np.testing.assert_allclose(
-      found["hr_at_10pct"].predicted[""], want, rtol=1e-9)
+      found["hr_at_10pct"].predicted[TESTED], want, rtol=1e-9)
   assert values["test/probe_hr_at_10pct/mae_bpm"] == pytest.approx(
       np.abs(want - y).mean())
   mean = train["labels/hr_bpm"][np.isin(train["participant"], chosen)]
@@ -73,7 +74,7 @@ def test_several_draws_are_averaged_and_the_first_is_predicted():
   assert values["test/probe_hr_at_15pct/draws"] == 3
   assert values["test/probe_hr_at_15pct/labelled_people"] == 3
   np.testing.assert_allclose(
-      found["hr_at_15pct"].predicted[""], made[0][0], rtol=1e-9)
+      found["hr_at_15pct"].predicted[TESTED], made[0][0], rtol=1e-9)
   # The interval is over test people, drawn for all draws of labels at once.
   crowd = stats.People(data.table["participant"], 200, 0)
   means = []
@@ -97,7 +98,8 @@ def test_more_draws_do_not_move_the_first():
   one, _ = probed(data, config_of(0.15, seed=2))
   many, _ = probed(data, config_of(0.15, seed=2, draws=4))
   np.testing.assert_array_equal(
-      one["hr_at_15pct"].predicted[""], many["hr_at_15pct"].predicted[""])
+      one["hr_at_15pct"].predicted[TESTED],
+      many["hr_at_15pct"].predicted[TESTED])
 
 
 def test_classes_on_a_share_of_the_people():
@@ -149,14 +151,14 @@ def test_the_fraction_is_of_the_labelled_people():
 
 def test_one_labelled_person_is_not_evaluable():
   data, _ = toy.make_inputs()
-  m = stats.Metrics()
-  found = probe.run(data, config_of(0.05, draws=3), m)
-  reasons = {x["key"]: x["reason"] for x in m.missing}
+  m = Figures()
+  found = probes.score_probes(data, config_of(0.05, draws=3), m).predictions
+  reasons = {x["key"]: x["reason"] for x in m.missing()}
   key = "test/probe_hr_at_5pct/mae_bpm"
-  assert found == [] and m.values[key] is None
+  assert found == [] and m.flat()[key] is None
   assert reasons[key] == (
       "8 labelled rows of 1 people to fit on, want at least 2 of 2")
-  assert m.values["test/probe_hr_at_5pct/labelled_people"] == 1
+  assert m.flat()["test/probe_hr_at_5pct/labelled_people"] == 1
 
 
 def test_all_labels_are_the_plain_probe():
@@ -201,8 +203,8 @@ def test_a_plan_counts_the_fewest_people_of_all_folds():
   known = np.arange(20) >= 4
   half, whole = fractions.plan(
       [one, two], people, known, config_of(0.5, 1.0, seed=3, draws=2))
-  assert (half.tail, half.people, len(half.draws)) == ("_at_50pct", 2, 2)
-  assert (whole.tail, whole.people, len(whole.draws)) == ("", 4, 1)
+  assert (half.fraction, half.people, len(half.draws)) == (0.5, 2, 2)
+  assert (whole.fraction, whole.people, len(whole.draws)) == (1.0, 4, 1)
   for d, draw in enumerate(half.draws):
     for role, got in zip((one, two), draw, strict=True):
       np.testing.assert_array_equal(

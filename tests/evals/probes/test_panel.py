@@ -7,9 +7,9 @@ import pytest
 
 from accfm.base.errors import InputError
 from accfm.evals.probes import panel
-from accfm.evals.probes import run as probe
+from accfm.evals.probes import run as probes
 from accfm.evals.probes.roles import FIT
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.results.figures import TESTED, Figures
 from tests.evals import toy
 
 
@@ -24,11 +24,11 @@ def given(made, *names):
 def test_people_are_means_and_spreads_of_their_windows():
   data, _ = toy.make_inputs()
   made = panel.of_windows(data, toy.make_config())
-  x = made.rows[""]
+  x = made.rows[TESTED]
   for pooling in panel.POOLINGS:
     persons = panel.of_people(made, pooling)
     assert persons.people.tolist() == sorted(set(made.people))
-    for name, got in zip(persons.people, persons.rows[""], strict=True):
+    for name, got in zip(persons.people, persons.rows[TESTED], strict=True):
       mine = x[made.people == name].astype(np.float64)
       want = mine.mean(axis=0)
       if pooling == "mean_sd":
@@ -126,10 +126,10 @@ def test_no_row_without_a_fact_to_use():
   made = panel.of_windows(data, toy.make_config())
   rows = given(made, "age", "hr")
   assert [tasks for _, tasks in rows["demographics"]] == [["hr"]]
-  m = stats.Metrics()
-  probe.run(data, toy.make_config(), m)
-  assert "test/demographics/probe_hr/mae_bpm" in m.values
-  assert "test/demographics/probe_age/mae_years" not in m.values
+  m = Figures()
+  probes.score_probes(data, toy.make_config(), m)
+  assert "test/demographics/probe_hr/mae_bpm" in m.flat()
+  assert "test/demographics/probe_age/mae_years" not in m.flat()
 
 
 def test_demographics_find_what_follows_from_them():
@@ -138,16 +138,16 @@ def test_demographics_find_what_follows_from_them():
   for table in data.tables.values():
     table["labels/reserve_bpm"] = (
         220 - table["attributes/age_years"] + 9 * table["attributes/sex"])
-  m = stats.Metrics()
-  probe.run(data, toy.make_config(), m)
+  m = Figures()
+  probes.score_probes(data, toy.make_config(), m)
   key = "probe_reserve/mae_bpm"
-  assert m.values[f"test/demographics/{key}"] < 0.05
-  assert m.values[f"test/features/{key}"] > 1
+  assert m.flat()[f"test/demographics/{key}"] < 0.05
+  assert m.flat()[f"test/features/{key}"] > 1
 
 
 def test_a_row_that_misses_a_split_is_left_out():
   data, _ = toy.make_inputs()
-  encoders = {**data.encoders, "half": {"test": data.encoders[""]["test"]}}
+  encoders = {**data.encoders, "half": {"test": data.encoders[TESTED]["test"]}}
   data = dataclasses.replace(data, encoders=encoders)
   made = panel.of_windows(data, toy.make_config())
   assert "half" not in made.rows

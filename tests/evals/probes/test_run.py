@@ -6,8 +6,8 @@ from sklearn import metrics as sk
 
 from accfm.base.errors import InputError
 from accfm.evals.probes import logistic, ridge
-from accfm.evals.probes import run as probe
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.probes import run as probes
+from accfm.evals.results.figures import TESTED, Figures
 from tests.evals import toy
 
 
@@ -15,13 +15,13 @@ def probed(data, **fields):
   """({task: Predictions}, values, {key: reason}) of one run."""
   config = toy.make_config()
   config.update(fields)
-  m = stats.Metrics()
-  found = probe.run(data, config, m)
-  reasons = {x["key"]: x["reason"] for x in m.missing}
-  return {p.task: p for p in found}, m.values, reasons
+  m = Figures()
+  found = probes.score_probes(data, config, m).predictions
+  reasons = {x["key"]: x["reason"] for x in m.missing()}
+  return {p.task: p for p in found}, m.flat(), reasons
 
 
-def stacked(data, row=""):
+def stacked(data, row=TESTED):
   """(x, labels of a column, participants, fit, select, test) by hand."""
   names = ("test", "train", "val")
   stack = lambda c: np.concatenate([data.tables[s][c] for s in names])  # noqa: E731
@@ -32,9 +32,9 @@ def stacked(data, row=""):
 
 def test_run_finds_what_is_there_beside_its_baselines():
   data, _ = toy.make_inputs()
-  m = stats.Metrics()
-  found = probe.run(data, toy.make_config(), m)
-  v = m.values
+  m = Figures()
+  found = probes.score_probes(data, toy.make_config(), m).predictions
+  v = m.flat()
   assert v["test/probe_hr/mae_bpm"] < 0.5 * v["test/mean/probe_hr/mae_bpm"]
   assert v["test/ppg/probe_hr/mae_bpm"] <= v["test/probe_hr/mae_bpm"]
   assert v["test/untrained/probe_hr/mae_bpm"] > (
@@ -50,14 +50,14 @@ def test_run_finds_what_is_there_beside_its_baselines():
       np.abs(test - train).mean())
   # Nobody has SDNN: said so, with the counts.
   assert v["test/probe_sdnn/mae_ms"] is None
-  reasons = {x["key"]: x["reason"] for x in m.missing}
+  reasons = {x["key"]: x["reason"] for x in m.missing()}
   assert reasons["test/probe_sdnn/mae_ms"].startswith("0 labelled rows")
   # Per person.
   assert v["test/probe_age/people"] == 8
   assert v["test/probe_age/mae_years"] < v["test/mean/probe_age/mae_years"]
   assert v["test/probe_sex/auc"] > 0.9
   assert {p.task for p in found} == {"hr", "age", "sex"}
-  assert found[0].predicted[""].shape == found[0].true.shape
+  assert found[0].predicted[TESTED].shape == found[0].true.shape
 
 
 def test_a_rare_class_is_not_evaluable():
@@ -65,10 +65,10 @@ def test_a_rare_class_is_not_evaluable():
   for table in data.tables.values():
     table["attributes/sex"] = (
         table["participant"] == table["participant"][0]).astype(float)
-  m = stats.Metrics()
-  probe.run(data, toy.make_config(), m)
-  assert m.values["test/probe_sex/auc"] is None
-  reasons = {x["key"]: x["reason"] for x in m.missing}
+  m = Figures()
+  probes.score_probes(data, toy.make_config(), m)
+  assert m.flat()["test/probe_sex/auc"] is None
+  reasons = {x["key"]: x["reason"] for x in m.missing()}
   assert "rarer class" in reasons["test/probe_sex/auc"]
 
 
@@ -76,9 +76,10 @@ def test_folds_test_everyone_once():
   data, _ = toy.make_inputs()
   found, v, _ = probed(data, probe_folds=3)
   assert v["test/probe_hr/windows"] == 64
-  assert np.isfinite(found["hr"].predicted[""]).all()
+  assert np.isfinite(found["hr"].predicted[TESTED]).all()
   usual, _, _ = probed(data)
-  assert not np.allclose(found["hr"].predicted[""], usual["hr"].predicted[""])
+  assert not np.allclose(
+      found["hr"].predicted[TESTED], usual["hr"].predicted[TESTED])
 
 
 def test_all_numbers_of_a_panel_are_fitted_together():
@@ -103,7 +104,8 @@ def test_all_numbers_of_a_panel_are_fitted_together():
     y = stack(column).astype(np.float64)
     p = ridge.predict(x, y[:, None], *parts).predicted[:, 0]
     known = np.isfinite(y[parts[2]])
-    np.testing.assert_allclose(found[task].predicted[""], p[known], rtol=1e-9)
+    np.testing.assert_allclose(
+        found[task].predicted[TESTED], p[known], rtol=1e-9)
   assert v["test/probe_sdnn/windows"] == known.sum() < 64
 
 
@@ -121,7 +123,7 @@ def test_binary_labels_of_windows():
   (want,) = logistic.predict(x, [y], [2], *parts)
   known = np.isfinite(y[parts[2]])
   y, odds = y[parts[2]][known], want.odds[known, 0]
-  np.testing.assert_array_equal(found["fast"].predicted[""], odds)
+  np.testing.assert_array_equal(found["fast"].predicted[TESTED], odds)
   np.testing.assert_array_equal(found["fast"].true, y)
   assert v["test/probe_fast/auc"] == pytest.approx(sk.roc_auc_score(y, odds))
   assert v["test/probe_fast/average_precision"] == pytest.approx(
@@ -155,7 +157,7 @@ def test_two_conditions_are_ranked():
   y = (data.table["condition"] == "walk")[known]
   np.testing.assert_array_equal(found["condition"].true, y)
   assert v["test/probe_condition/auc"] == pytest.approx(
-      sk.roc_auc_score(y, found["condition"].predicted[""]))
+      sk.roc_auc_score(y, found["condition"].predicted[TESTED]))
   assert v["test/probe_condition/classes"] == 2
 
 
@@ -176,7 +178,7 @@ def test_three_conditions_by_multinomial_regression():
   assert v["test/probe_condition/balanced_accuracy"] == pytest.approx(
       sk.balanced_accuracy_score(y, chosen))
   assert found["condition"].unit == "class"
-  np.testing.assert_array_equal(found["condition"].predicted[""], chosen)
+  np.testing.assert_array_equal(found["condition"].predicted[TESTED], chosen)
   assert "test/probe_condition/average_precision" not in v
   assert v["test/probe_condition/classes"] == 3
   assert v["test/by_condition_run_uphill/probe_hr/mae_bpm"] > 0
@@ -255,4 +257,4 @@ def test_a_config_that_no_probe_can_follow(fields, match):
   config = toy.make_config()
   config.update(fields)
   with pytest.raises(InputError, match=match):
-    probe.check(config)
+    probes.check(config)

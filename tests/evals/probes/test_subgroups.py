@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from accfm.evals.probes import run as probe
+from accfm.evals.probes import run as probes
 from accfm.evals.probes import subgroups
+from accfm.evals.results.figures import TESTED, Figures
 from accfm.evals.stats import bootstrap as stats
 from tests.evals import toy
 
@@ -37,13 +38,25 @@ def test_groups_of_a_table():
   assert subgroups.groups(empty) == {}
 
 
+def test_the_median_itself_is_still():
+  """At most the median, of an odd number of rows and of equal ones."""
+  for motion in ([0.3, 0.1, 0.2], [0.2, 0.2, 0.4, 0.2, 0.1], [0.5, 0.5]):
+    table = {"motion_g": np.array(motion, np.float32)}
+    want = [
+        "still" if value <= sorted(motion)[(len(motion) - 1) // 2] else "moving"
+        for value in motion
+    ]
+    assert subgroups.groups(table)["motion"].tolist() == want
+    assert want.count("still") > want.count("moving")
+
+
 def probed(data, **fields):
   config = toy.make_config()
   config.update(fields)
-  m = stats.Metrics()
-  found = probe.run(data, config, m)
-  return ({p.task: p for p in found}, m.values,
-          {x["key"]: x["reason"] for x in m.missing})
+  m = Figures()
+  found = probes.score_probes(data, config, m).predictions
+  return ({p.task: p for p in found}, m.flat(),
+          {x["key"]: x["reason"] for x in m.missing()})
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +67,7 @@ def run():
 
 def test_every_group_is_scored_on_its_own_people(run):
   data, found, v, _ = run
-  p, y = found["hr"].predicted[""], found["hr"].true
+  p, y = found["hr"].predicted[TESTED], found["hr"].true
   table, gaps = data.table, {}
   age = table["attributes/age_years"]
   still = table["motion_g"] <= np.median(table["motion_g"])
@@ -122,7 +135,7 @@ def test_classes_of_windows_by_group():
   found, v, reasons = probed(data, min_class=1)
   still = data.table["motion_g"] <= np.median(data.table["motion_g"])
   want = [
-      roc_auc_score(found["fast"].true[m], found["fast"].predicted[""][m])
+      roc_auc_score(found["fast"].true[m], found["fast"].predicted[TESTED][m])
       for m in (still, ~still)
   ]
   assert v["test/by_motion_still/probe_fast/auc"] == pytest.approx(want[0])

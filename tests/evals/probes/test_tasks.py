@@ -1,7 +1,6 @@
 """Columns as tasks: numbers, two classes, several, none."""
 
 import numpy as np
-import pytest
 
 from accfm.evals.probes import tasks
 from accfm.evals.probes.roles import FIT, SELECT, TEST
@@ -23,17 +22,9 @@ def text(**rows):
   return out.astype(str)
 
 
-@pytest.mark.parametrize("label, want", [
-    ("hr_bpm", ("hr", "bpm")), ("height_m", ("height", "m")),
-    ("target_x", ("target_x", "")), ("bpm", ("bpm", "")),
-])
-def test_names_and_units(label, want):
-  assert tasks.task_and_unit(label) == want
-
-
 def test_numbers_and_two_classes():
   hr = make("labels/hr_bpm", np.arange(24, dtype=np.float32))
-  assert (hr.name, hr.unit, hr.measure) == ("hr", "bpm", "mae_bpm")
+  assert (hr.name, hr.unit, hr.measure) == ("hr", "bpm", "mae")
   assert hr.classes is None and hr.y.dtype == np.float64
   plain = make("labels/score", np.arange(24) / 3)
   assert (plain.name, plain.measure) == ("score", "mae")

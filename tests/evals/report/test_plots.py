@@ -5,10 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from accfm.evals.compare import forest
-from accfm.evals.report import encoder_plots, plots, probe_plots, readings
+from accfm.evals.probes import describe, describe_subgroups
+from accfm.evals.report import draw, encoder_plots, forest, plots, probe_plots
+from accfm.evals.results.figures import TESTED
+from accfm.evals.results.section import Plot, pick_points, say_picked
 from accfm.evals.stats import agreement, roc
 from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats.bootstrap import Estimate
 from tests.evals import pages
 
 RNG = np.random.default_rng(0)
@@ -25,19 +28,19 @@ def _agreement(rows):
 def _roc():
   y = np.tile([0.0, 1.0], 12)
   curve = roc.curve(stats.People(np.arange(24), 50, 0), y, RNG.normal(size=24))
-  panels = [(f"task {i}", "AUC 0.5", {"": curve, "ppg": curve})
+  panels = [(f"task {i}", "AUC 0.5", {TESTED: curve, "ppg": curve})
             for i in range(4)]
-  return probe_plots.roc(panels, readings.label)
+  return probe_plots.roc(panels)
 
 
 def _labels():
-  curves = readings.label_curves(pages.make_values(), "test")
-  return probe_plots.label_curves(curves, plots.line, readings.label)
+  curves = describe.label_curves(pages.make_figures())
+  return probe_plots.label_curves(curves, {e: e for e in curves[0].lines})
 
 
 def _subgroups():
-  found = readings.subgroups(pages.make_values(), "test")[:1]
-  return probe_plots.subgroups(found, lambda value, people: value)
+  found = describe_subgroups.find_panels(pages.make_figures())[:1]
+  return probe_plots.subgroups(found)
 
 
 def _map(values):
@@ -48,14 +51,13 @@ def _map(values):
 
 
 def _pools():
-  at = [(8, readings.Score(0.9, 0.8, 1.0)), (99, readings.Score(0.7))]
+  at = [(8, Estimate(0.9, 0.8, 1.0)), (99, Estimate(0.7))]
   return encoder_plots.pool_sizes(
-      {"": {"x": at, "y": at}}, [("x", "there"), ("y", "back")],
-      readings.label)
+      {TESTED: {"x": at, "y": at}}, [("x", "there"), ("y", "back")])
 
 
 def _forest(pairs):
-  scores = {"a": readings.Score(1.0, 0.9, 1.1), "b": readings.Score(2.0)}
+  scores = {"a": Estimate(1.0, 0.9, 1.1), "b": Estimate(2.0)}
   return forest.forest("x", scores, pairs, "error", -1, {
       "a": "#11aa11", "b": "#bb22bb"})
 
@@ -67,14 +69,13 @@ def _forest(pairs):
     lambda: _map(np.where(np.arange(30) < 5, np.nan, 1.0)),
     lambda: _map(np.full(30, np.nan)),
     lambda: _map(np.array([f"class {i % 12}" for i in range(60)])),
-    lambda: encoder_plots.spectra({"": np.array([3.0, 1.0, 0.0])},
-                                  readings.label),
+    lambda: encoder_plots.spectra({TESTED: np.array([3.0, 1.0, 0.0])}),
     lambda: encoder_plots.pair(RNG.normal(size=(99, 3)),
                                RNG.normal(size=(99, 1)),
                                RNG.normal(size=(99, 1)), 8.0, ("a", "b")),
-    lambda: encoder_plots.retrieval_curves(
-        {"": {"/x": np.linspace(0.5, 1, 8)}}, [("x", "there")],
-        readings.label, "among 8"),
+    lambda: encoder_plots.recall_curves(
+        {TESTED: {"x": np.linspace(0.5, 1, 8)}}, [("x", "there")],
+        "among 8"),
 ])
 def test_every_drawing_is_whole(draw):
   assert pages.is_svg(draw())
@@ -93,12 +94,18 @@ def test_ids_are_a_drawings_own():
 
 
 def test_points_that_are_left_out_are_chosen_once_and_said():
-  np.testing.assert_array_equal(plots.some(7, 10), np.arange(7))
-  rows = plots.some(100, 10)
+  np.testing.assert_array_equal(pick_points(7, 10), np.arange(7))
+  rows = pick_points(100, 10)
   assert len(set(rows)) == 10 and (np.diff(rows) > 0).all()
-  np.testing.assert_array_equal(rows, plots.some(100, 10))
-  assert plots.said(7, 7) == ""
-  assert "10 of 4,000 points" in plots.said(10, 4000)
+  np.testing.assert_array_equal(rows, pick_points(100, 10))
+  assert say_picked(7, 7) == ""
+  assert "10 of 4,000 points" in say_picked(10, 4000)
+
+
+def test_a_plot_is_drawn_by_its_name():
+  sizes = {TESTED: np.array([3.0, 1.0])}
+  got = draw.draw_plot(Plot("spectra", {"sizes": sizes}, "a caption"))
+  assert got == encoder_plots.spectra(sizes) and got.__html__() == got
 
 
 def test_every_point_of_an_agreement_is_drawn():
@@ -118,10 +125,10 @@ def test_every_point_of_an_agreement_is_drawn():
 
 
 def test_a_clear_difference_has_the_colour_of_the_better():
-  a_errs_less = {("a", "b"): readings.Score(-1.0, -1.5, -0.5)}
+  a_errs_less = {("a", "b"): Estimate(-1.0, -1.5, -0.5)}
   assert _forest(a_errs_less).count("#11aa11") > _forest({}).count("#11aa11")
-  a_errs_more = {("a", "b"): readings.Score(1.0, 0.5, 1.5)}
+  a_errs_more = {("a", "b"): Estimate(1.0, 0.5, 1.5)}
   assert _forest(a_errs_more).count("#bb22bb") > _forest({}).count("#bb22bb")
-  unclear = {("a", "b"): readings.Score(-1.0, -1.5, 0.5)}
+  unclear = {("a", "b"): Estimate(-1.0, -1.5, 0.5)}
   assert _forest(unclear).count("#11aa11") == _forest({}).count("#11aa11")
   assert plots.GREY in _forest(unclear)

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from accfm.evals.results.figures import TESTED, Figures
 from accfm.evals.retrieval import pools, reidentify
-from accfm.evals.stats import bootstrap as stats
 from tests.evals import toy
 
 
@@ -33,7 +33,7 @@ def _data(sessions, noise=0.5, each=6, d=5, seed=0):
   data, _ = toy.make_inputs()
   return dataclasses.replace(
       data, tables={"test": table},
-      encoders={"": {"test": x}, "untrained": {"test": random},
+      encoders={TESTED: {"test": x}, "untrained": {"test": random},
                 "ppg": {"test": random}},
       features={"test": x[:, :2]},
   )
@@ -68,11 +68,11 @@ def _loop(x, table, near):
 
 def test_equals_a_double_loop_by_rule():
   data = _data([2, 3, 1, 1])
-  m = stats.Metrics()
-  reidentify.run(data, toy.make_config(), m)
-  v = m.values
+  m = Figures()
+  reidentify.score_reidentification(data, toy.make_config(), m)
+  v = m.flat()
   for row, x in (
-      ("", data.encoders[""]["test"]), ("features/", data.features["test"]),
+      ("", data.encoders[TESTED]["test"]), ("features/", data.features["test"]),
       ("untrained/", data.encoders["untrained"]["test"]),
   ):
     want = _loop(x, data.table, 10.0)
@@ -88,27 +88,27 @@ def test_equals_a_double_loop_by_rule():
   assert v["test/reidentify/recall@1_ci95_low"] <= v[
       "test/reidentify/recall@1"]
   assert "test/ppg/reidentify/recall@1" not in v
-  assert not m.missing
+  assert not m.missing()
 
 
 def test_one_rule_alone_says_why_not_the_other():
-  m = stats.Metrics()
-  reidentify.run(_data([1, 1, 1]), toy.make_config(), m)
-  assert m.values["test/reidentify/recall@1"] == m.values[
+  m = Figures()
+  reidentify.score_reidentification(_data([1, 1, 1]), toy.make_config(), m)
+  assert m.flat()["test/reidentify/recall@1"] == m.flat()[
       "test/reidentify/recall@1_same_session"]
-  (reason,) = m.missing
+  (reason,) = m.missing()
   assert reason["key"] == "test/reidentify/recall@1_other_sessions"
   assert "nobody has a second session" in reason["reason"]
   config = toy.make_config()
   config.adjacent_sec = 15.0  # of windows 0 to 25 s, all have one 15 s away
-  m = stats.Metrics()
-  reidentify.run(_data([1, 1, 1]), config, m)
-  assert m.values["test/reidentify/windows_left_out"] == 0
+  m = Figures()
+  reidentify.score_reidentification(_data([1, 1, 1]), config, m)
+  assert m.flat()["test/reidentify/windows_left_out"] == 0
   config.adjacent_sec = 20.0  # and those at 10 and 15 s none 20 s away
-  m = stats.Metrics()
-  reidentify.run(_data([1, 1, 1]), config, m)
-  assert m.values["test/reidentify/windows_left_out"] == 3 * 2
-  assert m.values["test/reidentify/windows"] == 3 * 4
+  m = Figures()
+  reidentify.score_reidentification(_data([1, 1, 1]), config, m)
+  assert m.flat()["test/reidentify/windows_left_out"] == 3 * 2
+  assert m.flat()["test/reidentify/windows"] == 3 * 4
 
 
 @pytest.mark.parametrize("sessions, near, want", [
@@ -118,21 +118,21 @@ def test_one_rule_alone_says_why_not_the_other():
 def test_not_evaluable(sessions, near, want):
   config = toy.make_config()
   config.adjacent_sec = near
-  m = stats.Metrics()
-  reidentify.run(_data(sessions), config, m)
-  assert {x["key"] for x in m.missing} == {
+  m = Figures()
+  reidentify.score_reidentification(_data(sessions), config, m)
+  assert {x["key"] for x in m.missing()} == {
       "test/reidentify/recall@1", "test/reidentify/recall@5"}
-  assert all(want in x["reason"] for x in m.missing)
-  assert set(m.values.values()) == {None}
+  assert all(want in x["reason"] for x in m.missing())
+  assert set(m.flat().values()) == {None}
 
 
 def test_embeddings_that_do_not_vary_identify_nobody():
   data = _data([2, 2, 2])
-  data.encoders[""]["test"] = np.full((36, 5), 3.0)
+  data.encoders[TESTED]["test"] = np.full((36, 5), 3.0)
   data.encoders["untrained"]["test"] = np.repeat(  # the person, and no more
       np.array([int(p[-1]) for p in data.table["participant"]])[:, None], 5, 1
   ) ** np.arange(1, 6)
-  m = stats.Metrics()
-  reidentify.run(data, toy.make_config(), m)
-  assert m.values["test/reidentify/recall@1"] == 0
-  assert m.values["test/untrained/reidentify/recall@1"] == 1
+  m = Figures()
+  reidentify.score_reidentification(data, toy.make_config(), m)
+  assert m.flat()["test/reidentify/recall@1"] == 0
+  assert m.flat()["test/untrained/reidentify/recall@1"] == 1

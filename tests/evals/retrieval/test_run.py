@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from accfm.evals.results.figures import TESTED, Figure, Figures
 from accfm.evals.retrieval import ranks
 from accfm.evals.retrieval import run as retrieval
 from accfm.evals.stats import bootstrap as stats
@@ -23,17 +24,18 @@ def test_a_large_pool_agrees_with_drawn_pools():
     rank = 1 + np.sum(near[i, drawn[1:]] >= near[i, i])
     hits.append(rank <= np.array([1, 3, 5, 10]))
     total.append(rank)
-  m = stats.Metrics()
+  m = Figures()
   (counts,) = ranks.count(query, key)
-  curve = retrieval.score(
-      m, "x", pool, counts, stats.People(np.arange(n), 20, 0)
+  curve = retrieval.add_ranks(
+      m, Figure("x", "retrieval", subject="a2b"), pool, counts,
+      stats.People(np.arange(n), 20, 0),
   )
+  v = m.flat()
   for k, want in zip((1, 3, 5, 10), np.mean(hits, axis=0), strict=True):
-    assert abs(m.values[f"x/recall@{k}_pool{pool}"] - want) < 0.03
-    assert curve[k - 1] == pytest.approx(
-        m.values[f"x/recall@{k}_pool{pool}"])
-  assert abs(m.values[f"x/mean_rank_pool{pool}"] / np.mean(total) - 1) < 0.1
-  assert abs(m.values[f"x/median_rank_pool{pool}"] - np.median(total)) <= 1
+    assert abs(v[f"x/a2b/recall@{k}_pool{pool}"] - want) < 0.03
+    assert curve[k - 1] == pytest.approx(v[f"x/a2b/recall@{k}_pool{pool}"])
+  assert abs(v[f"x/a2b/mean_rank_pool{pool}"] / np.mean(total) - 1) < 0.1
+  assert abs(v[f"x/a2b/median_rank_pool{pool}"] - np.median(total)) <= 1
 
 
 def _share_first(data, rows, allowed):
@@ -45,14 +47,14 @@ def _share_first(data, rows, allowed):
   found, hard = {}, {}
   for a, b in (("acc", "ppg"), ("ppg", "acc")):
     first = {}
-    for row in ("", "envelope"):
+    for row in (TESTED, "envelope"):
       q, k = (scaling.unit_rows(data.pairs[row][s]) for s in (a, b))
       first[row] = [
           all(q[i] @ k[j] < q[i] @ k[i] for j in rows
               if j != i and allowed(i, j))
           for i in rows
       ]
-    ours, control = (np.array(first[row]) for row in ("", "envelope"))
+    ours, control = (np.array(first[row]) for row in (TESTED, "envelope"))
     found[f"{a}2{b}"] = ours.mean()
     hard[f"{a}2{b}"] = ours[~control].mean()
   return found, hard
@@ -67,8 +69,8 @@ def test_variants_equal_pairwise_rules():
   data.tables["test"] = t
   for row in data.pairs:
     data.pairs[row] = {s: x[order] for s, x in data.pairs[row].items()}
-  m = stats.Metrics()
-  retrieval.run(data, toy.make_config(), m)
+  m = Figures()
+  retrieval.score_retrieval(data, toy.make_config(), m)
   who, when = t["participant"], t["start_s"]
   motion = t["motion_g"]
   everyone = np.arange(64)
@@ -85,23 +87,23 @@ def test_variants_equal_pairwise_rules():
     found, hard = _share_first(data, rows, allowed)
     for way in ("acc2ppg", "ppg2acc"):
       tail = f"{way}/recall@1_poolall"
-      assert m.values[f"test/{variant}{tail}"] == pytest.approx(found[way])
-      assert m.values[f"test/{variant}control_fails/{tail}"] == pytest.approx(
+      assert m.flat()[f"test/{variant}{tail}"] == pytest.approx(found[way])
+      assert m.flat()[f"test/{variant}control_fails/{tail}"] == pytest.approx(
           hard[way])
-  shares = [m.values[f"test/{v}acc2ppg/recall@1_poolall"]
+  shares = [m.flat()[f"test/{v}acc2ppg/recall@1_poolall"]
             for v in ("", "not_adjacent/", "other_people/")]
   assert 0.1 < shares[0] < shares[1] < shares[2] < 0.95
   # 56 of other people and the right one; 10 s hide up to 4 of 7 others.
-  assert m.values["test/other_people/mean_pool_size_poolall"] == 57
-  assert 60 < m.values["test/not_adjacent/mean_pool_size_poolall"] < 64
-  assert m.values["test/not_adjacent/chance/recall@3_pool8"] == 3 / 8
+  assert m.flat()["test/other_people/mean_pool_size_poolall"] == 57
+  assert 60 < m.flat()["test/not_adjacent/mean_pool_size_poolall"] < 64
+  assert m.flat()["test/not_adjacent/chance/recall@3_pool8"] == 3 / 8
 
 
 def test_run_reports_every_variant_and_says_what_it_cannot():
   data, _ = toy.make_inputs(noise=0.6)
-  m = stats.Metrics()
-  curves = retrieval.run(data, toy.make_config(), m)
-  v = m.values
+  m = Figures()
+  outcome = retrieval.score_retrieval(data, toy.make_config(), m)
+  v = m.flat()
   good = v["test/acc2ppg/recall@1_pool8"]
   assert good > v["test/envelope/acc2ppg/recall@1_pool8"]
   assert v["test/chance/recall@1_pool8"] == 1 / 8
@@ -118,17 +120,18 @@ def test_run_reports_every_variant_and_says_what_it_cannot():
   assert v["test/within_person/chance/recall@1_pool4"] == 1 / 4
   assert 0 < v["test/control_fails/acc2ppg/share_pool8"] < 1
   assert v["test/control_fails/acc2ppg/recall@1_pool8"] <= good
-  assert set(curves) == {"", "untrained", "envelope"}
-  assert curves[""]["/acc2ppg"][0] == good
-  assert curves[""]["not_adjacent/acc2ppg"][0] == v[
-      "test/not_adjacent/acc2ppg/recall@1_pool8"]
-  assert not m.missing
+  (plot,) = [p for p in outcome.describe()[0].parts
+             if p.kind == "plot" and p.name == "recall_curves"]
+  curves = plot.data["curves"]
+  assert set(curves) == {TESTED, "untrained", "envelope"}
+  assert curves[TESTED]["acc2ppg"][0] == good
+  assert not m.missing()
 
-  m = stats.Metrics()
+  m = Figures()
   config = toy.make_config()
   config.pools, config.within_pool = (64, 100), 9
-  retrieval.run(data, config, m)
-  v = m.values
+  retrieval.score_retrieval(data, config, m)
+  v = m.flat()
   assert v["test/acc2ppg/recall@1_pool100"] is None
   assert v["test/within_person/acc2ppg/recall@1_pool9"] is None
   # The pool of all 64 is also one of 64, but nobody has 64 others elsewhere.
@@ -136,10 +139,77 @@ def test_run_reports_every_variant_and_says_what_it_cannot():
       v["test/acc2ppg/recall@1_poolall"])
   assert v["test/acc2ppg/recall@1_poolall"] > 0.3
   assert v["test/other_people/acc2ppg/recall@1_pool64"] is None
-  reasons = {x["key"]: x["reason"] for x in m.missing}
+  reasons = {x["key"]: x["reason"] for x in m.missing()}
   assert "64 windows" in reasons["test/acc2ppg/recall@1_pool100"]
   assert "57 windows" in reasons["test/other_people/acc2ppg/recall@1_pool64"]
   config.pools = (60,)  # which some queries have when their neighbours go
-  m = stats.Metrics()
-  retrieval.run(data, config, m)
-  assert 0 < m.values["test/not_adjacent/windows_pool60"] <= 64
+  m = Figures()
+  retrieval.score_retrieval(data, config, m)
+  assert 0 < m.flat()["test/not_adjacent/windows_pool60"] <= 64
+
+
+def _captions(data, **fields):
+  config = toy.make_config(**fields)
+  outcome = retrieval.score_retrieval(data, config, Figures())
+  for section in outcome.describe():
+    if section.title == "Retrieved pairs":
+      (gallery,) = section.parts
+      return [(plot.caption, plot.data) for plot in gallery.plots]
+  return []
+
+
+def test_captions_count_ties_as_recall_does():
+  """A collapsed encoder finds nothing, and no caption says that it does."""
+  data, _ = toy.make_inputs()
+  for x in data.pairs[TESTED].values():
+    x[:] = 1.0
+  m = Figures()
+  outcome = retrieval.score_retrieval(data, toy.make_config(), m)
+  for way in ("acc2ppg", "ppg2acc"):
+    assert m.flat()[f"test/{way}/recall@1_pool8"] == 0
+    assert m.flat()[f"test/{way}/recall@1_poolall"] == 0
+    assert (outcome.queries.ranks[way][1] == 64).all()
+  found = _captions(data, examples=4)
+  assert len(found) == 4
+  for caption, drawn in found:
+    assert caption.startswith("Missed") and caption.endswith("at rank 64.")
+    assert drawn["right"] is not None
+    assert not np.array_equal(drawn["found"], drawn["right"])
+
+
+def test_captions_are_of_the_ranks_among_all_windows():
+  data, _ = toy.make_inputs(noise=1.5)
+  q, k = (scaling.unit_rows(data.pairs[TESTED][s]) for s in ("acc", "ppg"))
+  near = q @ k.T
+  rank = (near >= near[np.arange(64), np.arange(64)][:, None]).sum(axis=1)
+  outcome = retrieval.score_retrieval(data, toy.make_config(), Figures())
+  np.testing.assert_array_equal(outcome.queries.rows, np.arange(64))
+  np.testing.assert_array_equal(outcome.queries.ranks["acc2ppg"][1], rank)
+  acc = data.recordings.values["acc"] * np.float32(1e-3)
+  ppg = data.recordings.values["ppg"] * np.float32(1e-3)
+  found = _captions(data, examples=6)
+  assert len(found) == 6
+  for number, (caption, drawn) in enumerate(found):
+    (i,) = np.flatnonzero([np.array_equal(x, drawn["query"]) for x in acc])
+    (top,) = np.flatnonzero([np.array_equal(x, drawn["found"]) for x in ppg])
+    if number < 3:
+      assert rank[i] == 1 and top == i and caption == "Found first."
+      assert drawn["right"] is None
+      continue
+    assert rank[i] > 1 and caption.endswith(f"at rank {rank[i]}.")
+    assert top == near[i].argmax()
+    np.testing.assert_array_equal(drawn["right"], ppg[i])
+    same = data.table["participant"][i] == data.table["participant"][top]
+    assert ("the same person" in caption) == same
+  assert not _captions(data, examples=4, redact=True)
+  assert not _captions(data, examples=0)
+
+
+def test_windows_at_the_median_are_still():
+  data, _ = toy.make_inputs()
+  data.table["motion_g"][:] = np.repeat([0.1, 0.2, 0.3, 0.3], 16)
+  data.table["motion_g"][16:40] = 0.2  # the median, of 24 windows
+  m = Figures()
+  retrieval.score_retrieval(data, toy.make_config(), m)
+  assert m.flat()["test/still/windows"] == 40
+  assert m.flat()["test/still/motion_g_limit"] == pytest.approx(0.2)

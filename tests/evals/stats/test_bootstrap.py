@@ -73,15 +73,9 @@ def test_one_person_has_no_interval():
     stats.People([], 10, 0)
 
 
-def test_metrics_report_what_is_missing():
-  m = stats.Metrics()
-  m.add("test/a", stats.Estimate(1.0, 0.5, 1.5))
-  m.add("test/b", float("nan"))
-  m.skip("test/c", "too small")
-  assert m.values == {
-      "test/a": 1.0, "test/a_ci95_low": 0.5, "test/a_ci95_high": 1.5,
-      "test/b": None, "test/c": None,
-  }
-  assert [x["key"] for x in m.missing] == ["test/b", "test/c"]
-  with pytest.raises(ValueError, match="twice"):
-    m.add("test/a", 2.0)
+def test_without_draws_there_is_no_interval():
+  ids, x = _windows()
+  people = stats.People(ids, 0, 0)
+  sums = people.sums(np.column_stack([x, np.ones_like(x)]))
+  assert people.estimate(sums, stats.ratio) == stats.Estimate(
+      pytest.approx(np.mean(x)))

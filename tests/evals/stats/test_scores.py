@@ -123,20 +123,17 @@ def test_mean_over_draws_of_labels_draws_people_jointly():
   y = rng.normal(70, 8, 30)
   made = [y + rng.normal(0, s, 30) for s in (1, 2, 4)]
   sums = [people.sums(scores.moments(y, p)) for p in made]
-  m = stats.Metrics()
-  scores.add_mean(m, "x/mae", people, [
+  got = scores.mean_over_draws(people, [
       scores.of_sums(scores.mae, s) for s in sums])
   alone = [np.mean(np.abs(p - y)) for p in made]
-  assert m.values["x/mae"] == pytest.approx(np.mean(alone))
-  assert m.values["x/mae_draws_sd"] == pytest.approx(np.std(alone, ddof=1))
+  assert got.value == pytest.approx(np.mean(alone))
+  assert got.draws_sd == pytest.approx(np.std(alone, ddof=1))
   drawn = []
   for counts in people.weights:
     rows = rows_of(people, counts)
     drawn.append(np.mean([np.mean(np.abs(p - y)[rows]) for p in made]))
-  assert m.values["x/mae_ci95_low"] == pytest.approx(
-      np.percentile(drawn, 2.5))
-  assert m.values["x/mae_ci95_high"] == pytest.approx(
-      np.percentile(drawn, 97.5))
+  assert got.low == pytest.approx(np.percentile(drawn, 2.5))
+  assert got.high == pytest.approx(np.percentile(drawn, 97.5))
 
 
 def test_one_draw_has_no_spread_and_an_undefined_mean_is_said():
@@ -144,9 +141,9 @@ def test_one_draw_has_no_spread_and_an_undefined_mean_is_said():
   y = np.array([60.0, 70, 80, 90])
   good = people.sums(scores.moments(y, y + 1))
   flat = people.sums(scores.moments(y, y * 0 + 70))
-  m = stats.Metrics()
-  scores.add_mean(m, "a", people, [scores.of_sums(scores.pearson, good)])
-  scores.add_mean(m, "b", people, [
+  one = scores.mean_over_draws(
+      people, [scores.of_sums(scores.pearson, good)])
+  two = scores.mean_over_draws(people, [
       scores.of_sums(scores.pearson, s) for s in (good, flat)])
-  assert m.values["a"] == pytest.approx(1) and "a_draws_sd" not in m.values
-  assert m.values["b"] is None and "b_draws_sd" not in m.values
+  assert one.value == pytest.approx(1) and one.draws_sd is None
+  assert np.isnan(two.value) and two.draws_sd is None

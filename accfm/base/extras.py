@@ -1,0 +1,40 @@
+"""Which extra of the package brings what an import misses.
+
+`pip install accfm` is enough to use a model; what trains, prepares and
+evaluates needs more, by the names of `EXTRAS`.
+"""
+
+import contextlib
+
+from accfm.base.errors import InputError
+
+# Module that an import misses -> extra that installs it.
+EXTRAS = {
+    "tensorflow_datasets": "train", "grain": "train", "array_record": "train",
+    "google": "train", "optax": "train", "orbax": "train", "sklearn": "train",
+    "threadpoolctl": "train", "pyarrow": "train", "matplotlib": "train",
+    "tensorboardX": "train", "jinja2": "train", "libtpu": "tpu",
+}
+
+
+@contextlib.contextmanager
+def explained(what: str):
+  """Turns a missing package into one line that names the extra.
+
+  Args:
+    what: the command or function that needs it.
+
+  Raises:
+    InputError: for a package of an extra; other missing modules stay errors.
+  """
+  try:
+    yield
+  except ModuleNotFoundError as error:
+    missing = (error.name or "").partition(".")[0]
+    if missing not in EXTRAS:
+      raise
+    extra = EXTRAS[missing]
+    raise InputError(
+        f"{what} needs {missing!r}, which is not installed: "
+        f"pip install 'accfm[{extra}]'"
+    ) from error

@@ -1,0 +1,64 @@
+"""Everything about a run that its figures depend on, as plain data."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from accfm.base import configlib
+from accfm.evals import inputs
+from accfm.evals.embedding import cache
+from accfm.evals.files import privacy
+from accfm.evals.retrieval import windows as candidates
+from accfm.version import __version__
+
+
+def describe_run(
+    config: ConfigDict, loaded: Any, splits: Mapping[str, Any],
+    data: inputs.Inputs, seen: Sequence[str], naming: privacy.Naming,
+) -> dict[str, Any]:
+  """What `metrics.json` keeps under `_meta`.
+
+  Args:
+    config: the evaluation's ConfigDict.
+    loaded: the checkpoint (`accfm.train.checkpoints.Loaded`).
+    splits: name -> open split.
+    data: what was measured.
+    seen: scored people that training saw.
+    naming: how files name them.
+  """
+  manifest = splits[data.split].manifest
+  checkpoint = inputs.describe_checkpoint(loaded)
+  table = data.table
+  rows = candidates.thin(
+      table["participant"], table["session"], table["start_s"],
+      data.window_sec,
+  )
+  return {
+      "dataset": manifest["name"],
+      "split": data.split,
+      "split_hash": manifest["split_hash"],
+      "rows_hash": cache.rows_hash(table),
+      "redaction": naming.token,
+      **{k: checkpoint[k] for k in ("checkpoint", "step", "kind")},
+      "student": data.student,
+      "teacher": data.teacher,
+      "trained_on": checkpoint["trained_on"],
+      "seen": [
+          str(p) for p in naming({"participant": seen})[0]["participant"]
+      ],
+      "windows": {name: len(split) for name, split in splits.items()},
+      "people": {
+          name: len(set(split.table["participant"]))
+          for name, split in splits.items()
+      },
+      "retrieval_windows": len(rows),
+      "pools": list(config.pools),
+      "seed": config.seed,
+      "code_version": __version__,
+      "checkpoint_code_version": checkpoint["checkpoint_code_version"],
+      "shards_code_version": manifest["code_version"],
+      "config": privacy.public(json.loads(configlib.to_json(config))),
+      "trained_config": checkpoint["trained_config"],
+  }

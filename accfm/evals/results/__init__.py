@@ -1,0 +1,1 @@
+"""What an evaluator gives: figures, predictions, a section of the report."""

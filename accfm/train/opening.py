@@ -1,0 +1,137 @@
+"""Opens what a training run reads: its data sets, on the mesh of its devices.
+
+The order is the order of checks: nothing is written before the data, the
+batch size and the config have been found fit to run.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from accfm.base import mesh as meshlib
+from accfm.base.errors import InputError
+from accfm.data import batches as batchlib
+from accfm.data import manifest as manifest_lib
+from accfm.data import orders, pipeline, samplers
+from accfm.signals.contract import Contract
+from accfm.steps import micro
+from accfm.train import guard as guard_lib
+from accfm.train import loop, sharding
+from accfm.train import trace as trace_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+  """The data of one training run, and the devices that it is put on.
+
+  Attributes:
+    train, val: `pipeline.Joined` splits of the data sets.
+    weights: share of each data set in a batch, up to a factor.
+    mesh: the data mesh.
+    signals: names of the signals that batches hold.
+  """
+
+  train: pipeline.Joined
+  val: pipeline.Joined
+  weights: tuple[float, ...]
+  mesh: jax.sharding.Mesh
+  signals: tuple[str, ...]
+
+  @property
+  def contract(self) -> Contract:
+    """The data sets' input contract."""
+    return self.train.contract
+
+
+def open_data(config: ConfigDict, signals: Iterable[str]) -> TrainingData:
+  """Opens the data sets of a config and checks that a run can use them.
+
+  Args:
+    config: with data_dir, dataset ("name", or "name:weight,name:weight" for
+      a mixture), batch_size.
+    signals: names of the signals that the run feeds.
+
+  Raises:
+    InputError: no such data set, an absent signal, or a batch that does not
+      divide over the devices.
+  """
+  loop.check_config(config)
+  batchlib.check(config)
+  guard_lib.check(config)
+  trace_lib.parse(config.profile_steps, config.total_steps)
+  mixture = parse_mixture(config.dataset)
+  folders = [manifest_lib.find(config.data_dir, name) for name in mixture]
+  train = pipeline.open_joined(folders, "train", config.max_damaged_share)
+  for part in train.parts:
+    part.keep_records(config.cache_mb * 2**20 // len(train.parts))
+  mesh = meshlib.make_mesh(fsdp=config.fsdp, model=config.model)
+  check_signals(signals, train.contract, folders[0])
+  check_mesh(config, mesh)
+  return TrainingData(
+      train, pipeline.open_joined(folders, "val"), tuple(mixture.values()),
+      mesh, tuple(signals),
+  )
+
+
+def check_mesh(config: ConfigDict, mesh: jax.sharding.Mesh) -> None:
+  """Raises InputError for a batch or blocks that a mesh cannot be given."""
+  meshlib.check_batch(config.batch_size, mesh)
+  sharding.check_blocks(config, mesh)
+  if "micro_batches" in config:
+    micro.check(config, config.batch_size // meshlib.row_shards(mesh))
+
+
+def check_signals(
+    signals: Iterable[str], contract: Contract, where: str
+) -> None:
+  """Raises InputError unless the data of a contract have the signals."""
+  for name in signals:
+    if name not in contract.signals:
+      raise InputError(
+          f"signal: got {name!r}, want one of {sorted(contract.signals)} of "
+          f"{where}"
+      )
+
+
+def by_people(config: ConfigDict) -> bool:
+  """Whether a config pairs two segments of a person, by its `positives`."""
+  positives = config.get("positives", "segment")
+  if positives not in ("segment", "participant"):
+    raise InputError(
+        f"positives: got {positives!r}, want 'segment' or 'participant'"
+    )
+  return positives == "participant"
+
+
+def make_sampler(config: ConfigDict, data: TrainingData) -> Any:
+  """`sampler(k) -> samplers.Draw` of a run without labels."""
+  return samplers.make(
+      data.train, config.batch_size, config.seed, data.weights,
+      by_people(config), meshlib.row_shards(data.mesh),
+      orders.Nearness(**config.order),
+  )
+
+
+def parse_mixture(text: str) -> dict[str, float]:
+  """{"a": 2.0, "b": 1.0} of "a:2,b:1"; a name without a weight has 1.
+
+  Raises:
+    InputError: no name, a name twice, or a weight that is not above 0.
+  """
+  out = {}
+  for item in text.split(","):
+    name, _, weight = item.strip().partition(":")
+    try:
+      value = float(weight or 1)
+    except ValueError:
+      value = 0.0
+    if not name or name in out or not 0 < value < float("inf"):
+      raise InputError(
+          f"dataset: got {text!r}, want a name or name:weight,name:weight "
+          "with different names and weights above 0"
+      )
+    out[name] = value
+  return out
