@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks everything: ruff, then the tests. Makes .venv when there is none.
+# Checks everything: lint, types, the documentation's site, then the tests.
+# Makes .venv when there is none.
 #
 #   bash check.sh           at most 8 minutes on 2 cores
 #   bash check.sh --full    the slow tests too; writes results/check_full.txt.
@@ -7,7 +8,8 @@
 #
 # ACCFM_REAL_DATA=DIR runs the tests on real recordings, from DIR's folders
 # stress_predict/ and ieee_spc_2015/. Skipped tests are listed at the end.
-# Further arguments go to pytest, e.g. `bash check.sh tests/base -x`.
+# Further arguments go to pytest, e.g. `bash check.sh tests/base -x`; with a
+# path among them only ruff and these tests run.
 set -euo pipefail
 cd "$(dirname "$0")"
 . launch/venv.sh
@@ -23,4 +25,14 @@ fi
 "$PYTHON" -m ruff check .
 # Two workers, a file's tests on one of them. BLAS threads would only fight.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+case " $*" in
+  *" tests"*) ;;
+  *)
+    "$PYTHON" -m basedpyright --level error --pythonpath "$PYTHON"
+    site=$(mktemp -d)
+    trap 'rm -rf "$site"' EXIT
+    NO_MKDOCS_2_WARNING=1 JAX_PLATFORMS=cpu "$PYTHON" -m mkdocs build \
+      --quiet --strict --site-dir="$site"
+    ;;
+esac
 "$PYTHON" -m pytest --quiet -n 2 --dist loadfile "$@"

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import mains
+from accfm.base import mains, plugins
 from accfm.base.errors import InputError
 from accfm.evals import validate
 from accfm.steps import kinds
@@ -24,6 +24,7 @@ MODES = ("frozen", "trained", "scratch")
 
 def run(config: ConfigDict, workdir: str) -> Any:
   """Trains to the end of the config; returns the last TrainState."""
+  plugins.allow_fields(config)
   name, kind = kinds.of_config(config, "distill")
   teacher = load_teacher(config, workdir)
   if teacher.signal == config.signal:
@@ -69,12 +70,6 @@ def load_teacher(config: ConfigDict, workdir: str) -> Start:
     )
   return starts.load_parent(config, "pretrain")
 
-
-MAIN = mains.Main(
-    __doc__, run, (mains.Flag("workdir", "folder of the run"),),
-    usual=("acc_distill",),
-    several=True,
-)
 
 MAIN = mains.Main(
     __doc__, run, (mains.Flag("workdir", "folder of the run"),),

@@ -11,7 +11,7 @@ a measurement, and of validation and reading it says nothing. Needs the extra
 
 import json as jsonlib
 
-from accfm.base import commandline, files, mains
+from accfm.base import commandline, files, mains, plugins
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.plans import aot, roofline
@@ -38,6 +38,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
     InputError: a topology or config that cannot be planned, or a step that
       needs more memory than a chip has.
   """
+  plugins.allow_fields(config)
   kinds.of_config(config)  # or it trains nothing
   config = config.copy_and_resolve_references()
   if batch:

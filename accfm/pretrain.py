@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import mains
+from accfm.base import mains, plugins
 from accfm.evals import validate
 from accfm.steps import kinds
 from accfm.steps import record as recordlib
@@ -19,6 +19,7 @@ from accfm.train import fit, opening
 
 def run(config: ConfigDict, workdir: str) -> Any:
   """Trains to the end of the config; returns the last TrainState."""
+  plugins.allow_fields(config)
   name, kind = kinds.of_config(config, "pretrain")
   data = opening.open_data(config, kind.signals(config, None))
   config = kind.resolve_augment(config, data.contract, data.signals)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from accfm.base import mains
+from accfm.base import mains, plugins
 from accfm.base.errors import InputError
 from accfm.data import labelled, samplers
 from accfm.evals import validate
@@ -26,6 +26,7 @@ from accfm.train import fit, opening, starts
 
 def run(config: ConfigDict, workdir: str) -> Any:
   """Trains to the end of the config; returns the last TrainState."""
+  plugins.allow_fields(config)
   name, kind = kinds.of_config(config, "supervise")
   start = load_start(config, workdir)
   config = kind.adopt_encoder(config, start)

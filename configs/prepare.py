@@ -44,11 +44,12 @@ def get_config(arg=None):
         f"{tuple(SOURCES)}, or a file of your own such as ./watch.py"
     )
   c = ConfigDict()
-  c.name = arg.name or arg.source
+  c.name = arg.name or arg.source  # of the data set
+  # What reads the recordings: a name, or a file or module of your own.
   c.source = arg.source
-  c.rate_hz = 64.0
-  c.window_sec = 60.0
-  c.hop_sec = 60.0
+  c.rate_hz = 64.0  # samples per second of all signals, after resampling
+  c.window_sec = 60.0  # length of a segment
+  c.hop_sec = 60.0  # from the start of a segment to that of the next
   c.signals = ConfigDict({
       "acc": signal(3, "g", "acc", gravity_kept=True),
       # The band of pulse waves at rest and in motion, without the baseline.
@@ -92,10 +93,12 @@ def simulated(c, arg):
   """Generated people with four PPG channels and exact beats."""
   c.name = arg.name or f"simulated_{arg.difficulty}"
   c.source_cfg = ConfigDict(dict(
+      # How many people are made.
       participants=arg.participants or (12 if arg.tiny else 240),
+      # Minutes of one recording of each.
       minutes_per_participant=arg.minutes or (4 if arg.tiny else 20),
-      difficulty=arg.difficulty,
-      seed=arg.seed,
+      difficulty=arg.difficulty,  # "easy", or "realistic": noise hides beats
+      seed=arg.seed,  # of the people and everything about them
   ))
   c.signals.ppg.channels = 4
 
@@ -103,10 +106,13 @@ def simulated(c, arg):
 def e4(c, arg):
   """Empatica E4: one PPG channel, acceleration in steps of 15.6 mg."""
   c.source_cfg = ConfigDict(dict(
-      acc_rate_hz=32.0, bvp_rate_hz=64.0, tag_spans=(),
+      acc_rate_hz=32.0,  # that the files must name
+      bvp_rate_hz=64.0,  # likewise
+      # Conditions by button presses: (name, tag that starts it, tag that ends
+      # it, shortest and longest in s).
+      tag_spans=(),
   ))
   if arg.name.startswith("stress_predict"):
-    # Condition, tags that start and end it, shortest and longest in s.
     c.source_cfg.tag_spans = (
         ("stroop", 1, 2, 210, 500),
         ("interview", 3, 4, 400, 780),
@@ -122,7 +128,9 @@ def ieee_spc(c, arg):
   """Treadmill and arm exercise: two PPG channels, heart rate from ECG."""
   del arg
   c.source_cfg = ConfigDict(dict(
-      rate_hz=125.0, ecg=False, acc_limits_g=(-512 * 0.0078, 511 * 0.0078),
+      rate_hz=125.0,  # of all rows of the files
+      ecg=False,  # beats from the ECG, in the files that have one
+      acc_limits_g=(-512 * 0.0078, 511 * 0.0078),  # the sensor's range
   ))
   c.signals.ppg.channels = 2
   # Recordings last about five minutes: overlapping windows give more.
@@ -153,8 +161,12 @@ def signal(channels, unit, kind, gravity_kept=False, band_hz=None):
 def split(arg):
   """How people are split, from `split=20/5/10` or `split=0.8/0.1/0.1`."""
   out = dict(
-      kind="fractions", fractions=(0.8, 0.1, 0.1), counts=(0, 0, 0),
-      seed=0, fold=arg.fold, folds=arg.folds,
+      kind="fractions",  # or "counts"
+      fractions=(0.8, 0.1, 0.1),  # of people for train, val and test
+      counts=(0, 0, 0),  # people for train, val and test
+      seed=0,  # of the order of people
+      fold=arg.fold,  # which part of that order is tested
+      folds=arg.folds,  # how many such parts there are
   )
   if arg.split:
     parts = arg.split.split("/")

@@ -15,7 +15,9 @@ import ml_collections
 
 from accfm.base.errors import InputError
 
-_noted = contextvars.ContextVar("arguments of a config", default=None)
+_noted: contextvars.ContextVar[dict | None] = contextvars.ContextVar(
+    "arguments of a config", default=None
+)
 
 
 @contextlib.contextmanager
@@ -63,7 +65,7 @@ def parse(arg, positional=None, **defaults):
           f"{sorted(defaults)}{nearest(name, defaults)}"
       )
   found = _noted.get()
-  if found == {}:  # of the first call: configs may call others
+  if found is not None and not found:  # the first call: configs call others
     found.update(out)
   return ml_collections.ConfigDict(out)
 

@@ -49,7 +49,7 @@ class Main:
     tells_command: see `run`.
   """
 
-  doc: str
+  doc: str | None
   run: Callable
   flags: tuple[Flag, ...] = ()
   config: str = ""
@@ -60,7 +60,7 @@ class Main:
   @property
   def summary(self) -> str:
     """One line: what it does."""
-    return self.doc.strip().partition("\n")[0].removeprefix("Main: ")
+    return (self.doc or "").strip().partition("\n")[0].removeprefix("Main: ")
 
   def parse(self, arguments: Sequence[str]) -> commandline.Parsed:
     """Reads and checks arguments; raises InputError."""
@@ -79,29 +79,29 @@ class Main:
     program = program or (
         f"python -m accfm.{pathlib.Path(sys.argv[0]).stem}"
     )
-    parsed = None
+    parsed = []  # one, once `read` has run
 
     def read(argv):
-      nonlocal parsed
       if any(word in commandline.HELP for word in arguments):
         place = commandline.config_place(arguments) or self.config
         print(helptext.of_main(
-            program, self.doc, self.flags, place, self.usual
+            program, self.doc or "", self.flags, place, self.usual
         ), end="")
         sys.exit(0)
       if self.several:
         cluster.start()  # first, so that the others hear of what is wrong
       else:
         cluster.refuse(program)
-      parsed = cluster.guarded(self.parse)(arguments)
-      plugins.allow(parsed.plugins)
-      absl_flags.FLAGS([argv[0], *parsed.rest])  # others want theirs parsed
+      found = cluster.guarded(self.parse)(arguments)
+      parsed.append(found)
+      plugins.allow(found.plugins)
+      absl_flags.FLAGS([argv[0], *found.rest])  # others want theirs parsed
       return argv[:1]
 
     def main(_):
       quiet.quiet_libraries()
       more = {"command": tuple(arguments)} if self.tells_command else {}
       with extras.explained(program):
-        self.run(parsed.config, **parsed.flags, **more)
+        self.run(parsed[0].config, **parsed[0].flags, **more)
 
     errors.run_main(cluster.guarded(main, last=True), read)

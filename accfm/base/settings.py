@@ -6,11 +6,18 @@ may leave the field out; a field that the code does not know is an error.
 
 import difflib
 import types
+from collections.abc import Mapping
+from typing import Any
 
 from accfm.base.errors import InputError
 
+# Some of the fields that a function knows, as a dict or ConfigDict; or None.
+Given = Mapping[str, Any] | None
 
-def merge(cfg, defaults, where):
+
+def merge(
+    cfg: Given, defaults: Mapping[str, Any], where: str
+) -> types.SimpleNamespace:
   """The fields of `defaults`, overridden by `cfg`.
 
   Args:

@@ -100,7 +100,9 @@ def encoder_config(preset: str, **overrides: Any) -> ConfigDict:
   return ConfigDict(cfg)
 
 
-def build_encoder(cfg: Any, axis_name: str | None = None) -> Any:
+def build_encoder(
+    cfg: Mapping[str, Any] | str, axis_name: str | None = None
+) -> Any:
   """The encoder module of a config or preset name.
 
   The module reads the number of channels and samples from its input: one
@@ -186,7 +188,7 @@ def _check_known(cfg: Iterable[str], known: Iterable[str]) -> None:
     )
 
 
-def build_head(cfg: Any) -> Any:
+def build_head(cfg: Mapping[str, Any]) -> Any:
   """The projection head of a config with hidden, out, bins, dtype.
 
   `kind="identity"` is the embedding itself. `normalize=False` leaves the
@@ -204,7 +206,9 @@ def build_head(cfg: Any) -> Any:
   )
 
 
-def build_mae_decoder(cfg: Any, patch: int, channels: int) -> Any:
+def build_mae_decoder(
+    cfg: Mapping[str, Any], patch: int, channels: int
+) -> Any:
   """The decoder of a config with width, depth, heads, mlp_width, dtype."""
   return mae_decoder.MAEDecoder(
       cfg["width"], cfg["depth"], cfg["heads"], cfg["mlp_width"],

@@ -1,10 +1,11 @@
 """Augmentations on the device, keyed by name, step and global row.
 
-`augment_ops` says what each operation does to a segment; here is which
-segment gets which. Every row of a batch [B, T, C] has each operation with
-its own probability. The order of the operations is drawn once per step: were
-it drawn per row, every row would pay for all operations at each position.
-An operation whose probability is 0 is left out of the program.
+`augment_ops` says what each operation does to a segment; this module decides
+which segment gets which. Every row of a batch [B, T, C] gets each operation
+with the operation's own probability. The order of the operations is drawn
+once for each step: with an order for each row, every row would pay for all
+operations at each position. An operation of probability 0 is left out of the
+program.
 
 The probabilities of `PRESETS` are those published for PPG and ECG
 (Abbaspourazad et al. 2024, arXiv 2312.05409); for acceleration the channel
@@ -42,8 +43,8 @@ OPERATIONS = {
     "noise": ops.noise,
 }
 
-# Every field of an operation's config beside `prob`. All strengths are [o]
-# ours.
+# Every field of an operation's config besides `prob`. All strengths are our
+# choice [o].
 FIELDS = {
     "time_shift": dict(
         # Whether all views of a segment (two signals, or two views of one)
@@ -53,7 +54,7 @@ FIELDS = {
     ),
     "time_jitter": dict(together=False, max_share=1 / 120),
     # 0.1 moves a beat by about a second within a minute. Much more would
-    # make another person's heart rate variability of it.
+    # change the heart rate variability into another person's.
     "time_warp": dict(together=False, sd=0.1, knots=8),
     "permute_channels": dict(together=False),
     "magnitude_warp": dict(together=False, sd=0.3, knots=8),
@@ -68,7 +69,8 @@ FIELDS = {
     ),
 }
 
-# prob is [L] for ppg and ecg, and 0 for what is not named; acc is [o] as ppg.
+# Probabilities [L] for ppg and ecg; an operation that is not named has 0. For
+# acc we take those of ppg [o].
 PROBABILITIES = {
     "ppg": dict(cutout=0.4, magnitude_warp=0.25, noise=0.25,
                 permute_channels=0.25, time_warp=0.15),
@@ -76,7 +78,7 @@ PROBABILITIES = {
 }
 PROBABILITIES["acc"] = PROBABILITIES["ppg"]
 
-# Where a signal needs another strength than `FIELDS`.
+# Strengths of a signal's kind that differ from `FIELDS`.
 STRENGTHS = {"acc": {"noise": dict(sd=0.0005, relative=False)}}
 
 PRESETS = {
@@ -215,8 +217,8 @@ def make_augment(cfg: Mapping[str, Any]) -> Callable:
       happen.
 
   Returns:
-    `augment(key, x, rows, view="") -> x`: key of the step, x [B, T, C]
-    float32, rows [B] global rows. Streams are named by operation and view,
+    `augment(key, x, rows, view="") -> x`, with the step's key, x [B, T, C]
+    float32 and the global rows [B]. Streams are named by operation and view,
     so two views differ. An operation that acts `together` ignores the view:
     the two signals of a segment get the same draw, and all such operations
     come in the same order in both, so their time axes stay aligned.
@@ -273,19 +275,19 @@ def _changed(fields, overrides):
 
 
 def _draws(key, streams, rows):
-  """What a step draws for its n operations, all at once.
+  """All that a step draws for its n operations, at once.
 
   A program that calls the generator for each operation takes longer to
   compile than to run many steps.
 
   Args:
     key: of the step.
-    streams: their names [n].
+    streams: names [n] of the operations' streams.
     rows: [B] global rows.
 
   Returns:
-    ranks [n] by which the operations are ordered, chances [n, B], both
-    uniform between 0 and 1, and keys [n, B] for the operations.
+    ranks [n] that order the operations, chances [n, B], both uniform between
+    0 and 1, and keys [n, B] for the operations.
   """
   n = len(streams)
   numbers = [

@@ -1,18 +1,18 @@
 """What each augmentation does to one segment, given a key and a strength.
 
 Every operation is `(key, x, strengths...) -> x` on a float32 segment [T, C]
-in the signal's own unit (g for acceleration). What scales a signal scales
-its deviation from the segment's mean, so gravity stays where it is.
+in the signal's own unit (g for acceleration). Operations that scale a signal
+scale its deviation from the segment's mean, so that gravity stays as it is.
 
-They are written to be batched with `jax.vmap`: one small draw each (noise
-aside) and products with constant matrices in place of searches and running
-sums. The formulas are ours; cut-out, magnitude warp, noise, channel
-permutation and time warp are named by Abbaspourazad et al. 2024, arXiv
-2312.05409.
+They are written to be batched with `jax.vmap`: each but noise draws only a
+few numbers, and products with constant matrices replace searches and running
+sums. The formulas are ours. Abbaspourazad et al. 2024, arXiv 2312.05409, name
+cut-out, magnitude warp, noise, channel permutation and time warp.
 """
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,17 +20,17 @@ import numpy as np
 
 from accfm.base.errors import InputError
 
-CUT = 2.5  # a time warp's normals end here, so that its speed has a bound
+CUT = 2.5  # bound of a time warp's normals, so that its speed is bounded
 
 
-def cutout(key, x, max_share):
+def cutout(key: jax.Array, x: jax.Array, max_share: float) -> jax.Array:
   """Replaces one span of a segment by the segment's mean.
 
   Args:
     key: jax key.
     x: [T, C].
-    max_share: the span's length is uniform up to this share of T; it starts
-      anywhere and ends with the segment at the latest.
+    max_share: the span's length is uniform up to this share of T. It starts
+      anywhere, and is cut at the end of the segment.
   """
   t = x.shape[0]
   start, length = jax.random.uniform(key, (2,)) * jnp.array([t, max_share * t])
@@ -39,36 +39,38 @@ def cutout(key, x, max_share):
   return jnp.where(inside, x.mean(0, keepdims=True), x)
 
 
-def noise(key, x, sd, relative):
+def noise(
+    key: jax.Array, x: jax.Array, sd: float, relative: bool
+) -> jax.Array:
   """Adds white Gaussian noise.
 
   Args:
     key: jax key.
     x: [T, C].
-    sd: its standard deviation: in units of each channel's own if
-      `relative`, else in the signal's unit. For acceleration the absolute
-      form is meant: a movement burst must not drown the rest of the minute.
+    sd: standard deviation of the noise: as a share of each channel's own if
+      `relative`, else in the signal's unit. Acceleration needs the latter:
+      otherwise one burst of movement would bury the rest of the minute.
     relative: see `sd`.
   """
   size = sd * x.std(0, keepdims=True) if relative else sd
-  # Drawn flat: compiles in half the time of a draw of two axes, and runs
-  # faster, on CPU.
+  # One flat draw compiles in half the time of a draw of two axes on a CPU,
+  # and runs faster.
   white = jax.random.normal(key, (x.size,), x.dtype).reshape(x.shape)
   return x + size * white
 
 
-def hats(length, knots):
+def hats(length: int, knots: int) -> np.ndarray:
   """The matrix of linear interpolation on an even grid: [K, T].
 
-  `values [K] @ hats(T, K)` passes through the values at K even places from
-  the first sample to the last, in straight lines. As a constant matrix it
-  needs no search and no gather.
+  `values [K] @ hats(T, K)` joins the values by straight lines, at K even
+  places from the first sample to the last. A constant matrix needs no search
+  and no gather.
   """
   place = np.linspace(0.0, knots - 1.0, length)
   return np.maximum(0.0, 1.0 - np.abs(place - np.arange(knots)[:, None]))
 
 
-def smooth_curve(key, length, knots):
+def smooth_curve(key: jax.Array, length: int, knots: int) -> jax.Array:
   """A standard normal at `knots` even places, linear in between: [T]."""
   values = jax.random.normal(key, (knots,))
   # TPUs round the factors of a product to bfloat16 unless told otherwise.
@@ -77,29 +79,31 @@ def smooth_curve(key, length, knots):
   )
 
 
-def magnitude_warp(key, x, sd, knots):
+def magnitude_warp(
+    key: jax.Array, x: jax.Array, sd: float, knots: int
+) -> jax.Array:
   """Multiplies the deviation from the mean by a smooth curve.
 
-  The curve is exp(sd * smooth_curve), so it is positive and 1 on (log)
-  average; one for all channels of x [T, C].
+  The curve is exp(sd * smooth_curve): positive, and on a log scale 1 on
+  average. All channels of x [T, C] share it.
   """
   curve = jnp.exp(sd * smooth_curve(key, x.shape[0], knots))[:, None]
   mean = x.mean(0, keepdims=True)
   return mean + curve * (x - mean)
 
 
-def scale(key, x, sd):
+def scale(key: jax.Array, x: jax.Array, sd: float) -> jax.Array:
   """Multiplies the deviation from the mean by exp(sd * standard normal).
 
-  One factor for the whole segment and all channels of x [T, C].
+  The whole segment and all channels of x [T, C] share one factor.
   """
   factor = jnp.exp(sd * jax.random.normal(key))
   mean = x.mean(0, keepdims=True)
   return mean + factor * (x - mean)
 
 
-def permute_channels(key, x):
-  """Puts the channels of [T, C] in a random order, all orders alike."""
+def permute_channels(key: jax.Array, x: jax.Array) -> Any:
+  """Puts the channels of [T, C] in a random order; all are equally likely."""
   order = jnp.argsort(jax.random.bits(key, (x.shape[1],)))
   # A choice among few channels costs a TPU far less than a gather.
   return sum(
@@ -108,11 +112,11 @@ def permute_channels(key, x):
   )
 
 
-def time_shift(key, x, max_share):
-  """Rotates [T, C] in time by up to `max_share` of its length, either way.
+def time_shift(key: jax.Array, x: jax.Array, max_share: float) -> jax.Array:
+  """Shifts [T, C] circularly in time by up to `max_share` of T, either way.
 
-  Circular: nothing is lost and one seam appears. The shift is a whole
-  number of samples, all alike.
+  Nothing is lost, and one seam appears. The shift is a whole number of
+  samples; all shifts are equally likely.
   """
   limit = int(max_share * x.shape[0])
   shift = jnp.floor(jax.random.uniform(key) * (2 * limit + 1)) - limit
@@ -120,14 +124,16 @@ def time_shift(key, x, max_share):
   return jnp.roll(x, shift, axis=0)
 
 
-def warp_path(key, length, sd, knots):
-  """Where each output sample of a time warp is read: [T] input samples.
+def warp_path(
+    key: jax.Array, length: int, sd: float, knots: int
+) -> jax.Array:
+  """[T]: the input sample that each output sample of a time warp comes from.
 
-  The speed of reading is exp(sd * standard normal) at `knots` even places
-  and linear in between; normals beyond 2.5 count as 2.5. The integral of
-  the speed (trapezoids), stretched to end at T - 1, is the path: strictly
-  increasing from 0 to T - 1, so the whole segment is kept and nothing is
-  extrapolated. Drawn as output time -> input time, it needs no inverse.
+  The speed is exp(sd * standard normal) at `knots` even places and linear in
+  between; normals are clipped at 2.5. The path is the integral of the speed
+  (by trapezoids), scaled to end at T - 1. It increases strictly from 0 to
+  T - 1, so the whole segment is kept and nothing is extrapolated. It maps
+  output times to input times, so no inverse is needed.
   """
   normals = jnp.clip(jax.random.normal(key, (knots,)), -CUT, CUT)
   tent = hats(length, knots)
@@ -140,7 +146,9 @@ def warp_path(key, length, sd, knots):
   return jnp.minimum(path, length - 1)  # rounding must not pass the end
 
 
-def time_warp(key, x, sd, knots):
+def time_warp(
+    key: jax.Array, x: jax.Array, sd: float, knots: int
+) -> jax.Array:
   """Stretches and squeezes [T, C] in time, smoothly, ends fixed.
 
   Args:
@@ -151,8 +159,8 @@ def time_warp(key, x, sd, knots):
     knots: places at which the speed is drawn.
 
   Returns:
-    [T, C], x at `warp_path`, linear between samples; one warp for all
-    channels.
+    [T, C]: x at `warp_path`, linear between samples. All channels share the
+    path.
   """
   path = warp_path(key, x.shape[0], sd, knots)
   steepest = math.exp(min(2 * CUT * sd, 30.0))  # e^30 is beyond any T
@@ -162,7 +170,7 @@ def time_warp(key, x, sd, knots):
   )
 
 
-def read_by_gather(x, path):
+def read_by_gather(x: jax.Array, path: jax.Array) -> jax.Array:
   """x [T, C] at places path [T] between 0 and T - 1, linear in between."""
   before = path.astype(jnp.int32)
   share = (path - before)[:, None]
@@ -171,18 +179,20 @@ def read_by_gather(x, path):
   return here + share * (there - here)
 
 
-def read_by_products(x, path, steepest, block=128):
+def read_by_products(
+    x: jax.Array, path: jax.Array, steepest: float, block: int = 128
+) -> jax.Array:
   """What `read_by_gather` returns, without its gather.
 
-  A TPU gathers single samples slowly and multiplies matrices fast; other
-  processors are the other way round. A block of outputs is read from the few
-  blocks of inputs that it can reach, chosen by a product with a matrix of
-  zeros and ones, with the weights of linear interpolation as another matrix.
+  A TPU gathers single samples slowly and multiplies matrices fast; on other
+  processors it is the other way round. A block of outputs can come from a
+  few blocks of inputs only. A product with a matrix of zeros and ones selects
+  these, and a second matrix holds the weights of linear interpolation.
 
   Args:
     x: [T, C].
     path: [T], increasing from 0 to T - 1.
-    steepest: no step of the path is larger.
+    steepest: bound of the path's steps, in samples.
     block: samples in a block.
   """
   t, c = x.shape
@@ -205,15 +215,15 @@ def read_by_products(x, path, steepest, block=128):
   return out.reshape(c, n * block).T[:t]
 
 
-def rotation(key, max_angle_deg):
-  """A random proper rotation [3, 3].
+def rotation(key: jax.Array, max_angle_deg: float) -> jax.Array:
+  """A random proper rotation [3, 3], by Rodrigues' formula.
 
-  The axis is uniform on the sphere, the angle about it uniform from 0 to
-  `max_angle_deg`. At 180 every orientation can come, small turns more often
-  than if all orientations came alike. Rodrigues' formula.
+  The axis is uniform on the sphere, and the angle about it uniform from 0 to
+  `max_angle_deg`. At 180 every orientation is possible, but small turns are
+  more likely than if all orientations were equally likely.
   """
   height, around, turn = jax.random.uniform(key, (3,))
-  # A band of a sphere has an area in proportion to its height (Archimedes).
+  # The area of a band of a sphere is proportional to its height (Archimedes).
   z = 2 * height - 1
   ring, around = jnp.sqrt(1 - z * z), 2 * jnp.pi * around
   x, y = ring * jnp.cos(around), ring * jnp.sin(around)
@@ -227,10 +237,11 @@ def rotation(key, max_angle_deg):
   )
 
 
-def rotate(key, x, max_angle_deg):
-  """Rotates acceleration [T, 3], gravity with it: the watch sits otherwise.
+def rotate(key: jax.Array, x: jax.Array, max_angle_deg: float) -> Any:
+  """Rotates acceleration [T, 3] with its gravity, as if the watch sat
+  differently.
 
-  One `rotation` for all samples; the norm of each is kept.
+  All samples share one `rotation`, which keeps the length of each.
 
   Raises:
     InputError: x has not 3 channels.
@@ -241,5 +252,5 @@ def rotate(key, x, max_angle_deg):
         "an accelerometer; set its prob to 0 for this signal"
     )
   turn = rotation(key, max_angle_deg)
-  # Sums of products stay float32 on every device; a matrix product does not.
+  # Sums of products are float32 on every device; a matrix product is not.
   return sum(x[:, axis, None] * turn[None, :, axis] for axis in range(3))

@@ -1,12 +1,13 @@
-"""The input contract: all that fixes what numbers an encoder is fed.
+"""The input contract: everything that decides what numbers an encoder is fed.
 
-It is stored beside the shards and copied into every checkpoint. Two
-contracts match for a signal when an encoder trained under one may be fed
-rows prepared under the other.
+It is stored beside the shards and copied into every checkpoint. Two contracts
+match for a signal when an encoder trained under one can be fed rows that were
+prepared under the other.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from accfm.base.errors import InputError
 from accfm.version import __version__
@@ -14,20 +15,20 @@ from accfm.version import __version__
 
 @dataclasses.dataclass(frozen=True)
 class SignalSpec:
-  """One signal as it stands in the shards.
+  """One signal as the shards hold it.
 
   Attributes:
     channels: number of channels.
-    unit: unit of the stored values, e.g. "g".
+    unit: unit of the stored values, such as "g".
     kind: "acc", "ppg" or "ecg"; chooses augmentation and quality rules.
-    gravity_kept: whether the static component is in the stored values.
-    band_hz: pass band [low, high] of a zero-phase Butterworth filter run
-      over the whole recording before cutting; None for no filter.
+    gravity_kept: whether the stored values include gravity.
+    band_hz: pass band [low, high] of a zero-phase Butterworth filter, which
+      runs over the whole recording before it is cut; None for no filter.
     band_order: order of that filter (one direction).
-    delay_s: how late the device stamps this signal; it is subtracted from
-      the signal's times, its beats' and its tracks'. A correction of the
-      device, so it need not match between contracts.
-    normalize: "zscore" (per segment and channel, on the device, after
+    delay_s: seconds by which the device stamps this signal too late. They
+      are subtracted from the times of the signal, its beats and its tracks.
+      This corrects a device, so two contracts match with different delays.
+    normalize: "zscore" (each channel of a segment, on the device, after
       augmentation) or "none".
   """
 
@@ -35,7 +36,7 @@ class SignalSpec:
   unit: str
   kind: str
   gravity_kept: bool = False
-  band_hz: tuple | None = None
+  band_hz: tuple[float, float] | None = None
   band_order: int = 2
   delay_s: float = 0.0
   normalize: str = "zscore"
@@ -43,15 +44,15 @@ class SignalSpec:
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
-  """Signals at one rate and one window length.
+  """Signals at one rate, and the length of a segment.
 
   Attributes:
     signals: name -> SignalSpec.
-    rate_hz: common rate of all signals.
-    window_sec: length of a segment.
+    rate_hz: rate of all signals.
+    window_sec: length of a segment in seconds.
     labels: how labels were made (beat source, coverage threshold, ...), as
-      plain values; informative, not compared.
-    code_version: version of accfm that wrote the shards; informative.
+      plain values; for information, not compared.
+    code_version: version of accfm that wrote the shards; for information.
   """
 
   signals: Mapping[str, SignalSpec]
@@ -61,11 +62,11 @@ class Contract:
   code_version: str = __version__
 
   @property
-  def samples(self):
-    """Samples per segment."""
+  def samples(self) -> int:
+    """Samples of a segment."""
     return round(self.rate_hz * self.window_sec)
 
-  def to_dict(self):
+  def to_dict(self) -> dict[str, Any]:
     """Plain values, for JSON."""
     out = dataclasses.asdict(self)
     for spec in out["signals"].values():
@@ -73,8 +74,8 @@ class Contract:
     return out
 
 
-def from_dict(plain):
-  """The Contract that `to_dict` described."""
+def from_dict(plain: Mapping[str, Any]) -> Contract:
+  """The Contract that `to_dict` wrote as plain values."""
   plain = dict(plain)
   signals = {}
   for name, spec in plain.pop("signals").items():
@@ -84,15 +85,18 @@ def from_dict(plain):
   return Contract(signals=signals, **plain)
 
 
-def check_match(have, want, signals, where, whose="the checkpoint's"):
+def check_match(
+    have: Contract, want: Contract, signals: Iterable[str], where: str,
+    whose: str = "the checkpoint's",
+) -> None:
   """Raises InputError where `have` cannot feed an encoder made for `want`.
 
   Args:
-    have: Contract of the shards.
-    want: Contract of the checkpoint.
+    have: of the shards.
+    want: of the checkpoint.
     signals: names of the signals that will be fed.
     where: what `have` belongs to, for the message.
-    whose: what `want` belongs to, likewise.
+    whose: what `want` belongs to, for the message.
   """
   problems = []
   for field in ("rate_hz", "window_sec"):

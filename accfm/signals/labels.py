@@ -1,23 +1,28 @@
 """Labels of a window, from clean heart-beat intervals or from a track.
 
-A label is a number only where the window is covered by sound data; where it
-is not, it is NaN. Nothing is interpolated over a gap.
+A label is known only where clean data cover the window; elsewhere it is NaN.
+Nothing is interpolated over a gap.
 
-Definitions, with x the clean intervals (in s) that lie fully inside:
+Definitions, where x are the clean intervals (in s) that lie fully inside the
+window:
 
-- clean: `min_interval_s` <= x <= `max_interval_s`, and x within `max_change`
-  of the median of such intervals ending within `median_span_s` of its end;
+- clean: `min_interval_s` <= x <= `max_interval_s`, and x differs by at most
+  `max_change` from the median of such intervals that end within
+  `median_span_s` of its end;
 - coverage: time covered by clean intervals / length of the window;
 - hr_bpm = 60 / mean(x);
 - sdnn_ms = 1000 * SD(x), ddof 1;
-- rmssd_ms = 1000 * root of the mean of squared differences between clean
-  intervals of which one ends where the next begins, from `min_pairs` such
-  pairs on. (Task Force of the ESC and NASPE, Circulation 93, 1996.)
+- rmssd_ms = 1000 * root of the mean squared difference between clean
+  intervals that follow each other without a gap; it needs `min_pairs` of
+  them. (Task Force of the ESC and NASPE, Circulation 93, 1996.)
 
 All three are NaN where coverage < `min_coverage`. Intervals that cross an
-end of the window do not count, so coverage stays a little below one even for
-perfect beats.
+end of the window do not count, so the coverage of perfect beats is a little
+below one.
 """
+
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -25,98 +30,112 @@ from accfm.base import settings
 from accfm.base.errors import InputError
 from accfm.signals import beats as beats_lib
 from accfm.signals import windows
-from accfm.signals.recording import Beats
+from accfm.signals.contract import Contract
+from accfm.signals.recording import Beats, Span, Track
 
 DEFAULTS = dict(
-    beat_source="beats",  # "beats", "ppg_beats" or "track"
+    # "beats" (the source's), "ppg_beats" (found in the PPG) or "track".
+    beat_source="beats",
+    # Share of a window that clean intervals must cover.
     min_coverage=0.8,
-    min_interval_s=0.3,
-    max_interval_s=2.0,
+    min_interval_s=0.3,  # shortest interval that can be clean
+    max_interval_s=2.0,  # longest interval that can be clean
+    # Largest change of a clean interval from the median around it.
     max_change=0.2,
-    median_span_s=10.0,
-    consecutive_tol_s=0.008,  # half of the E4's 1/64 s
-    min_pairs=10,
-    min_condition=0.5,  # share of the window that names its condition
+    median_span_s=10.0,  # reach of that median, before and after
+    # Largest gap between intervals that follow each other; half of the E4's
+    # 1/64 s.
+    consecutive_tol_s=0.008,
+    min_pairs=10,  # pairs of intervals that RMSSD needs
+    min_condition=0.5,  # share of a window that gives it its condition
     track="hr_bpm",  # beat_source "track": the track that gives hr_bpm
-    tracks=(),  # further tracks that become labels of their own name
+    tracks=(),  # further tracks that become labels under their own names
     ppg_signal="",  # beat_source "ppg_beats": "" for the only PPG signal
-    min_template_r=0.8,  # of a PPG pulse with its neighbours' median
+    # Least correlation of a PPG pulse with the median pulse around it.
+    min_template_r=0.8,
 )
 
 SOURCES = ("beats", "ppg_beats", "track")
 
 
-def label_names(cfg):
-  """Names of the numbers that `window_labels` returns under `cfg`."""
-  cfg = _settings(cfg)
-  return ("hr_bpm", "sdnn_ms", "rmssd_ms") + tuple(cfg.tracks)
+def label_names(cfg: settings.Given) -> tuple[str, ...]:
+  """Names of the numbers that `window_labels` returns for `cfg`."""
+  rules = _settings(cfg)
+  return ("hr_bpm", "sdnn_ms", "rmssd_ms") + tuple(rules.tracks)
 
 
-def select_beats(aligned, contract, cfg):
+def select_beats(
+    aligned: windows.Aligned, contract: Contract, cfg: settings.Given
+) -> Beats | None:
   """The beats that `cfg.beat_source` asks for.
 
   Args:
-    aligned: an `Aligned` recording.
-    contract: its contract.
+    aligned: a recording on one clock.
+    contract: the one it was aligned by.
     cfg: fields of `DEFAULTS`.
 
   Returns:
-    `Beats` for `window_labels`, or None where there are none.
+    Beats for `window_labels`, or None if there are none.
   """
-  cfg = _settings(cfg)
-  if cfg.beat_source == "beats":
+  rules = _settings(cfg)
+  if rules.beat_source == "beats":
     return aligned.beats
-  if cfg.beat_source == "ppg_beats":
-    return ppg_beats(aligned, contract, cfg.__dict__)
+  if rules.beat_source == "ppg_beats":
+    return ppg_beats(aligned, contract, vars(rules))
   return None
 
 
-def window_labels(start_s, window_sec, beats, tracks, spans, cfg):
+def window_labels(
+    start_s: float, window_sec: float, beats: Beats | None,
+    tracks: Mapping[str, Track], spans: Iterable[Span], cfg: settings.Given,
+) -> dict[str, Any]:
   """Labels of the window [start_s, start_s + window_sec).
 
   Args:
     start_s: start of the window, on the clock of the beats.
     window_sec: its length.
-    beats: `Beats` (see `select_beats`) or None.
+    beats: see `select_beats`.
     tracks: name -> Track.
-    spans: `Span`s.
-    cfg: fields of `DEFAULTS`, any of which may be left out.
+    spans: tasks and conditions.
+    cfg: fields of `DEFAULTS`; a field that is left out has its default.
 
   Returns:
     {"hr_bpm", "sdnn_ms", "rmssd_ms": float, one float for each name in
-    `cfg.tracks`, "condition": str}. The module says how they are defined.
-    With `beat_source` "track", hr_bpm is the mean of track `cfg.track` and
-    the other two are NaN. A track's mean takes the values whose span lies
-    fully inside, weights them alike, and is NaN where these spans cover
-    less than `min_coverage`. "condition" is the name of the span that
-    covers most of the window, "" if that is less than `min_condition`.
+    `cfg.tracks`, "condition": str}, as the module defines them. With
+    `beat_source` "track", hr_bpm is the mean of the track `cfg.track`, and
+    the other two are NaN. The mean of a track gives equal weight to all
+    values whose span lies fully inside; it is NaN where these spans cover
+    less than `min_coverage`. "condition" is the name of the span that covers
+    most of the window, or "" if it covers less than `min_condition`.
   """
-  cfg = _settings(cfg)
+  rules = _settings(cfg)
   stop_s = start_s + window_sec
-  out = {"hr_bpm": np.nan, "sdnn_ms": np.nan, "rmssd_ms": np.nan}
-  if cfg.beat_source == "track":
+  out: dict[str, Any] = {
+      "hr_bpm": np.nan, "sdnn_ms": np.nan, "rmssd_ms": np.nan
+  }
+  if rules.beat_source == "track":
     out["hr_bpm"] = _track_mean(
-        tracks.get(cfg.track), start_s, stop_s, cfg.min_coverage
+        tracks.get(rules.track), start_s, stop_s, rules.min_coverage
     )
   elif beats is not None:
-    out.update(_beat_labels(beats, start_s, stop_s, cfg))
-  for name in cfg.tracks:
+    out.update(_beat_labels(beats, start_s, stop_s, rules))
+  for name in rules.tracks:
     out[name] = _track_mean(
-        tracks.get(name), start_s, stop_s, cfg.min_coverage
+        tracks.get(name), start_s, stop_s, rules.min_coverage
     )
-  out["condition"] = _condition(spans, start_s, stop_s, cfg.min_condition)
+  out["condition"] = _condition(spans, start_s, stop_s, rules.min_condition)
   return out
 
 
-def clean_intervals(beats, cfg=None):
-  """[M] bool: which intervals are plausible and like their neighbours."""
-  cfg = _settings(cfg)
+def clean_intervals(beats: Beats, cfg: settings.Given = None) -> np.ndarray:
+  """[M] bool: which intervals are clean, as the module defines it."""
+  rules = _settings(cfg)
   end, x = np.asarray(beats.end_s), np.asarray(beats.interval_s)
-  plausible = (x >= cfg.min_interval_s) & (x <= cfg.max_interval_s)
+  plausible = (x >= rules.min_interval_s) & (x <= rules.max_interval_s)
   if not plausible.any():
     return plausible
-  first = np.searchsorted(end, end - cfg.median_span_s, side="left")
-  last = np.searchsorted(end, end + cfg.median_span_s, side="right")
+  first = np.searchsorted(end, end - rules.median_span_s, side="left")
+  last = np.searchsorted(end, end + rules.median_span_s, side="right")
   near = first[:, None] + np.arange((last - first).max())  # [M, K]
   use = near < last[:, None]
   near = np.where(use, near, 0)
@@ -125,96 +144,101 @@ def clean_intervals(beats, cfg=None):
   count = np.maximum(use.sum(axis=1), 1)
   rows = np.arange(len(x))
   middle = (ranked[rows, (count - 1) // 2] + ranked[rows, count // 2]) / 2
-  return plausible & (np.abs(x - middle) <= cfg.max_change * middle)
+  return plausible & (np.abs(x - middle) <= rules.max_change * middle)
 
 
-def beat_coverage(start_s, window_sec, beats, cfg=None):
-  """Share [0, 1] of a window covered by clean intervals fully inside it."""
-  cfg = _settings(cfg)
-  end, x, clean = _inside(beats, start_s, start_s + window_sec, cfg)
+def beat_coverage(
+    start_s: float, window_sec: float, beats: Beats, cfg: settings.Given = None
+) -> float:
+  """Share [0, 1] of a window that is covered by clean intervals inside it."""
+  rules = _settings(cfg)
+  end, x, clean = _inside(beats, start_s, start_s + window_sec, rules)
   return _covered(end[clean] - x[clean], end[clean]) / window_sec
 
 
-def ppg_beats(aligned, contract, cfg=None):
-  """Beats found in the aligned PPG, gated by the likeness of the pulses.
+def ppg_beats(
+    aligned: windows.Aligned, contract: Contract, cfg: settings.Given = None
+) -> Beats:
+  """Beats found in the aligned PPG, from pulses that look alike.
 
   An interval is kept if the pulses at both its ends look like their
-  neighbours (`beats.pulses`); gaps and odd intervals are left to the rules
-  for clean intervals. Every channel is tried upright and upside down, since
+  neighbours (`beats.pulses`). Gaps and odd intervals are left to the rules
+  for clean intervals. Every channel is tried upright and upside down, because
   the foot of a pulse is often sharper than its crest and some devices invert
-  the signal, and the try with the most clean intervals is used. Pulses alike
-  are not always heart beats: in running, steps look like them.
+  the signal. The try with the most clean intervals wins. Pulses that look
+  alike are not always heart beats: in running, steps make them.
 
   Args:
-    aligned: an `Aligned` recording; its gaps are never bridged.
-    contract: its contract.
+    aligned: a recording on one clock; no interval crosses one of its gaps.
+    contract: the one it was aligned by.
     cfg: fields of `DEFAULTS`.
 
   Returns:
-    `Beats` on the aligned clock (signal "": no delay is left to undo).
+    Beats on the aligned clock. Their `signal` is "", since the delay is
+    subtracted already.
 
   Raises:
     InputError: `ppg_signal` is not one of the contract's PPG signals.
   """
-  cfg = _settings(cfg)
+  rules = _settings(cfg)
   names = [n for n, spec in contract.signals.items() if spec.kind == "ppg"]
-  name = cfg.ppg_signal or (names[0] if len(names) == 1 else "")
+  name = rules.ppg_signal or (names[0] if len(names) == 1 else "")
   if name not in names:
     raise InputError(
-        f"labels.ppg_signal: got {cfg.ppg_signal!r}, want one of {names}"
+        f"labels.ppg_signal: got {rules.ppg_signal!r}, want one of {names}"
     )
   x = aligned.signals[name].astype(np.float64)
   found = []
   for channel in range(x.shape[1]):
     for sign in (1, -1):
-      beats = _run_beats(sign * x[:, channel], aligned, cfg.min_template_r)
-      found.append((clean_intervals(beats, cfg.__dict__).sum(), beats))
+      beats = _run_beats(sign * x[:, channel], aligned, rules.min_template_r)
+      found.append((clean_intervals(beats, vars(rules)).sum(), beats))
   return max(found, key=lambda item: item[0])[1]
 
 
 def _settings(cfg):
-  """`cfg` over DEFAULTS, its beat source checked."""
-  cfg = settings.merge(cfg, DEFAULTS, "labels")
-  if cfg.beat_source not in SOURCES:
+  """DEFAULTS with the fields of `cfg`, after checking the beat source."""
+  rules = settings.merge(cfg, DEFAULTS, "labels")
+  if rules.beat_source not in SOURCES:
     raise InputError(
-        f"labels.beat_source: got {cfg.beat_source!r}, want one of {SOURCES}"
+        f"labels.beat_source: got {rules.beat_source!r}, want one of {SOURCES}"
     )
-  return cfg
+  return rules
 
 
-def _inside(beats, start_s, stop_s, cfg):
-  """(end, interval, clean) of the intervals fully inside the window."""
-  reach = cfg.median_span_s + cfg.max_interval_s
+def _inside(beats, start_s, stop_s, rules):
+  """(end, interval, clean), each [M], of the intervals inside the window."""
+  reach = rules.median_span_s + rules.max_interval_s
   near = slice(
       np.searchsorted(beats.end_s, start_s - reach),
       np.searchsorted(beats.end_s, stop_s + reach),
   )
   some = Beats(beats.end_s[near], beats.interval_s[near])
-  clean = clean_intervals(some, cfg.__dict__)
+  clean = clean_intervals(some, vars(rules))
   begin = some.end_s - some.interval_s
   inside = (begin >= start_s) & (some.end_s <= stop_s)
   return some.end_s[inside], some.interval_s[inside], clean[inside]
 
 
-def _beat_labels(beats, start_s, stop_s, cfg):
+def _beat_labels(beats, start_s, stop_s, rules):
   """hr_bpm, sdnn_ms and rmssd_ms, as the module defines them."""
-  end, x, clean = _inside(beats, start_s, stop_s, cfg)
+  end, x, clean = _inside(beats, start_s, stop_s, rules)
   covered = _covered(end[clean] - x[clean], end[clean])
-  if covered < cfg.min_coverage * (stop_s - start_s) or clean.sum() < 2:
+  if covered < rules.min_coverage * (stop_s - start_s) or clean.sum() < 2:
     return {}
-  follows = np.abs(end[1:] - x[1:] - end[:-1]) <= cfg.consecutive_tol_s
+  follows = np.abs(end[1:] - x[1:] - end[:-1]) <= rules.consecutive_tol_s
   steps = np.diff(x)[follows & clean[1:] & clean[:-1]]
   out = {
       "hr_bpm": float(60 / x[clean].mean()),
       "sdnn_ms": float(1000 * x[clean].std(ddof=1)),
   }
-  if len(steps) >= max(1, cfg.min_pairs):
+  if len(steps) >= max(1, rules.min_pairs):
     out["rmssd_ms"] = float(1000 * np.sqrt(np.mean(steps**2)))
   return out
 
 
 def _track_mean(track, start_s, stop_s, min_coverage):
-  """Mean of the values whose spans lie fully inside, or NaN."""
+  """Mean of a track in a window, or NaN; see `window_labels`."""
   if track is None:
     return np.nan
   begin, end = track.start_s, track.start_s + track.span_s
@@ -226,7 +250,7 @@ def _track_mean(track, start_s, stop_s, min_coverage):
 
 
 def _covered(begin, end):
-  """Length of the union of spans [M] whose ends increase."""
+  """Time that the spans [M] cover together; their ends increase."""
   if not len(end):
     return 0.0
   before = np.concatenate([[-np.inf], np.maximum.accumulate(end)[:-1]])
@@ -235,18 +259,18 @@ def _covered(begin, end):
 
 def _condition(spans, start_s, stop_s, min_share):
   """Name of the span that covers most of the window, or ""."""
-  share = {}
+  covered = {}
   for span in spans:
     length = min(span.end_s, stop_s) - max(span.start_s, start_s)
     if length > 0:
-      share[span.name] = share.get(span.name, 0.0) + length
-  name = max(share, key=share.get, default="")
-  enough = name and share[name] >= min_share * (stop_s - start_s)
+      covered[span.name] = covered.get(span.name, 0.0) + length
+  name = max(covered, key=lambda one: covered[one], default="")
+  enough = name and covered[name] >= min_share * (stop_s - start_s)
   return name if enough else ""
 
 
 def _run_beats(x, aligned, min_r):
-  """`Beats` of one channel [N], run by run between its gaps."""
+  """Beats of one channel [N], found in each run between gaps by itself."""
   end, interval = [np.zeros(0)], [np.zeros(0)]
   for first, last in windows.runs(np.isfinite(x)):
     time, good = beats_lib.pulses(x[first:last], aligned.rate_hz, min_r)

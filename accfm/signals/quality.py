@@ -1,17 +1,21 @@
-"""Which windows to keep, and why not: one named reason per rejected window.
+"""Which windows to keep: one named reason for each rejected window.
 
-Stillness is what the method feeds on, so a still accelerometer is no fault:
-a window is flat only if every axis is constant, and it counts as not worn
-only if the pulse is gone as well.
+The method needs still wrists, so a still accelerometer is no fault. A window
+is flat only if every axis is constant, and counts as not worn only if the
+pulse is gone as well.
 """
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 from scipy import signal as sps
 
 from accfm.base import settings, shapes
 from accfm.base.errors import InputError
+from accfm.signals.contract import SignalSpec
+
+Limits = tuple[float, float] | None  # lowest and highest value of a device
 
 REASONS = (
     "gap", "out_of_range", "clipped", "non_wear", "flat", "too_much_motion"
@@ -30,19 +34,23 @@ DEFAULTS = dict(
 MOTION_BAND_HZ = (0.5, 8.0)
 
 
-def check(window_signals, specs, limits, cfg, clipped=None, motion=None):
+def check(
+    window_signals: Mapping[str, np.ndarray], specs: Mapping[str, SignalSpec],
+    limits: Mapping[str, Limits], cfg: settings.Given,
+    clipped: Mapping[str, float] | None = None, motion: float | None = None,
+) -> str:
   """The first reason in `REASONS` to reject a window, or "".
 
   - gap: a sample is missing (NaN).
   - out_of_range: a value outside `cfg.range`, or beyond the device's limits
-    by more than `beyond_limits` of its range (interpolation overshoots a
-    clipped edge by up to a tenth; more is a wrong unit).
+    by more than `beyond_limits` of its range. (Interpolation overshoots a
+    clipped edge by up to a tenth of the range; more means a wrong unit.)
   - clipped: more than `max_clipped` of the samples at a device limit.
-  - non_wear: acceleration SD (root of summed axis variances) below
-    `non_wear_acc_sd_g` and the SD of all PPG channels below
-    `non_wear_ppg_sd`. That SD is in the device's own unit, so the rule is
-    off until the config gives it.
-  - flat: all channels of a signal constant.
+  - non_wear: the acceleration's SD (root of the summed variances of its
+    axes) is below `non_wear_acc_sd_g` and the SD of every PPG channel below
+    `non_wear_ppg_sd`. The latter is in the device's own unit, so the rule is
+    off until the config sets it.
+  - flat: all channels of a signal are constant.
   - too_much_motion: `motion_g` above `max_motion_g`.
 
   Args:
@@ -50,16 +58,16 @@ def check(window_signals, specs, limits, cfg, clipped=None, motion=None):
     specs: name -> SignalSpec.
     limits: name -> (lowest, highest) of the device, or None.
     cfg: fields of `DEFAULTS`, any of which may be left out.
-    clipped: name -> share of samples at a limit, `Window.clipped`: judged
-      before filtering. Without it the window's own values are judged, in
-      which a band-pass has hidden the limits.
-    motion: the window's `motion_g`; wanted if `max_motion_g` is set.
+    clipped: name -> share of samples at a limit before filtering, as in
+      `Window.clipped`. Without it the window's own values are judged, where
+      a band-pass filter hides the limits.
+    motion: the window's `motion_g`; needed if `max_motion_g` is set.
 
   Returns:
     One of `REASONS`, or "".
   """
-  cfg = settings.merge(cfg, DEFAULTS, "quality")
-  for name in cfg.range:
+  rules = settings.merge(cfg, DEFAULTS, "quality")
+  for name in rules.range:
     if name not in specs:
       raise InputError(
           f"quality.range: signal {name!r} is unknown, want one of "
@@ -69,43 +77,44 @@ def check(window_signals, specs, limits, cfg, clipped=None, motion=None):
   if not all(np.isfinite(x).all() for x in signals.values()):
     return "gap"
   for name, x in signals.items():
-    if _outside(x, limits.get(name), cfg.range.get(name), cfg.beyond_limits):
+    plausible = rules.range.get(name)
+    if _outside(x, limits.get(name), plausible, rules.beyond_limits):
       return "out_of_range"
   for name, x in signals.items():
     share = (
         at_limit(x, limits.get(name)).mean() if clipped is None
         else clipped[name]
     )
-    if share > cfg.max_clipped:
+    if share > rules.max_clipped:
       return "clipped"
-  if _non_wear(signals, specs, cfg):
+  if _non_wear(signals, specs, rules):
     return "non_wear"
-  if any(_flat(x, cfg.flat_range) for x in signals.values()):
+  if any(_flat(x, rules.flat_range) for x in signals.values()):
     return "flat"
-  if cfg.max_motion_g is not None:
+  if rules.max_motion_g is not None:
     if motion is None:
       raise InputError(
           "quality.max_motion_g: set, but no motion level was given; want an "
           "acceleration signal in g"
       )
-    if motion > cfg.max_motion_g:
+    if motion > rules.max_motion_g:
       return "too_much_motion"
   return ""
 
 
-def motion_g(acc, rate_hz):
+def motion_g(acc: np.ndarray, rate_hz: float) -> float:
   """Motion level: SD of the acceleration between 0.5 and 8 Hz.
 
-  Root of the summed variances (ddof 0) of the three axes after a zero-phase
-  second-order Butterworth filter over the window. Gravity and slow posture
-  fall below the band, sensor noise mostly above.
+  It is the root of the summed variances (ddof 0) of the three axes, after a
+  zero-phase second-order Butterworth filter over the window. Gravity and slow
+  changes of posture lie below the band, most sensor noise above it.
 
   Args:
     acc: [T, 3] in g.
     rate_hz: its rate, more than 16 Hz.
 
   Returns:
-    The level in g; NaN if a sample is.
+    The level in g; NaN if a sample is not finite.
 
   Raises:
     InputError: another shape, a rate too low, or fewer than 2 s.
@@ -131,17 +140,18 @@ def _motion_filter(rate_hz):
   return sps.butter(2, MOTION_BAND_HZ, "bandpass", fs=rate_hz, output="sos")
 
 
-def at_limit(x, limits):
-  """[N] bool: any of a sample's channels [N, C] is at or past a limit."""
+def at_limit(x: np.ndarray, limits: Limits) -> np.ndarray:
+  """[N] bool: which samples of x [N, C] have a channel at a limit or past it.
+  """
   if limits is None:
     return np.zeros(len(x), bool)
   low, high = limits
   slack = 1e-4 * (high - low)
-  return ((x <= low + slack) | (x >= high - slack)).any(axis=1)
+  return np.logical_or.reduce((x <= low + slack) | (x >= high - slack), axis=1)
 
 
 def _outside(x, limits, plausible, beyond):
-  """Whether a value is past the limits by `beyond` or not plausible."""
+  """Whether a value is not plausible, or past the limits by `beyond`."""
   low, high = x.min(), x.max()
   if limits is not None:
     slack = beyond * (limits[1] - limits[0])
@@ -150,20 +160,20 @@ def _outside(x, limits, plausible, beyond):
   return plausible is not None and (low < plausible[0] or high > plausible[1])
 
 
-def _non_wear(signals, specs, cfg):
-  """Whether the accelerometer rests and the PPG has no pulse."""
-  if cfg.non_wear_ppg_sd is None:
+def _non_wear(signals, specs, rules):
+  """Whether the accelerometer lies still and the PPG shows no pulse."""
+  if rules.non_wear_ppg_sd is None:
     return False
   acc = [x for name, x in signals.items() if specs[name].kind == "acc"]
   ppg = [x for name, x in signals.items() if specs[name].kind == "ppg"]
   if not acc or not ppg:
     return False
   rests = all(
-      np.sqrt(x.astype(np.float64).var(axis=0).sum()) < cfg.non_wear_acc_sd_g
+      np.sqrt(x.astype(np.float64).var(axis=0).sum()) < rules.non_wear_acc_sd_g
       for x in acc
   )
   return rests and all(
-      (x.std(axis=0, dtype=np.float64) < cfg.non_wear_ppg_sd).all()
+      (x.std(axis=0, dtype=np.float64) < rules.non_wear_ppg_sd).all()
       for x in ppg
   )
 

@@ -1,8 +1,8 @@
-"""`Recording`: what a source yields, and all that the rest knows of it.
+"""`Recording`: what a source returns, and all that later steps know of it.
 
-Times are absolute seconds (Unix time, UTC) as float64. A gap in a signal is
-NaN in its values. Beats and tracks name the signal they were derived from,
-so that whoever shifts that signal shifts them with it.
+Times are absolute seconds (Unix time, UTC) as float64. NaN values mark a gap
+in a signal. Beats and tracks name the signal they were derived from, so that
+they are shifted when that signal is.
 """
 
 import dataclasses
@@ -24,33 +24,33 @@ class Signal:
     unit: "g" for acceleration, "au" for uncalibrated optics, "mV", ...
     start_s: time of the first sample, Unix seconds.
     limits: lowest and highest value that the device can report, in `unit`;
-      samples at a limit count as clipped. None where not known.
+      samples at a limit count as clipped. None where they are not known.
   """
 
   values: np.ndarray
   rate_hz: float
   unit: str
   start_s: float
-  limits: tuple | None = None
+  limits: tuple[float, float] | None = None
 
   @property
-  def end_s(self):
+  def end_s(self) -> float:
     """Time just after the last sample."""
     return self.start_s + len(self.values) / self.rate_hz
 
 
 @dataclasses.dataclass(frozen=True)
 class Beats:
-  """Heart beats as intervals, each named by the beat that ends it.
+  """Heart beats as intervals, each placed at the beat that ends it.
 
-  Two rows are consecutive beats only if `end_s[i] - interval_s[i]` equals
-  `end_s[i - 1]` up to the clock's resolution; otherwise there is a gap.
+  Two intervals follow each other only if `end_s[i] - interval_s[i]` equals
+  `end_s[i - 1]` up to the clock's resolution; otherwise a gap lies between.
 
   Attributes:
     end_s: [M] time of the beat that ends the interval, increasing.
     interval_s: [M] time since the beat before it.
-    signal: the signal these beats were derived from and move with; "" if
-      they have a clock of their own (an ECG, a simulator's ground truth).
+    signal: the signal that the beats were derived from and are shifted with;
+      "" if they have a clock of their own (another device, a simulator).
   """
 
   end_s: np.ndarray
@@ -60,13 +60,13 @@ class Beats:
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-  """A label that varies over time, each value valid for a span.
+  """A label that varies over time; each value is valid for a span.
 
   Attributes:
-    start_s: [M] where each value's span starts.
+    start_s: [M] start of each value's span.
     span_s: length of a span in seconds.
     values: [M] float; NaN where unknown.
-    unit: e.g. "bpm".
+    unit: such as "bpm".
     signal: as in `Beats`.
   """
 
@@ -88,18 +88,18 @@ class Span:
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-  """One session of one person.
+  """One session of one participant.
 
   Attributes:
     participant: id within the cohort, without the source's name.
-    session: name of the session, unique within the participant.
-    signals: name -> Signal, e.g. {"ppg": ..., "acc": ...}.
+    session: name of the session, unique for the participant.
+    signals: name -> Signal, such as {"ppg": ..., "acc": ...}.
     beats: heart beats, or None.
-    tracks: name -> Track, e.g. {"hr_bpm": ...}.
+    tracks: name -> Track, such as {"hr_bpm": ...}.
     spans: tasks and conditions.
-    attributes: facts of the person as numbers, e.g. {"age_years": 61.0,
-      "sex": 1.0, "bmi": 24.2, "target_smoker": 0.0}; sex is 0 female,
-      1 male.
+    attributes: facts about the participant as numbers, such as
+      {"age_years": 61.0, "sex": 1.0, "bmi": 24.2, "target_smoker": 0.0}; sex
+      is 0 for female, 1 for male.
   """
 
   participant: str
@@ -137,6 +137,6 @@ class Recording:
         raise InputError(f"{where}: beat times must increase")
 
   @property
-  def start_s(self):
-    """Where the first signal starts."""
+  def start_s(self) -> float:
+    """Start of the signal that starts first."""
     return min(signal.start_s for signal in self.signals.values())

@@ -1,10 +1,12 @@
-"""What a supervised model predicts: labels as numbers a network can learn.
+"""What a supervised model predicts: labels as numbers that a network can learn.
 
-A number is standardised by the mean and SD of the labels it is trained on; a
-class is its place in the sorted list of values that occur there.
+A number is standardised by the mean and SD of the training labels. A class
+becomes its place in the sorted list of values that occur in training.
 """
 
 import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +20,9 @@ class Target:
   """One label of the shards.
 
   Attributes:
-    column: of the shards' table, e.g. "labels/hr_bpm".
-    mean, sd: of the training labels; numbers only.
+    column: of the shards' table, such as "labels/hr_bpm".
+    mean: of the training labels; for numbers only.
+    sd: of the training labels; for numbers only.
     classes: the values that occur in training, sorted; () for a number.
   """
 
@@ -29,19 +32,19 @@ class Target:
   classes: tuple = ()
 
   @property
-  def task(self):
-    """The column without its folder."""
+  def task(self) -> str:
+    """The column's name without its group, such as "hr_bpm"."""
     return self.column.rsplit("/", 1)[-1]
 
   @property
-  def outputs(self):
-    """Outputs that the network has for it."""
+  def outputs(self) -> int:
+    """Number of network outputs for this target."""
     return len(self.classes) or 1
 
-  def encode(self, values):
+  def encode(self, values: np.ndarray) -> np.ndarray:
     """Labels [N] as float32 [N] to train on, NaN where unknown.
 
-    A class that training never saw is unknown too.
+    A class that does not occur in training counts as unknown.
     """
     if not self.classes:
       return ((np.asarray(values, np.float64) - self.mean) / self.sd).astype(
@@ -52,10 +55,11 @@ class Target:
       out[np.asarray(values) == value] = place
     return out
 
-  def decode(self, outputs):
-    """Network outputs [N, O] as [N] in the label's unit.
+  def decode(self, outputs: np.ndarray) -> np.ndarray:
+    """Network outputs [N, O] as [N]: a number in the label's unit.
 
-    Of two classes the log-odds of the second, of more the likeliest's place.
+    For two classes it is the log-odds of the second, for more classes the
+    place of the most likely one.
     """
     outputs = np.asarray(outputs, np.float64)
     if not self.classes:
@@ -65,16 +69,20 @@ class Target:
     return outputs.argmax(1).astype(np.float64)
 
 
-def from_labels(columns, table, rows):
+def from_labels(
+    columns: Mapping[str, str], table: Mapping[str, np.ndarray],
+    rows: np.ndarray,
+) -> tuple[Target, ...]:
   """The Targets of a config, from the labels that training may see.
 
   Args:
     columns: {column: "number" or "class"}.
     table: column -> [N].
-    rows: [M] row numbers of training.
+    rows: [M] numbers of the training rows.
 
   Raises:
-    InputError: an unknown column or kind, or nothing to learn in the rows.
+    InputError: an unknown column or kind, or labels with fewer than two
+      different values in these rows.
   """
   out = []
   for column, kind in columns.items():
@@ -108,17 +116,17 @@ def from_labels(columns, table, rows):
   return tuple(out)
 
 
-def known_rows(values):
-  """[N] booleans: labels that say something (a number, a non-empty text)."""
+def known_rows(values: np.ndarray) -> np.ndarray:
+  """[N] bool: which labels are known (a finite number, a non-empty text)."""
   values = np.asarray(values)
   return np.isfinite(values) if values.dtype.kind == "f" else values != ""
 
 
-def to_plain(targets):
+def to_plain(targets: Iterable[Target]) -> list[dict[str, Any]]:
   """Targets as plain data, for a checkpoint's record."""
   return [dataclasses.asdict(t) for t in targets]
 
 
-def from_plain(plain):
-  """The Targets that `to_plain` described."""
+def from_plain(plain: Iterable[Mapping[str, Any]]) -> tuple[Target, ...]:
+  """The Targets that `to_plain` wrote as plain data."""
   return tuple(Target(**{**t, "classes": tuple(t["classes"])}) for t in plain)

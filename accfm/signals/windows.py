@@ -1,40 +1,45 @@
-"""All signals of a recording on one clock and one rate, then cut in windows.
+"""Puts the signals of a recording on one clock and rate, and cuts windows.
 
-Each gap-free run of a signal is read off at the times of the common clock by
-one band-limited interpolation, which at once changes the rate, keeps out
-aliases and undoes start offsets smaller than a sample. Gaps stay NaN.
+Each gap-free run of a signal is evaluated at the times of the common clock by
+one band-limited interpolation. It changes the rate, suppresses aliases and
+corrects start offsets smaller than a sample. Gaps stay NaN.
 """
 
 import dataclasses
 import fractions
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from scipy import signal as sps
 
 from accfm.base.errors import InputError
 from accfm.signals import quality
-from accfm.signals.recording import Beats, Span, Track
+from accfm.signals.contract import Contract
+from accfm.signals.recording import Beats, Recording, Span, Track
 
 # The interpolation kernel: a Kaiser-windowed sinc, 60 dB down.
 _LOBES = 32  # half width, in samples of the lower of the two rates
 _CUTOFF = 0.95  # half amplitude, as a share of the lower Nyquist rate
 _BETA = 5.65  # Kaiser's 0.1102 * (60 - 8.7)
-_SNAP = 1e-4  # offsets below this share of a sample are clock rounding
+_SNAP = 1e-4  # smaller offsets, in samples, are rounding of the clock
 
 
 @dataclasses.dataclass(frozen=True)
 class Aligned:
-  """A recording on one clock; sample k of every signal is at one time.
+  """A recording on one clock: sample k of every signal has the same time.
 
   Attributes:
     start_s: time of sample 0, Unix seconds.
     rate_hz: samples per second.
     signals: name -> [N, C] float32, NaN in gaps.
-    clipped: name -> [N] bool, nearest raw sample was at a device limit in
-      any channel; judged before filtering, which hides clipping.
-    beats, tracks, spans: as in `Recording`, with the delays undone.
+    clipped: name -> [N] bool, whether the nearest raw sample was at a device
+      limit in any channel. It is judged before filtering, which hides
+      clipping.
+    beats: as in `Recording`, with the delay subtracted.
+    tracks: likewise.
+    spans: as in `Recording`.
   """
 
   start_s: float
@@ -48,36 +53,38 @@ class Aligned:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-  """One segment: name -> [T, C] float32, and the share [0, 1] clipped."""
+  """One segment as cut from a recording.
+
+  Attributes:
+    start_s: time of its first sample, Unix seconds.
+    signals: name -> [T, C] float32, NaN in gaps.
+    clipped: name -> share [0, 1] of samples at a device limit.
+  """
 
   start_s: float
   signals: Mapping[str, np.ndarray]
   clipped: Mapping[str, float]
 
 
-def align(recording, contract):
+def align(recording: Recording, contract: Contract) -> Aligned:
   """Puts the contract's signals on one clock at `contract.rate_hz`.
 
   A signal's `delay_s` is subtracted from its times and from those of the
-  beats and tracks that name it; beats and tracks of a signal that the
+  beats and tracks that name it. Beats and tracks of a signal that the
   contract leaves out stay where they are, since its delay is not known.
-  The clock starts with the signal that starts last (first finite sample).
-  A run between gaps that is shorter than a window holds no window and stays
-  a gap. Near the ends of a run the filters see its odd reflection.
+  The clock starts at the first finite sample of the signal that starts last.
+  A run between gaps that is shorter than a window stays a gap, since no
+  window fits in it. At the ends of a run the filters see its odd reflection.
 
   Args:
-    recording: a `Recording`; signals that the contract does not name are
-      left out.
-    contract: a `Contract`.
-
-  Returns:
-    `Aligned`.
+    recording: signals that the contract does not name are left out.
+    contract: names the signals, their filters and the rate.
 
   Raises:
     InputError: a signal is absent or has other channels or another unit;
-      the signals do not overlap or overlap for less than a window; the
-      ratio of rates is not one of whole numbers up to 20,000; a pass band
-      does not fit the rate or contradicts `gravity_kept`.
+      the signals overlap for less than a window; the rates are not in a
+      ratio of whole numbers up to 20,000; a pass band does not fit the rate
+      or contradicts `gravity_kept`.
   """
   where = f"recording {recording.participant}/{recording.session}"
   for name, spec in contract.signals.items():
@@ -87,8 +94,9 @@ def align(recording, contract):
       for name, spec in contract.signals.items()
   }
   finite = {
-      name: np.isfinite(recording.signals[name].values).all(axis=1)
-      for name in clocks
+      name: np.logical_and.reduce(
+          np.isfinite(recording.signals[name].values), axis=1
+      ) for name in clocks
   }
   start, count = _overlap(recording, contract, clocks, finite, where)
   signals, clipped = {}, {}
@@ -136,12 +144,14 @@ def align(recording, contract):
   )
 
 
-def cut(aligned, contract, hop_sec):
-  """Yields every full `Window`, one each `hop_sec`, those with gaps too.
+def cut(
+    aligned: Aligned, contract: Contract, hop_sec: float
+) -> Iterator[Window]:
+  """Yields a full window every `hop_sec`, also windows with gaps.
 
   Args:
-    aligned: an `Aligned`.
-    contract: its contract.
+    aligned: a recording on one clock.
+    contract: the one it was aligned by.
     hop_sec: time between starts; a whole number of samples.
 
   Raises:
@@ -166,19 +176,22 @@ def cut(aligned, contract, hop_sec):
     )
 
 
-def resample(x, rate_in, shift_s, rate_out, count, where="signal"):
-  """Reads a gap-free signal at `shift_s + k / rate_out`, k < count.
+def resample(
+    x: np.ndarray, rate_in: float, shift_s: float, rate_out: float,
+    count: int, where: str = "signal",
+) -> np.ndarray:
+  """Evaluates a gap-free signal at `shift_s + k / rate_out`, k < count.
 
-  The kernel is a Kaiser-windowed sinc: flat to 0.89 of the lower of the two
-  Nyquist rates, at least 60 dB down from 1.01 of it. Each phase of the
-  polyphase filter sums to one, so a constant stays exactly constant.
+  The kernel is a Kaiser-windowed sinc. It is flat up to 0.89 of the lower of
+  the two Nyquist rates and at least 60 dB down from 1.01 of it on. Each phase
+  of the polyphase filter sums to one, so a constant stays exactly constant.
 
   Args:
     x: [N, C], N >= 2, finite.
     rate_in: its rate in Hz.
     shift_s: time of the first output after the first input, >= 0.
-    rate_out: rate wanted in Hz.
-    count: samples wanted.
+    rate_out: rate of the output in Hz.
+    count: samples of the output.
     where: names the signal in the error.
 
   Returns:
@@ -212,7 +225,7 @@ def resample(x, rate_in, shift_s, rate_out, count, where="signal"):
   for phase in range(up):
     taps[phase::up] /= taps[phase::up].sum()
 
-  need = whole + math.ceil(count * down / up) + 1  # samples of x from its 0
+  need = whole + math.ceil(count * down / up) + 1  # samples of x
   after = pad + max(0, need - len(x))
   x = np.pad(
       x, ((pad, after), (0, 0)), mode="reflect", reflect_type="odd"
@@ -222,13 +235,15 @@ def resample(x, rate_in, shift_s, rate_out, count, where="signal"):
   return y[first:first + count]
 
 
-def bandpass(x, rate_hz, band_hz, order):
+def bandpass(
+    x: np.ndarray, rate_hz: float, band_hz: tuple[float, float], order: int
+) -> np.ndarray:
   """Zero-phase Butterworth filter (forward and backward), along axis 0.
 
   Args:
     x: [N, C], finite.
     rate_hz: its rate.
-    band_hz: (low, high); a low of 0 makes it a low-pass.
+    band_hz: (low, high); with a low of 0 it is a low-pass filter.
     order: order of one direction.
 
   Returns:
@@ -241,8 +256,10 @@ def bandpass(x, rate_hz, band_hz, order):
   return sps.sosfiltfilt(sos, x, axis=0, padlen=pad)
 
 
-def runs(mask):
-  """[K, 2] first and past-the-last index of each run of True in [N] bool."""
+def runs(mask: np.ndarray) -> np.ndarray:
+  """[K, 2]: the first index of each run of True in [N] bool, and the one after
+  its last.
+  """
   edges = np.diff(np.concatenate([[0], np.asarray(mask, np.int8), [0]]))
   return np.stack(
       [np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1
@@ -283,7 +300,7 @@ def _check(recording, name, spec, rate_hz, where):
 
 
 def _overlap(recording, contract, clocks, finite, where):
-  """Start [s] and number of samples of the time all signals cover."""
+  """(start in s, samples) of the time that all signals cover."""
   spans = {}
   for name, clock in clocks.items():
     rows = np.flatnonzero(finite[name])
@@ -308,9 +325,9 @@ def _overlap(recording, contract, clocks, finite, where):
   return start, count
 
 
-def _moved(item, field, delays):
-  """`item` (Beats, Track or None) with its signal's delay undone."""
-  delay = delays.get(item.signal, 0.0) if item is not None else 0.0
-  if not delay:
+def _moved(item: Any, field: str, delays: Mapping[str, float]) -> Any:
+  """Beats, a Track or None, with the delay of its signal subtracted."""
+  if item is None or not delays.get(item.signal):
     return item
-  return dataclasses.replace(item, **{field: getattr(item, field) - delay})
+  moved = getattr(item, field) - delays[item.signal]
+  return dataclasses.replace(item, **{field: moved})

@@ -79,7 +79,9 @@ def test_comments_of_a_file(tmp_path):
   path.write_text(CODE)
   assert fielddocs.comments(path) == {
       "first": "above", "second": "beside", "third": "two lines",
-      "inner": "in a call", "other": "of a key",
+      "inner": "in a call", "other": "of a key", "key": "of a key",
+      # A keyword is also known by what it is a part of.
+      "third.inner": "in a call", "third.other": "of a key",
       "width": "of its blocks, each.", "depth": "of its blocks, each.",
       "rate": "of dropout.",
   }

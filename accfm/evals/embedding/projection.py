@@ -1,29 +1,32 @@
-"""Embeddings in two dimensions, to be looked at.
+"""Embeddings in two dimensions, as a map to look at.
 
-Principal components are exact, quick and keep distances honest; t-SNE (van
-der Maaten and Hinton, JMLR 2008) shows neighbourhoods and nothing else.
+Principal components are exact and quick, and distances on the map mean
+something. t-SNE (van der Maaten and Hinton, JMLR 2008) shows neighbourhoods
+and nothing else.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
-import threadpoolctl
+from ml_collections import ConfigDict
 
 from accfm.base import shapes
 from accfm.base.errors import InputError
 
-METHODS = {"pca": 3000, "tsne": 1000}  # and how many points at most
+METHODS = {"pca": 3000, "tsne": 1000}  # name: most points of a map
 KINDS = ("labels/", "attributes/")
 OTHERS = ("participant", "condition", "motion_g")
 
 
-def pca(x):
+def pca(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   """The first two principal components of x.
 
   Args:
     x: [N, D], N and D at least 2.
 
   Returns:
-    (scores [N, 2], shares [2] of the variance). The largest weight of a
-    component is positive, so that its sign is determined.
+    (scores [N, 2], shares [2] of the variance). The sign of a component is
+    the one that makes its largest weight positive.
   """
   shapes.check(x, "embeddings", "N D")
   x = np.asarray(x, np.float64)
@@ -35,12 +38,13 @@ def pca(x):
   return x @ axes, np.maximum(sizes[:-3:-1], 0) / total
 
 
-def tsne(x, seed=0):
+def tsne(x: np.ndarray, seed: int = 0) -> np.ndarray:
   """A t-SNE map of x [N, D], started from its principal components: [N, 2].
 
-  In one thread: on busy cores its threads wait for each other many times
-  longer than they work.
+  It runs in one thread: on busy cores several threads wait for each other
+  many times longer than they work.
   """
+  import threadpoolctl  # both only here: they take long to import
   from sklearn.manifold import TSNE
   shapes.check(x, "embeddings", "N D")
   made = TSNE(
@@ -50,13 +54,16 @@ def tsne(x, seed=0):
     return made.fit_transform(np.asarray(x, np.float32))
 
 
-def column(table, name):
+def column(
+    table: Mapping[str, np.ndarray], name: str
+) -> tuple[str, np.ndarray]:
   """The column that colours a map.
 
   Args:
     table: columns of a split.
-    name: of a label, an attribute or one of OTHERS; "" for heart rate, else
-      the first label that has numbers, else the people.
+    name: name of a label, of an attribute or one of OTHERS. "" means heart
+      rate; without it, the first label that has numbers; without any, the
+      participants.
 
   Returns:
     (name, [N] numbers or text).
@@ -84,12 +91,15 @@ def column(table, name):
   return "participant", np.asarray(table["participant"])
 
 
-def check(config, table):
-  """Refuses, before work starts, a map that cannot be drawn.
+def check(config: ConfigDict, table: Mapping[str, np.ndarray]) -> None:
+  """Refuses a map that cannot be drawn, before work starts.
 
   Args:
     config: `map_label`, `map_method`.
     table: columns of the split under evaluation.
+
+  Raises:
+    InputError: an unknown method or column.
   """
   if config.map_method not in METHODS:
     raise InputError(

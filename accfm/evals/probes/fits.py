@@ -1,21 +1,29 @@
-"""Fits the probes of a Panel: every row, fold and draw, all tasks at once."""
+"""Fits the probes of a Panel: all tasks at once, by encoder, fold and draw."""
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from accfm.evals.probes import logistic, ridge
 from accfm.evals.probes import roles as roles_lib
+from accfm.evals.probes.panel import Panel
+from accfm.evals.probes.tasks import Task
+
+Draw = Sequence[np.ndarray]  # roles [N], one a fold
 
 
-def predict_numbers(panel, draws, tasks):
-  """Ridge predictions of the tested rows.
+def predict_numbers(
+    panel: Panel, draws: Sequence[Draw], tasks: Sequence[Task]
+) -> dict[str, dict[str, list[np.ndarray]]]:
+  """Predicts numbers by ridge regression.
 
   Args:
-    panel: `panel.Panel`.
-    draws: for each draw of labelled people a list of roles [N], one a fold.
-    tasks: `tasks.Task`s of numbers.
+    panel: what probes are given.
+    draws: one for each draw of labelled participants.
+    tasks: tasks of numbers.
 
   Returns:
-    {task: {row: [[M], one a draw]}}.
+    {task: {encoder: [[M], one a draw]}} of the M tested rows.
   """
   out = {task.name: {} for task in tasks}
   for row, x, places in _given(panel, tasks):
@@ -30,18 +38,20 @@ def predict_numbers(panel, draws, tasks):
   return out
 
 
-def predict_classes(panel, draws, tasks):
-  """As `predict_numbers`, for classes, by logistic regression.
+def predict_classes(
+    panel: Panel, draws: Sequence[Draw], tasks: Sequence[Task]
+) -> dict[str, dict[str, list[logistic.Decided]]]:
+  """Predicts classes by logistic regression; arguments as above.
 
   Returns:
-    {task: {row: [logistic.Decided, one a draw]}}.
+    {task: {encoder: [Decided, one a draw]}}.
   """
   out = {task.name: {} for task in tasks}
   for row, x, places in _given(panel, tasks):
     if not x.shape[1]:
-      continue  # nothing to rank by
+      continue  # without columns there is nothing to rank by
     mine = [tasks[k] for k in places]
-    y, sizes = [t.y for t in mine], [len(t.classes) for t in mine]
+    y, sizes = [t.y for t in mine], [len(t.classes or ()) for t in mine]
 
     def fit(*parts, x=x, y=y, sizes=sizes):
       found = logistic.predict(x, y, sizes, *parts)
@@ -58,19 +68,24 @@ def predict_classes(panel, draws, tasks):
   return out
 
 
-def _given(panel, tasks):
+def _given(panel: Panel, tasks: Sequence[Task]):
   return panel.given([t.name for t in tasks]) if tasks else []
 
 
-def _folds(predict, draw):
-  """predict(fit, select, test) of each fold, put together: [tested rows, F].
+def _folds(predict: Callable[..., np.ndarray], draw: Draw) -> np.ndarray:
+  """What `predict(fit, select, test)` says of each fold's tested rows.
+
+  Returns:
+    [tested rows of all folds, F].
   """
-  tested, out = np.flatnonzero(roles_lib.tested(draw)), None
+  tested = np.flatnonzero(roles_lib.tested(draw))
+  rows, found = [], []
   for role in draw:
     parts = [role == r for r in (
         roles_lib.FIT, roles_lib.SELECT, roles_lib.TEST)]
-    found = predict(*parts)
-    if out is None:
-      out = np.full((len(tested), found.shape[1]), np.nan)
-    out[np.searchsorted(tested, np.flatnonzero(parts[2]))] = found
+    rows.append(np.flatnonzero(parts[2]))
+    found.append(predict(*parts))
+  out = np.full((len(tested), found[0].shape[1]), np.nan)
+  for some, values in zip(rows, found, strict=True):
+    out[np.searchsorted(tested, some)] = values
   return out

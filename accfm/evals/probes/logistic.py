@@ -1,19 +1,21 @@
-"""Logistic probes: classes from embeddings, two or more.
+"""Logistic probes: two or more classes from embeddings.
 
-The same protocol as the ridge: standardised on the fitting rows, the penalty
-and, for two classes, the threshold chosen on the selecting rows alone.
+The protocol is that of the ridge: embeddings are standardised on the fitting
+rows, and the penalty is chosen on the selecting rows alone. So is, for two
+classes, the threshold.
 """
 
 import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import threadpoolctl
 
 from accfm.evals.probes import ridge
 from accfm.evals.stats import scaling
 
-SMALL = 1 << 22  # numbers in x up to which threads cost more than they bring
+SMALL = 1 << 22  # numbers in x up to which threads cost more than they save
 STRENGTHS = tuple(float(c) for c in 10.0 ** np.arange(-4, 1.5))
 
 
@@ -22,32 +24,36 @@ class Decided:
   """What a logistic probe says of M tested rows.
 
   Attributes:
-    odds: [M, C] log-probabilities of the classes; of two classes [M, 1], the
-      log-odds of the second.
-    chosen: [M] places of the classes decided for: the likeliest, or of two
-      by `threshold`; NaN where the selecting rows have only one class.
+    odds: [M, C] log-probabilities of the classes; for two classes [M, 1],
+      the log-odds of the second.
+    chosen: [M] places of the classes that the probe decides for: the most
+      probable one; of two classes, by `threshold`. NaN where the selecting
+      rows have only one class.
   """
 
   odds: np.ndarray
   chosen: np.ndarray
 
 
-def predict(x, y, classes, fit, select, test):
+def predict(
+    x: np.ndarray, y: Sequence[np.ndarray], classes: Sequence[int],
+    fit: np.ndarray, select: np.ndarray, test: np.ndarray,
+) -> list[Decided]:
   """Logistic regressions of several labels on one embedding.
 
-  Labels known on the same fitting rows share one standardisation.
+  Labels that are known on the same fitting rows share one standardisation.
 
   Args:
     x: [N, D].
-    y: K labels [N] of places of classes, NaN where unknown; tested labels
-      are not read.
-    classes: K numbers of classes; each has a fitting row.
+    y: K labels [N], places of classes, NaN where unknown. The labels of
+      tested rows are not read.
+    classes: K numbers of classes; each class has a fitting row.
     fit, select, test: [N] booleans.
 
   Returns:
-    K Decided, their rows those of `test` in order.
+    K Decided; their rows are those of `test`, in order.
   """
-  out = [None] * len(y)
+  out = {}
   known = np.stack([np.isfinite(label) for label in y], axis=1) & fit[:, None]
   threads = 1 if fit.sum() * x.shape[1] < SMALL else None
   with _controller().limit(limits=threads):
@@ -60,29 +66,30 @@ def predict(x, y, classes, fit, select, test):
             x_fit, y[k][mask], scaled(x[chosen]), y[k][chosen], x_test,
             classes[k],
         )
-  return out
+  return [out[k] for k in range(len(y))]
 
 
 @functools.cache
-def _controller():
-  """Sets how many threads linear algebra uses; finds it once, not per fit."""
+def _controller() -> Any:
+  """Sets how many threads linear algebra uses; finds its libraries once."""
+  import threadpoolctl  # both only here: who fits no classes needs neither
   from sklearn import linear_model
-  del linear_model  # only so that its libraries are there to be found
+  del linear_model  # imported so that its libraries are there to be found
   return threadpoolctl.ThreadpoolController()
 
 
 def _one(x_fit, y_fit, x_select, y_select, x_test, classes):
-  """Decided of one label; all x are standardised."""
+  """The Decided of one label; all x are standardised."""
   from sklearn.linear_model import LogisticRegression
-  # Each strength starts from the last one's weights: they lie near.
+  # Each fit starts from the weights of the last strength, which are close.
   model = LogisticRegression(max_iter=2000, warm_start=True)
-  best, odds, tested = np.inf, None, None
+  best, odds, tested = np.inf, np.empty(0), np.empty(0)
   for strength in STRENGTHS:
     model.set_params(C=strength).fit(x_fit, y_fit)
-    line = _odds(model, x_select)
-    loss = np.mean(_losses(line, y_select))
+    selecting = _odds(model, x_select)
+    loss = np.mean(_losses(selecting, y_select))
     if loss < best:
-      best, odds, tested = loss, line, _odds(model, x_test)
+      best, odds, tested = loss, selecting, _odds(model, x_test)
   if classes > 2:
     return Decided(tested, tested.argmax(axis=1).astype(np.float64))
   limit = threshold(y_select, odds[:, 0])
@@ -92,10 +99,10 @@ def _one(x_fit, y_fit, x_select, y_select, x_test, classes):
 
 def _odds(model, x):
   """[N, 1] log-odds of two classes, [N, C] log-probabilities of more."""
-  line = model.decision_function(x)
-  if line.ndim == 1:
-    return line[:, None]
-  return line - np.logaddexp.reduce(line, axis=1, keepdims=True)
+  odds = model.decision_function(x)
+  if odds.ndim == 1:
+    return odds[:, None]
+  return odds - np.logaddexp.reduce(odds, axis=1, keepdims=True)
 
 
 def _losses(odds, y):
@@ -105,18 +112,18 @@ def _losses(odds, y):
   return -odds[np.arange(len(y)), y.astype(int)]
 
 
-def threshold(y, odds):
-  """The log-odds above which a row is decided for class 1.
+def threshold(y: np.ndarray, odds: np.ndarray) -> float:
+  """The log-odds above which the probe decides for class 1.
 
-  Of the middles between neighbouring scores, and of what lies below all and
-  above all, the one with the highest balanced accuracy on these (selecting)
-  rows; of equals the one nearest to 0.
+  Candidates are the middles between neighbouring scores, a value below all
+  scores and one above all. The best has the highest balanced accuracy on
+  these (selecting) rows; of equally good ones it is the nearest to 0.
 
   Args:
     y: [N] 0 or 1; odds: [N].
 
   Returns:
-    The threshold, NaN unless there are rows of both classes.
+    The threshold; NaN unless there are rows of both classes.
   """
   odds, place = np.unique(odds, return_inverse=True)
   up = np.bincount(place, y == 1, len(odds))

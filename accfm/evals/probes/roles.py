@@ -1,4 +1,6 @@
-"""Who fits, who chooses the penalty and who is tested: always by person."""
+"""Who fits a probe, who chooses its penalty, who tests it: by participant."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -6,21 +8,25 @@ FIT, SELECT, TEST = 0, 1, 2
 _TITLES = {FIT: "to fit on", SELECT: "to choose the penalty", TEST: "to test"}
 
 
-def deal(tables, tested, folds, seed):
-  """The part that each row of all splits plays, fold by fold.
+def deal(
+    tables: Mapping[str, Mapping[str, np.ndarray]], tested: str, folds: int,
+    seed: int,
+) -> list[np.ndarray]:
+  """The role of each row of all splits, fold by fold.
 
-  The usual roles: fit on train, select on val, test on the split. With K
-  folds, the tested people are dealt into K; each is tested once, fitted on
-  train and the other folds.
+  Usually a probe is fitted on train, its penalty is chosen on val, and it is
+  tested on the split under evaluation. With K folds the participants of that
+  split are dealt into K groups. Each group is tested once, by a probe that
+  is fitted on train and on the other groups.
 
   Args:
     tables: split -> columns; rows follow the sorted names of the splits.
     tested: name of the split under evaluation.
     folds: K, or 0 for the usual roles.
-    seed: of the deal.
+    seed: seed of the deal.
 
   Returns:
-    List of roles [N] of FIT, SELECT, TEST, or -1 for rows without a part.
+    Roles [N], one array a fold: FIT, SELECT or TEST, -1 for rows without one.
   """
   names = sorted(tables)
   people = np.concatenate([tables[s]["participant"] for s in names])
@@ -28,7 +34,7 @@ def deal(tables, tested, folds, seed):
   base = np.full(len(people), -1)
   base[split == "train"] = FIT
   base[split == "val"] = SELECT
-  if tested == "val":  # then a fifth of the train people selects
+  if tested == "val":  # then a fifth of the train participants selects
     base[np.isin(people, np.unique(people[split == "train"])[::5])] = SELECT
   base[split == tested] = TEST
   if not folds:
@@ -42,23 +48,26 @@ def deal(tables, tested, folds, seed):
   return out
 
 
-def tested(roles):
-  """[N] rows that some fold tests."""
+def tested(roles: Sequence[np.ndarray]) -> np.ndarray:
+  """[N] whether some fold tests a row."""
   return np.any([role == TEST for role in roles], axis=0)
 
 
-def shortage(people, known, roles, least):
-  """Why a task cannot be evaluated, or "".
+def shortage(
+    people: np.ndarray, known: np.ndarray, roles: Sequence[np.ndarray],
+    least: Mapping[int, tuple[int, int]],
+) -> str:
+  """Why a task has too few rows or participants, or "".
 
   Args:
     people: [N] ids.
-    known: [N] rows with the label.
-    roles: list of [N], of every fold and draw.
+    known: [N] whether a row has the label.
+    roles: [N] each, of every fold and draw.
     least: {role: (least rows, least people)}.
   """
   for role, (rows, persons) in least.items():
     sets = [r == role for r in roles]
-    if role == TEST:  # folds are scored together, but fitted one by one
+    if role == TEST:  # folds are scored together, though fitted one by one
       sets = [tested(roles)]
     n = min(int((known & own).sum()) for own in sets)
     p = min(len(np.unique(people[known & own])) for own in sets)
@@ -70,8 +79,10 @@ def shortage(people, known, roles, least):
   return ""
 
 
-def class_people(people, y, classes, rows):
-  """People with a row of each class among some rows: [C] counts.
+def class_people(
+    people: np.ndarray, y: np.ndarray, classes: int, rows: np.ndarray
+) -> np.ndarray:
+  """[C] how many people have a row of each class among some rows.
 
   Args:
     people: [N] ids.

@@ -19,7 +19,7 @@ from accfm.evals.retrieval.masks import Mask, check_vectors
 from accfm.evals.stats import scaling
 
 TIE = 2.0 ** -24  # float32's unit roundoff
-BLOCK = (256, 2048)  # queries, keys: a thread's 4 MiB of products
+BLOCK = (512, 2048)  # queries, keys: a thread's 8 MiB of products
 _ONE = np.uint64(1)
 
 
@@ -78,6 +78,7 @@ def count(
   for pair in kinds:
     check_vectors(*pair)
   kinds = [_Similarity(*pair, answer) for pair in kinds]
+  ranges = np.array([[m.keep, m.hole] for m in masks])  # [M, 2, Q, 2]
   wins = np.zeros((len(masks), 2 * len(kinds) - 1, len(query)), int)
 
   def tally(rows):
@@ -86,10 +87,9 @@ def count(
       beats = [_Bits.pack(s.beats(rows, keys)) for s in kinds]
       if control is not None:
         beats.append(beats[0] & beats[1])
-      for m, mask in enumerate(masks):
-        for w, bits in enumerate(beats):
-          wins[m, w, rows] += bits.count(mask.keep[rows] - keys.start)
-          wins[m, w, rows] -= bits.count(mask.hole[rows] - keys.start)
+      for w, bits in enumerate(beats):
+        found = bits.count(ranges[:, :, rows] - keys.start)  # [M, 2, q]
+        wins[:, w, rows] += found[:, 0] - found[:, 1]
 
   # Threads that each multiply their own blocks do not wait for one another,
   # as those of one product do: that costs most where other programs run.
@@ -154,14 +154,14 @@ class _Bits:
     return _Bits(self.words & other.words, self.width)
 
   def count(self, ends):
-    """[q] how many are true in a range of columns [q, 2] of each line."""
-    low, high = (self._first(n) for n in np.clip(ends, 0, self.width).T)
-    return high - low
+    """[..., q] how many are true in ranges of columns, ends [..., q, 2]."""
+    ends = np.clip(ends, 0, self.width)
+    return self._first(ends[..., 1]) - self._first(ends[..., 0])
 
   def _first(self, n):
-    """[q] how many of the first n [q] columns are true."""
-    line = np.arange(len(n))
-    word, bit = n // 64, (n % 64).astype(np.uint64)
+    """[..., q] how many of the first n [..., q] columns are true."""
+    line = np.arange(len(self.words))
+    word, bit = n >> 6, (n & 63).astype(np.uint64)
     part = self.words[line, word] & ((_ONE << bit) - _ONE)
     return self.before[line, word] + np.bitwise_count(part)
 

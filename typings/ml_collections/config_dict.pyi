@@ -1,0 +1,9 @@
+from typing import Any
+
+from ml_collections import ConfigDict as ConfigDict
+
+class FieldReference:
+  def get(self) -> Any: ...
+  def set(self, value: Any) -> None: ...
+
+def placeholder(field_type: type, required: bool = ...) -> Any: ...
