@@ -53,7 +53,7 @@ def get_config(arg=None):
   }
   for group in (arg.group,) if arg.group else GROUPS:
     runs |= GROUPS[group](scale)
-  c.order = tuple(runs)
+  c.order = tuple(runs)  # of the runs: one comes after what it needs
   c.runs = ConfigDict(runs)
   return c.lock()
 

@@ -16,8 +16,8 @@ def get_config(arg=None):
   arg = common.parse(arg, init="", fraction=1.0, linear=False)
   c = acc_supervised.training(arg.scale, arg.fraction)
   c.init = arg.init  # its encoder's config is the checkpoint's
-  c.init_step = "latest"
-  c.freeze_encoder = arg.linear
+  c.init_step = "latest"  # of its checkpoints: a number, "latest", "best"
+  c.freeze_encoder = arg.linear  # train the predictor alone
   if not arg.linear:
     # A predictor of random weights would spoil the encoder [o].
     c.hold_encoder_steps = c.total_steps // 5

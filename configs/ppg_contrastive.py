@@ -29,16 +29,17 @@ def get_config(arg=None, signal="ppg"):
   c = common.training(arg.scale)
   if arg.scale == "quickstart":
     c.total_steps = 150  # what a heart is like is soon learnt
+  # Kind of training, one of accfm/steps/kinds.py.
   c.objective = "contrastive"
-  c.signal = signal
+  c.signal = signal  # whose encoder is trained
   preset = arg.encoder or common.ENCODERS[arg.scale]
   c.encoder = common.encoder(arg.scale, preset)
   c.head = common.head(arg.scale, c.encoder)
   c.temperature = 0.04  # [L]
-  # Memory, not results: rows compared with the whole batch at once (0: all),
-  # and micro-batches that are embedded one after another (1: all at once).
+  # Rows compared with the whole batch at once, 0 for all: saves memory and
+  # changes no result.
   c.loss_block = 0
-  c.micro_batches = 1
+  c.micro_batches = 1  # parts of a batch embedded one after another, likewise
   usual = "segment" if arg.scale in ("laptop", "tiny") else "participant"
   c.positives = arg.positives or usual  # participant [L]
   by_person = c.positives == "participant"

@@ -21,8 +21,9 @@ def get_config(arg=None, signal="ppg"):
   """Arguments: a scale of `common`; encoder; `signal` is for variants."""
   arg = common.parse(arg, encoder="")
   c = common.training(arg.scale)
+  # Kind of training, one of accfm/steps/kinds.py.
   c.objective = "mae"
-  c.signal = signal
+  c.signal = signal  # whose encoder is trained
   c.encoder = common.encoder(
       arg.scale, arg.encoder or ENCODERS[arg.scale]
   )

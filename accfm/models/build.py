@@ -58,6 +58,7 @@ def settings(encoder: type[nn.Module]) -> dict[str, Any]:
 
 
 def _preset(family: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+  # Its file in models/encoders, or a class of your own: ./nets.py:ConvNet.
   return {"family": family, **settings(FAMILIES[family]), **fields}
 
 
