@@ -1,6 +1,6 @@
 """Main: a config and a TPU topology -> memory, time and input of a step.
 
-  python -m accfm.plan --config=acc_distill --topology=v5e:16x16 --batch=32768
+  accfm plan --config=acc_distill --topology=v5e:16x16 --batch=32768
 
 Compiles the step that training would run, ahead of time, on any CPU: it needs
 no TPU, no data set and no checkpoint. Its times are a roofline, not a
@@ -63,7 +63,7 @@ def run(
   times = roofline.times(chip, counts)
   plan = {
       "config": commandline.config_place(command),
-      "command": " ".join(["python -m accfm.plan", *command]),
+      "command": " ".join(["accfm plan", *command]),
       "kind": task.kind,
       "signals": list(task.signals),
       "chip": chip.name,

@@ -1,7 +1,7 @@
 """Main: a list of runs -> all trained, all scored on the same people, a table.
 
-  python -m accfm.study --config=study:small --workdir=W
-  python -m accfm.study --config=ablations:small --workdir=W
+  accfm study --config=study:small --workdir=W
+  accfm study --config=ablations:small --workdir=W
 
 Runs follow one another, teachers before students. The same command continues
 a study that was stopped: it skips the runs that are done.

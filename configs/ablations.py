@@ -1,8 +1,8 @@
 """The paper's ablations, and ours, as variants of the other configs.
 
-Command: python -m accfm.study --config=configs/ablations.py:small \
+Command: accfm study --config=ablations:small \
              --workdir=W
-A group alone: configs/ablations.py:small,group=teachers. Each variant is a
+A group alone: ablations:small,group=teachers. Each variant is a
 run of the study: the same config with a few fields changed. Expected: one
 table with every variant beside the plain student (`distilled`).
 """

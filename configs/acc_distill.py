@@ -1,6 +1,6 @@
 """Distillation of a PPG teacher into an accelerometer student.
 
-Command: python -m accfm.distill --config=configs/acc_distill.py \
+Command: accfm distill --config=acc_distill \
              --config.teacher=DIR --workdir=W
 Hardware: `laptop` on 2 CPU cores, 380 segments/s, so 6 minutes. The `paper`
 scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline is 0.24

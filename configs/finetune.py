@@ -1,6 +1,6 @@
 """A trained encoder goes on with labels: predictor first, then both.
 
-Command: python -m accfm.supervise --config=configs/finetune.py \
+Command: accfm supervise --config=finetune \
              --config.init=DIR --workdir=W
 Hardware: as `acc_supervised`.
 Expected: what it gains over `acc_supervised` was not measured.
