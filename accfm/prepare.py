@@ -1,7 +1,6 @@
 """Main: recordings -> TFDS shards.
 
-  python -m accfm.prepare --config=prepare:SOURCE --source_dir=DIR \\
-      --data_dir=DIR
+  accfm prepare --config=prepare:SOURCE --source_dir=DIR --data_dir=DIR
 
 Killed at any point, the same command continues with what is left to do.
 """

@@ -1,9 +1,12 @@
-"""What training configs share: loop and optimiser fields at three scales.
+"""What training configs share: loop and optimiser fields at four scales.
 
-`paper` is the scale of arXiv 2412.11276 as far as it is known (method and
-marks in README.md); its batch, steps and learning rate are our choice.
-`laptop` trains on two CPU cores in minutes, `quickstart` is its shortest
-run that learns, `tiny` only runs the code.
+`paper` is the scale of arXiv 2412.11276 as far as it is known; its batch,
+steps and learning rate are our choice. `laptop` trains on two CPU cores in
+minutes, `quickstart` is its shortest run that learns, `tiny` only runs the
+code.
+
+The marks [D], [L], [L2], [r] and [o] in configs are explained in
+docs/method.md: what a paper reports, readers recall, or we chose.
 """
 
 from ml_collections import ConfigDict
@@ -77,62 +80,60 @@ def training(scale):
   """Data, loop and optimiser fields of a scale."""
   at = SCALES[scale]
   c = ConfigDict()
-  c.seed = 0
-  # Data: a data set of `python -m accfm.prepare`, by folder and name.
-  c.data_dir = "data"
+  c.seed = 0  # of the first weights, the order of rows and augmentation
+  c.data_dir = "data"  # folder in which `accfm prepare` left the data sets
+  # Name of a data set, or a weighted mixture: "one:3,other:1".
   c.dataset = "simulated_easy"
-  c.prefetch = 2  # batches read ahead, by as many threads
-  # Processes of each host that read instead, each `prefetch` batches ahead.
+  c.prefetch = 2  # batches read ahead, each by a thread
+  # Processes of each host that read instead of threads, each `prefetch`
+  # batches ahead; 0 for threads.
   c.workers = 0
-  c.cache_mb = 0  # memory of each process for records that were read
-  # How far the order of rows jumps, of self-supervised runs and distillation:
-  # so many parts of a batch draw from their own parts of the rows; blocks of
-  # so many rows (0: single rows), of which a window is shuffled together.
+  c.cache_mb = 0  # memory of each process for records that it has read
+  # How far apart rows of a batch may lie on disk, see the fields.
   c.order = ConfigDict(dict(lanes=1, block=0, window=16))
-  # Share of the training rows that may be damaged on disk: each is replaced
-  # by another row, by one of the same person if there is one. 0: stop.
+  # Share of the training rows that may be damaged on disk: each is replaced by
+  # another row, of the same participant if there is one. 0: stop.
   c.max_damaged_share = 0.0
-  # "" or a text: checkpoints then say whom they saw by salted pseudonyms.
+  # A text: checkpoints then name people by pseudonyms salted with it.
   c.pseudonym_salt = ""
-  # Neighbouring devices that split parameters and optimiser state: among
-  # devices that split the batch too, and within the products of a block.
+  # Neighbouring devices that split parameters and optimiser state among them,
+  # and the rows of the batch too.
   c.fsdp = 1
-  c.model = 1
-  # Loop, in steps.
-  c.batch_size = at["batch_size"]
-  c.total_steps = at["total_steps"]
-  c.log_every = max(1, at["every"] // 5)
-  c.validate_every = at["every"]
-  c.validate_rows = at["validate_rows"]
-  # Evaluators of accfm.evaluate to run on all validation people as training
+  c.model = 1  # neighbouring devices that split the products of a block
+  c.batch_size = at["batch_size"]  # segments of a step, over all devices
+  c.total_steps = at["total_steps"]  # updates of the whole run
+  c.log_every = max(1, at["every"] // 5)  # steps between logged metrics
+  c.validate_every = at["every"]  # steps between validations; 0: never
+  c.validate_rows = at["validate_rows"]  # segments of a validation
+  # Evaluators of `accfm evaluate` to run on all validation people as training
   # goes, e.g. ("health", "retrieval"); their figures go to metrics.jsonl.
   c.train_evals = ()
-  # Every so many steps, a multiple of validate_every; 0: with each validation.
+  # Steps between them, a multiple of validate_every; 0: with each validation.
   c.evals_every = 0
-  c.checkpoint_every = at["every"]
-  # Of several processes one that does not get on for so long is named and
-  # ends the job (accfm/base/processes/heartbeat.py); 0 for never.
+  c.checkpoint_every = at["every"]  # steps between checkpoints
+  # Of several processes, one that stands still for this long is named and
+  # ends the job (accfm/base/processes/heartbeat.py); 0: never.
   c.stall_seconds = 300
-  c.keep_latest = 2
-  c.keep_best = 1
-  # A loss or gradient that is not finite: "stop", or "skip": back to the
-  # newest checkpoint and on without that batch, up to max_skipped of them.
+  c.keep_latest = 2  # newest checkpoints that are kept
+  c.keep_best = 1  # checkpoints that are kept because they validate best
+  # When a loss or gradient is NaN or infinite: "stop", or "skip": go back to
+  # the newest checkpoint and on without that batch.
   c.on_bad_step = "stop"
-  c.max_skipped = 10
-  # So is a loss above this times the median of the 64 before; 0: never.
+  c.max_skipped = 10  # batches that may be skipped
+  # A loss above this times the median of the 64 before is bad too; 0: never.
   c.spike_factor = 0.0
   # "10:13" writes a profiler's trace of these steps to WORKDIR/profile.
   c.profile_steps = ""
   # An optimiser of optax by name: adamw, adam, lion, sgd, ... Its learning
   # rate warms up linearly and falls along a cosine.
   c.optimizer = "adamw"
-  c.lr = at["lr"]
-  c.warmup_steps = at["warmup_steps"]
-  c.weight_decay = 1e-3
-  c.clip_norm = 1.0
+  c.lr = at["lr"]  # highest learning rate
+  c.warmup_steps = at["warmup_steps"]  # steps until it is reached
+  c.weight_decay = 1e-3  # pull of weights towards zero, per unit of lr
+  c.clip_norm = 1.0  # largest norm of all gradients together; 0: no clipping
   c.b1 = 0.9  # momentum of the gradient (also of sgd and rmsprop)
   c.b2 = 0.999  # decay of the squared gradient
-  c.lr_floor = 0.01  # of lr, at the end
+  c.lr_floor = 0.01  # last learning rate, as a share of lr
   # Learning rate by parameter: (("^encoder/", 0.1),) trains those whose path
   # matches the regular expression at a tenth of lr.
   c.lr_multipliers = ()

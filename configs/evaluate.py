@@ -1,6 +1,6 @@
 """Evaluation of a checkpoint on people it never saw.
 
-Command: python -m accfm.evaluate --config=configs/evaluate.py \
+Command: accfm evaluate --config=evaluate \
              --checkpoint=DIR --workdir=W
 Hardware: minutes on 2 CPU cores for 10,000 windows and a small encoder.
 Expected: metrics.json, figures.json, predictions.parquet, queries.parquet and
@@ -19,23 +19,22 @@ def get_config(arg=None):
   """Arguments: tiny (few bootstrap draws, small pools)."""
   arg = configlib.parse(arg, tiny=False)
   c = ConfigDict()
-  # Data: "" means what the checkpoint's config says.
-  c.data_dir = ""
-  c.dataset = ""
-  c.split = "test"
+  c.data_dir = ""  # folder of the data sets; "": as the checkpoint's config
+  c.dataset = ""  # name of one; "": each that the checkpoint learned from
+  c.split = "test"  # whose people are scored
   c.allow_seen = False  # score people the encoder trained on, marked as seen
   # The signal to retrieve: "" for the checkpoint's own second signal or, of a
   # checkpoint of one signal, the only other signal of the data set.
   c.partner = ""
-  # Encoder.
   c.step = "latest"  # "latest", "best" or a step number
-  c.batch_size = 16 if arg.tiny else 256
+  c.batch_size = 16 if arg.tiny else 256  # segments embedded at once
   c.untrained = True  # also the same architecture with fresh weights
   c.handmade = True  # also motion features and the envelope control
-  # What is measured.
+  # What is measured, in the order of the report.
   c.evals = ("health", "retrieval", "reidentify", "probe", "direct")
   # Sizes of pools, beside a pool of all windows; the first one is shown.
   c.pools = (8,) if arg.tiny else (256, 1024, 4096)
+  # Size of the pool of a participant's own segments.
   c.within_pool = 4 if arg.tiny else 16
   # Windows of a recording that start less than this apart are adjacent.
   c.adjacent_sec = 20.0 if arg.tiny else 300.0
@@ -44,20 +43,20 @@ def get_config(arg=None):
   c.labels_file = ""
   # Shares of the labelled people to fit label probes on; nested by hash.
   c.label_fractions = (1.0,)
-  c.label_seed = 0
+  c.label_seed = 0  # of the people that a share below 1 consists of
   # Draws of people for each share below 1, with seeds from label_seed on.
   c.label_draws = 2 if arg.tiny else 5
   # A person is the "mean" of the embeddings; "mean_sd" adds their SD.
   c.person_pooling = "mean"
   c.subgroups = True  # also by sex, age, BMI, movement, condition, device
   c.min_people = 2  # labelled people to fit on, to select and to test
-  c.min_windows = 4 if arg.tiny else 10
+  c.min_windows = 4 if arg.tiny else 10  # labelled segments, likewise
   c.min_participants = 4 if arg.tiny else 10  # to fit person-level probes
   c.min_class = 3  # people of the rarer class
+  # Draws of people behind each interval.
   c.bootstrap_draws = 100 if arg.tiny else 1000
-  c.seed = 0
-  # Outputs.
-  c.report = True
+  c.seed = 0  # of the draws, of untrained encoders and of examples
+  c.report = True  # write report.html
   c.examples = 4  # retrieved pairs drawn in the report
   # What colours the map: a label, an attribute, "participant", "condition" or
   # "motion_g"; "" for heart rate, else the first label.

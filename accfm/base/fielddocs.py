@@ -62,7 +62,8 @@ def _walk(group, known, prefix):
           inner |= comments(file)
       yield from _walk(value, inner, f"{path}.")
     else:
-      yield path, _shown(value), known.get(name, "")
+      within = ".".join(path.split(".")[-2:])
+      yield path, _shown(value), known.get(within, known.get(name, ""))
 
 
 def _shown(value) -> str:
@@ -94,16 +95,19 @@ def comments(path: pathlib.Path) -> dict[str, str]:
   out, names_at = {}, {}
   for node in ast.walk(ast.parse(source)):
     for name, line in _named(node):
-      names_at.setdefault(line, name)
+      names_at.setdefault(line, []).append(name)
     out |= _attributes(node)  # a file's last class is the one it is about
-  for line, name in sorted(names_at.items()):
+  for line, names in sorted(names_at.items()):
     text = beside.get(line, "")
     above = []
     while not text and line - 1 - len(above) in alone:
       above.append(alone[line - 1 - len(above)])
-    text = text or " ".join(reversed(above))
-    if text:
-      out[name] = text
+    if above:  # is about what the line begins with
+      text = " ".join(reversed(above))
+      first = names[0].rpartition(".")[2]
+      names = [name for name in names if name.rpartition(".")[2] == first]
+    for name in names if text else ():
+      out.setdefault(name, text)  # the first place is where it is explained
   return out
 
 
@@ -119,17 +123,31 @@ def _comments_by_line(source: str) -> tuple[dict[int, str], dict[int, str]]:
 
 
 def _named(node: ast.AST):
-  """(name, line) of an assigned attribute, a keyword or a key of text."""
+  """(name, line) of an assigned attribute, a keyword or a key of text.
+
+  A keyword within the value of an attribute, or within a function, is also
+  named behind it: `seed` of `c.source_cfg = dict(seed=0)` is `source_cfg.seed`
+  as well.
+  """
   if isinstance(node, ast.Assign):
     for target in node.targets:
       if isinstance(target, ast.Attribute):
         yield target.attr, node.lineno
+        yield from _within(target.attr, node.value)
+  elif isinstance(node, ast.FunctionDef):
+    yield from _within(node.name, node)
   elif isinstance(node, ast.keyword) and node.arg:
     yield node.arg, node.value.lineno
   elif isinstance(node, ast.Dict):
     for key in node.keys:
       if isinstance(key, ast.Constant) and isinstance(key.value, str):
         yield key.value, key.lineno
+
+
+def _within(group: str, node: ast.AST):
+  for inner in ast.walk(node):
+    if isinstance(inner, ast.keyword) and inner.arg:
+      yield f"{group}.{inner.arg}", inner.value.lineno
 
 
 def _attributes(node: ast.AST) -> dict[str, str]:

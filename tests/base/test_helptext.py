@@ -79,10 +79,25 @@ def test_comments_of_a_file(tmp_path):
   path.write_text(CODE)
   assert fielddocs.comments(path) == {
       "first": "above", "second": "beside", "third": "two lines",
-      "inner": "in a call", "other": "of a key",
+      "inner": "in a call", "other": "of a key", "key": "of a key",
+      # A keyword is also known by what it is a part of.
+      "third.inner": "in a call", "third.other": "of a key",
       "width": "of its blocks, each.", "depth": "of its blocks, each.",
       "rate": "of dropout.",
   }
+
+
+@pytest.mark.parametrize("place", [
+    *(name for name in configfiles.names() if name != "prepare"),
+    "prepare:simulated", "prepare:e4", "prepare:ieee_spc",
+])
+def test_every_field_has_a_meaning(place):
+  module = configfiles.module(place.partition(":")[0])
+  assert not [
+      path for path, _, meaning in
+      fielddocs.lines(configfiles.load(place), module)
+      if not meaning and not path.startswith("runs.")
+  ]
 
 
 def test_a_group_is_explained_by_its_own_file():

@@ -33,7 +33,7 @@ class Person:
 
 def random(seed: int, index: int, name: str) -> np.random.Generator:
   """A random generator for one cohort, person and purpose."""
-  return np.random.defaultrandom([seed, index, zlib.crc32(name.encode())])
+  return np.random.default_rng([seed, index, zlib.crc32(name.encode())])
 
 
 def draw_person(seed: int, index: int) -> Person:

@@ -79,7 +79,7 @@ def svg(
   Returns:
     An <svg> element; its ids are its own, so many stand on one page.
   """
-  with matplotlib.rc_context(STYLE):
+  with matplotlib.rc_context(STYLE):  # its keys are text
     fig = figure.Figure(figsize=(width, height), layout="constrained")
     draw(fig.subplots(rows, columns, squeeze=False, **grid))
     out = io.StringIO()
