@@ -31,6 +31,7 @@ from accfm.evals.results.section import (
 )
 from accfm.evals.retrieval import nearest, pools, ranks
 from accfm.evals.retrieval import windows as candidates
+from accfm.evals.retrieval.masks import Mask
 from accfm.evals.stats import bootstrap as stats
 from accfm.evals.stats import scaling
 
@@ -68,7 +69,7 @@ def score_reidentification(
   ))
   people = len(np.unique(windows.participant))
   alone = np.all(windows.person == windows.recording, axis=1)
-  same = nearest.Mask(windows.person, np.where(
+  same = Mask(windows.person, np.where(
       alone[:, None], windows.adjacent(cfg.adjacent_sec), windows.recording
   ))
   found = same.sizes() > 0
@@ -131,7 +132,7 @@ def _why_not(rule: str, cfg: ConfigDict) -> str:
 
 
 def count_nearer_others(
-    x: np.ndarray, same: nearest.Mask, others: nearest.Mask
+    x: np.ndarray, same: Mask, others: Mask
 ) -> np.ndarray:
   """How many windows of others come before the nearest of the same person.
 
