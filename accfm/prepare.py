@@ -1,6 +1,6 @@
-"""Recordings to TFDS shards: `python -m accfm.prepare`.
+"""Recordings to TFDS shards: `accfm prepare`.
 
-`--config=configs/prepare.py:<source> --source_dir=DIR --data_dir=DIR`
+`--config=prepare:<source> --source_dir=DIR --data_dir=DIR`
 Killed at any point, the same command goes on from what is done.
 """
 

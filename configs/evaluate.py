@@ -1,6 +1,6 @@
 """Evaluation of a checkpoint on people it never saw.
 
-Command: python -m accfm.evaluate --config=configs/evaluate.py \
+Command: accfm evaluate --config=evaluate \
              --checkpoint=DIR --workdir=W
 Hardware: minutes on 2 CPU cores for 10,000 windows and a small encoder.
 Expected: metrics.json, figures.json, predictions.parquet, queries.parquet and

@@ -6,7 +6,7 @@ momentum target, KoLeo spreads the embeddings. It needs as many people as a
 batch has rows; `laptop` and `tiny` contrast two views of one segment instead,
 which any cohort can.
 
-Command: python -m accfm.pretrain --config=configs/ppg_contrastive.py \
+Command: accfm pretrain --config=ppg_contrastive \
              --workdir=W
 Hardware: `laptop` on 2 CPU cores, 250 to 320 segments/s, so 7 minutes. The
 `paper` scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline
@@ -29,20 +29,21 @@ def get_config(arg=None, signal="ppg"):
   c = common.training(arg.scale)
   if arg.scale == "quickstart":
     c.total_steps = 150  # what a heart is like is soon learnt
+  # Kind of training, one of accfm/steps/kinds.py.
   c.objective = "contrastive"
-  c.signal = signal
+  c.signal = signal  # whose encoder is trained
   preset = arg.encoder or common.ENCODERS[arg.scale]
   c.encoder = common.encoder(arg.scale, preset)
   c.head = common.head(arg.scale, c.encoder)
   c.temperature = 0.04  # [L]
-  # Memory, not results: rows compared with the whole batch at once (0: all),
-  # and micro-batches that are embedded one after another (1: all at once).
+  # Rows compared with the whole batch at once, 0 for all: saves memory and
+  # changes no result.
   c.loss_block = 0
-  c.micro_batches = 1
+  c.micro_batches = 1  # parts of a batch embedded one after another, likewise
   usual = "segment" if arg.scale in ("laptop", "tiny") else "participant"
   c.positives = arg.positives or usual  # participant [L]
   by_person = c.positives == "participant"
-  c.momentum = 0.99 if by_person else 0.0  # of the target [r]; 0: none
+  c.momentum = 0.99 if by_person else 0.0  # of the target [L2]; 0: none
   c.koleo_weight = 0.1 if by_person else 0.0  # [L]
   # Two views that start at the same sample are told apart by the phase of
   # their beats alone. Jitter (arg `jitter`) beyond a beat makes the encoder

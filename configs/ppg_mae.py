@@ -1,6 +1,6 @@
 """The paper's teacher: masked autoencoding of PPG.
 
-Command: python -m accfm.pretrain --config=configs/ppg_mae.py --workdir=W
+Command: accfm pretrain --config=ppg_mae --workdir=W
 Hardware: as `acc_mae`; compiled for v5e:16x16 at batch 32,768 its roofline is
 0.23 hours for all steps (results/plan.md), if hosts can feed it.
 Expected: how low its loss gets at these scales was not measured.
@@ -21,8 +21,9 @@ def get_config(arg=None, signal="ppg"):
   """Arguments: a scale of `common`; encoder; `signal` is for variants."""
   arg = common.parse(arg, encoder="")
   c = common.training(arg.scale)
+  # Kind of training, one of accfm/steps/kinds.py.
   c.objective = "mae"
-  c.signal = signal
+  c.signal = signal  # whose encoder is trained
   c.encoder = common.encoder(
       arg.scale, arg.encoder or ENCODERS[arg.scale]
   )

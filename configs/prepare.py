@@ -1,6 +1,6 @@
 """Recordings to shards.
 
-  python -m accfm.prepare --config=configs/prepare.py:<source>[,args] \\
+  accfm prepare --config=prepare:<source>[,args] \\
     --source_dir=DIR --data_dir=DIR
 
 Sources and their arguments, with time on 2 CPU cores and size on disk:

@@ -1,6 +1,6 @@
 """The paper's comparison: one teacher, one student, every baseline.
 
-Command: python -m accfm.study --config=configs/study.py:small --workdir=W
+Command: accfm study --config=study:small --workdir=W
 Expected: table.md, table.json and table.png in W, all encoders at equal steps
 and batch, scored on the same unseen people. `small` takes about an hour on
 2 CPU cores for 300 people of 24 minutes; `tiny` runs the code.
@@ -56,7 +56,7 @@ def get_config(arg=None):
             f"{scale}{chosen},fraction={fraction}"
         ), fraction=fraction,
     )
-  c.order = tuple(runs)
+  c.order = tuple(runs)  # of the runs: one comes after what it needs
   c.runs = ConfigDict(runs)
   return c.lock()
 
@@ -76,7 +76,7 @@ def base(name, scale):
   c.total_steps = at["total_steps"]
   c.evaluate = evaluate_config.get_config("tiny" if name == "tiny" else "")
   c.evaluate.unlock()
-  c.tasks = ("hr", "sdnn", "rmssd")
+  c.tasks = ("hr", "sdnn", "rmssd")  # probes that the table shows
   c.subject = "distilled"  # whose improvement over the others is shown
   c.shared_rows = (  # of the subject's evaluation: row, title
       ("untrained", "untrained encoder"), ("features", "hand-made features"),

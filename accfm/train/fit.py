@@ -2,9 +2,8 @@
 
 import contextlib
 import dataclasses
-import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -43,7 +42,7 @@ class Training:
   """
 
   config: ConfigDict
-  workdir: str | os.PathLike
+  workdir: str | pathlib.Path
   data: TrainingData
   objective: statelib.Objective
   record: recordlib.Record
@@ -96,7 +95,7 @@ def fit(training: Training) -> Any:
 
 
 def make_step(
-    config: ConfigDict, objective: statelib.Objective, cohorts: Iterable[str],
+    config: ConfigDict, objective: statelib.Objective, cohorts: Sequence[str],
     mesh: jax.sharding.Mesh,
 ) -> tuple[Any, Any, Callable]:
   """The update of a run, compiled when first called.
