@@ -32,7 +32,7 @@ DASHED = (0, (3, 3))
 SCALE = colors.LinearSegmentedColormap.from_list(
     "accfm", (BLUE, VIOLET, PINK, ORANGE)
 )
-STYLE = {
+STYLE: Any = {  # matplotlib's settings by name
     "font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none",
     "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.linewidth": 0.6,
@@ -79,7 +79,7 @@ def svg(
   Returns:
     An <svg> element; its ids are its own, so many stand on one page.
   """
-  with matplotlib.rc_context(STYLE):  # its keys are text
+  with matplotlib.rc_context(STYLE):
     fig = figure.Figure(figsize=(width, height), layout="constrained")
     draw(fig.subplots(rows, columns, squeeze=False, **grid))
     out = io.StringIO()
