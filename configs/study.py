@@ -57,7 +57,7 @@ def get_config(arg=None):
             f"{scale}{chosen},fraction={fraction}"
         ), fraction=fraction,
     )
-  c.order = tuple(runs)
+  c.order = tuple(runs)  # of the runs: one comes after what it needs
   c.runs = ConfigDict(runs)
   return c.lock()
 
