@@ -30,7 +30,8 @@ class Job:
       start: which processes to start, by default all.
       **env: further environment.
     """
-    address = f"localhost:{free_port()}"
+    self.port = free_port()
+    address = f"localhost:{self.port}"
     self.processes, self.lines, self._queues = {}, {}, {}
     for i in range(count) if start is None else start:
       process = self.processes[i] = subprocess.Popen(

@@ -98,6 +98,10 @@ def test_a_bad_step_is_skipped_by_all(tmp_path):
 def test_a_process_that_is_killed(tmp_path, dead, left):
   with processes.Job(MAIN, tmp_path / "w", *FOREVER) as job:
     job.until(0, "step 5/")
+    # JAX's service too listens at the given address alone, localhost.
+    socket.create_connection(("127.0.0.1", job.port)).close()
+    with pytest.raises(ConnectionRefusedError):
+      socket.create_connection(("127.0.0.2", job.port))
     job.send(dead, signal.SIGKILL)
     assert job.end(dead) == -signal.SIGKILL
     assert job.end(left) == 75, job.said(left)

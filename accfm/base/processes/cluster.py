@@ -3,24 +3,31 @@
 `ACCFM_DISTRIBUTED` says how a process finds the others:
 
   unset or ""    one process
-  auto           Cloud TPU, GKE, SLURM, Open MPI: as jax detects them
-  HOST:PORT/N/I  process I of N; process 0 runs on HOST and PORT is free there
+  auto           Cloud TPU, GKE, SLURM, Open MPI: as JAX detects them
+  HOST:PORT/N/I  process I of N; process 0 runs on HOST, where PORT is free.
+                 Process 0 listens at that address alone, where it is its own
 
-Before jax is told, all sign in at a desk that process 0 keeps at that very
-address, and they stay connected to it: `jax.distributed` aborts without
-naming anybody where a process is missing or dies, and its key-value store can
-be reached only when all are there. So a mismatch cannot deadlock, and whoever
-is missing, dies, is cut off or stands still is named by all others:
+Before JAX starts, all processes arrive at a `door` that process 0 opens at
+that address, and prove that they know the job's token:
+
+  ACCFM_TOKEN    a text that is the same for all processes; without it the
+                 address stands in
+
+They stay connected to process 0's `desk`, because JAX's own service does not
+name a process that is missing, cannot be reached before all are there, and
+aborts where a process dies (docs/pods.md has a table of what JAX names and
+what this adds). So a mismatch cannot become a deadlock. When a process is
+missing, dies, is cut off or stands still, all others name it:
 
   ACCFM_START_SECONDS  300  for all to arrive, and to be ready to start
   ACCFM_LOST_SECONDS    60  without a sign of life, then a process is lost
-  config.stall_seconds 300  without getting on (see `heartbeat`)
+  config.stall_seconds 300  without progress (see `heartbeat`)
 
-Exit codes: 2 bad input, here or in another process, processes that differ
-(all say in what) or that did not arrive; 75 a process was lost (one that is
-killed: at once); 76 one stood still; 143 after SIGTERM, all having saved the
-same step; 1 a bug. After 75, 76 and 143 the same command resumes. jax's own
-abort (134, its message says which process) comes where ours cannot.
+Exit codes: 2 for bad input, here or in another process, for processes that
+differ (the message says in what) and for one that did not arrive; 75 when a
+process was lost (at once where it was killed); 76 when one stood still; 143
+after SIGTERM, when all have saved the same step; 1 for a bug. After 75, 76
+and 143 the same command resumes. Where ours fails, JAX aborts with 134.
 """
 
 import os
@@ -31,9 +38,12 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from accfm.base.errors import InputError
 from accfm.base.processes import desk as desklib
+from accfm.base.processes import door as doorlib
 from accfm.base.processes import wire as wirelib
 
 VARIABLE = "ACCFM_DISTRIBUTED"
@@ -41,11 +51,12 @@ START_SECONDS, LOST_SECONDS = 300.0, 60.0
 INTERRUPTED = 130  # exit code after Ctrl-C
 FINISHED = 1 << 60  # a mark beyond all others
 
-_member = None  # this process among several; None if it is alone
+# This process among several; None if it is alone.
+_member: "Member | None" = None
 
 
-def start():
-  """Joins the job that the environment names; before jax is used.
+def start() -> None:
+  """Joins the job that the environment names; call it before JAX is used.
 
   Raises:
     InputError: the variable cannot be read, a process is missing, or numbers
@@ -64,21 +75,25 @@ def start():
     host, port, count, index = parse(text)
   if count == 1:
     return
-  member = _join(host, port, count, index, begin, lost)
+  job = doorlib.make_job(host, port, count)
+  member = _join(job, index, begin, lost)
   import jax  # here: mains without it, such as prepare, start sooner
   # On a CPU, collectives between processes go through Gloo.
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
+  # JAX's service listens where the door was; its default is all addresses.
+  own = index == 0 and wirelib.own_addresses(host)
   jax.distributed.initialize(
-      f"{host}:{port}", count, index, local_devices, "deactivate",
+      job.address, count, index, local_devices, "deactivate",
+      coordinator_bind_address=job.address if own else None,
       initialization_timeout=int(begin) + 30,
-      # The desk is quicker; jax's own abort comes where it fails.
+      # The desk is quicker; JAX's own abort comes where the desk fails.
       heartbeat_timeout_seconds=int(4 * lost) + 60,
       shutdown_timeout_seconds=int(4 * lost) + 60,
   )
   _member = member
 
 
-def parse(text):
+def parse(text: str) -> tuple[str, int, int, int]:
   """(host, port, number of processes, this one) of "HOST:PORT/N/I"."""
   found = re.fullmatch(r"(\S+):(\d{1,5})/(\d+)/(\d+)", text)
   values = [int(x) for x in found.groups()[1:]] if found else [0, 0, 0]
@@ -91,12 +106,12 @@ def parse(text):
   return found[1].strip("[]"), port, count, index
 
 
-def alone():
+def alone() -> bool:
   """Whether this main runs as one process."""
   return _member is None
 
 
-def refuse(main):
+def refuse(main: str) -> None:
   """Raises InputError for a main that runs as one process only."""
   if os.environ.get(VARIABLE, ""):
     raise InputError(
@@ -105,35 +120,37 @@ def refuse(main):
     )
 
 
-def agree(facts):
+def agree(facts: dict[str, Any]) -> None:
   """Returns when all processes have come here with the same facts.
 
   Args:
     facts: {"config/lr": 0.1, ...}, plain values.
 
   Raises:
-    InputError: they differ; in all processes, naming the odd ones.
+    InputError: they differ. All processes raise it, and the message names
+      those that differ from most.
   """
   if _member is not None:
     _member.agree(facts)
 
 
-def mark(doing, limit=0.0):
-  """Says that this process got on: what it does now, and for how long it may.
+def mark(doing: str, limit: float = 0.0) -> None:
+  """Reports progress: what this process does next, and how long it may take.
 
   Args:
     doing: e.g. "reading the batch of step 7".
-    limit: seconds until it counts as standing still; 0 for ever.
+    limit: seconds until the process counts as standing still; 0: no limit.
   """
   if _member is not None:
     _member.mark(doing, limit)
 
 
-def guarded(function, last=False):
+def guarded(function: Callable, last: bool = False) -> Callable:
   """`function`, whose errors end the whole job with a message.
 
   Args:
-    function: any; its InputErrors are left to the caller in a job of one.
+    function: any; in a job of one process its InputErrors are left to the
+      caller.
     last: whether the process ends when it returns.
   """
 
@@ -163,7 +180,7 @@ def guarded(function, last=False):
   return call
 
 
-def finish():
+def finish() -> None:
   """Leaves a job that is done; returns when all processes are done."""
   global _member
   if _member is not None:
@@ -172,20 +189,31 @@ def finish():
 
 
 class Member(threading.Thread):
-  """This process at the desk: says what it does, hears how the job ends."""
+  """This process at the desk: reports what it does, hears how the job ends."""
 
-  def __init__(self, names, index, wire, lost_seconds, desk=None):
+  def __init__(
+      self, names: tuple[int, dict[int, str]], index: int,
+      wire: wirelib.Wire, lost_seconds: float, desk: desklib.Desk | None = None,
+  ):
+    """Args:
+      names: (number of processes, process -> its machine, as far as known).
+      index: of this process.
+      wire: to the desk.
+      lost_seconds: after which a silent desk counts as lost.
+      desk: the desk itself, in process 0.
+    """
     super().__init__(name="member", daemon=True)
     self._names, self._index = names, index
     self._wire, self._lost, self._desk = wire, lost_seconds, desk
-    self._mark = [0, "starting", 0.0]
-    self._agreed = None
+    self._mark: list[Any] = [0, "starting", 0.0]
+    self._agreed: str | None = None
     self._answer = threading.Event()
     self._trouble = threading.Event()  # an error of our own, or its cause
     self._leaving = threading.Lock()  # whoever has it ends this process
     self._finishing = False
 
-  def run(self):
+  def run(self) -> None:
+    """Of the thread."""
     heard, beat = time.monotonic(), min(1.0, self._lost / 5)
     selector = selectors.DefaultSelector()
     selector.register(self._wire, selectors.EVENT_READ)
@@ -210,25 +238,27 @@ class Member(threading.Thread):
         self._end(desklib.LOST, f"{self._zero()} gave no sign of life for "
                   f"{limit:g} s (stopped, or cut off)")
 
-  def mark(self, doing, limit):
+  def mark(self, doing: str, limit: float) -> None:
     """As the function `mark`."""
     self._mark = [self._mark[0] + 1, doing, limit]
 
-  def agree(self, facts):
+  def agree(self, facts: dict[str, Any]) -> None:
     """As the function `agree`."""
     self._wire.send(facts=facts)
     self._answer.wait()
     if self._agreed:
       raise InputError(self._agreed)
 
-  def leave(self, code, text, perhaps_theirs, details=""):
+  def leave(
+      self, code: int, text: str, perhaps_theirs: bool, details: str = ""
+  ) -> NoReturn:
     """Ends this process with its own error and tells the others.
 
     Args:
       code: exit code.
       text: one line.
-      perhaps_theirs: whether another process's end may be the reason; then
-        theirs is told if it is heard of within seconds.
+      perhaps_theirs: whether another process's end may be the cause; if that
+        is heard of within seconds, its message is printed instead.
       details: printed before, e.g. a traceback.
     """
     if perhaps_theirs:
@@ -240,7 +270,7 @@ class Member(threading.Thread):
     self._wire.send(stop=[code, text])
     self._exit(code)
 
-  def finish(self):
+  def finish(self) -> None:
     """As the function `finish`."""
     self._mark = [FINISHED, "finishing", 0.0]
     self._finishing = True
@@ -248,7 +278,7 @@ class Member(threading.Thread):
     jax.distributed.shutdown()
     self._wire.send(bye=1)
 
-  def _end(self, code, text, patience=0.0):
+  def _end(self, code: int, text: str, patience: float = 0.0) -> NoReturn:
     """Ends this process for a reason that lies in another one."""
     if patience:  # our own main thread may come to the same end
       self._trouble.wait(patience)
@@ -256,80 +286,54 @@ class Member(threading.Thread):
     print(f"error: {text}", file=sys.stderr, flush=True)
     self._exit(code)
 
-  def _exit(self, code):
-    """The main thread may sit in a collective that never ends: no clean-up.
+  def _exit(self, code: int) -> NoReturn:
+    """Ends the process without clean-up.
 
-    Process 0 goes last, for the others need its desk.
+    The main thread may wait in a collective that never ends. Process 0 goes
+    last, because the others need its desk.
     """
     if self._desk is not None:
       self._desk.wait_for_others(2 * desklib.GRACE)
     os._exit(code)
 
-  def _zero(self):
+  def _zero(self) -> str:
     return desklib.name([0], *self._names)
 
 
-def _join(host, port, count, index, begin, lost):
-  """A started Member; what is wrong is said to all that came."""
+def _join(
+    job: doorlib.Job, index: int, begin: float, lost: float
+) -> Member:
+  """A started Member of the job, once all processes have arrived."""
   me = socket.gethostname()
   if index:
-    wire, zero = _arrive(host, port, count, index, begin)
-    member = Member((count, {0: zero}), index, wire, lost)
+    wire, zero = doorlib.arrive(job, index, begin)
+    member = Member((job.count, {0: zero}), index, wire, lost)
   else:
     try:
-      came, wrong = desklib.sign_in(port, count, begin)
+      came = doorlib.receive(job, begin)
     except OSError as error:
       raise InputError(
-          f"{VARIABLE}: process 0 cannot listen at port {port} "
+          f"{VARIABLE}: process 0 cannot listen at port {job.port} "
           f"({error.strerror or error}); choose another port"
       ) from None
-    for _, wire in came.values():
-      wire.send(**({"end": [2, wrong]} if wrong else {"start": me}))
-    if wrong:
-      raise InputError(wrong)
     wire, ours = wirelib.pair()
-    desk = desklib.Desk({0: (me, ours), **came}, lost, begin)
+    wires = {i: (guest.host, guest.wire) for i, guest in came.items()}
+    desk = desklib.Desk({0: (me, ours), **wires}, lost, begin)
     desk.start()
-    member = Member((count, {0: me}), 0, wire, lost, desk)
+    member = Member((job.count, {0: me}), 0, wire, lost, desk)
   member.start()
   return member
 
 
-def _arrive(host, port, count, index, seconds):
-  """(Wire to the desk, process 0's host) once all have come."""
-  me = socket.gethostname()
-  until = time.monotonic() + seconds
-  while (left := until - time.monotonic()) > 0:
-    wire = wirelib.connect(host, port, left)
-    if wire is None:
-      break
-    wire.send(hello=index, count=count, host=me)
-    messages = []
-    # The desk waits for the last to come so long from when it was opened.
-    while messages == [] and time.monotonic() < until + seconds:
-      messages = wire.read()
-    for message in messages or ():
-      if "end" in message:
-        raise InputError(message["end"][1])
-      if "start" in message:
-        return wire, message["start"]
-    wire.close()
-    time.sleep(0.2)  # an earlier job's process 0, not gone yet
-  raise InputError(
-      f"process {index} of {count} (host {me}): process 0 did not answer at "
-      f"{host}:{port} for {seconds:g} s; look at what started it, and at the "
-      "network to it"
-  )
+def _detect(seconds: float) -> tuple[str, int, int, int, Any]:
+  """(host, port, number of processes, this one, its devices), from JAX.
 
-
-def _detect(seconds):
-  """Address, number of processes, this one and its devices, from jax.
-
-  jax has no public way to ask without connecting.
+  JAX has no public way to ask without connecting.
   """
   from jax._src import clusters  # as in `start`
+  detected: Any = clusters.ClusterEnv
   address, count, index, devices = (
-      clusters.ClusterEnv.auto_detect_unset_distributed_params(
+      detected.auto_detect_unset_distributed_params(
           None, None, None, None, None, int(seconds)
       )
   )
@@ -339,10 +343,10 @@ def _detect(seconds):
         "was found here; want HOST:PORT/N/I"
     )
   host, _, port = address.rpartition(":")
-  return host, int(port), int(count), int(index), devices
+  return host.strip("[]"), int(port), int(count), int(index), devices
 
 
-def _seconds(variable, default):
+def _seconds(variable: str, default: float) -> float:
   text = os.environ.get(variable) or str(default)
   try:
     value = float(text)

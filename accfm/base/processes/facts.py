@@ -1,17 +1,20 @@
 """What all processes of a job must have in common before they train.
 
-They run one program on one data set: a process with another learning rate,
-other shards or yesterday's code would train another model, or wait for ever
-in a collective that the others never enter.
+They run one program on one data set. A process with another learning rate,
+other shards or older code would train another model, or wait for ever in a
+collective that the others never enter.
 """
 
 import hashlib
 import os
 import pathlib
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 import accfm
 from accfm.base import configlib
@@ -19,7 +22,10 @@ from accfm.base import plain as plainlib
 from accfm.version import __version__
 
 
-def collect(config, workdir, data, objective, record, newest):
+def collect(
+    config: ConfigDict, workdir: str | os.PathLike, data: Any, objective: Any,
+    record: Any, newest: pathlib.Path | None,
+) -> dict[str, Any]:
   """{"config/lr": 0.1, "data/...": ..., ...} of this process, plain data.
 
   First what a user sets, last what follows from it.
@@ -59,7 +65,7 @@ def collect(config, workdir, data, objective, record, newest):
   }
 
 
-def sources():
+def sources() -> str:
   """A short hash of the package's sources, by name and content."""
   root = pathlib.Path(accfm.__file__).parent
   found = hashlib.sha256()
@@ -69,7 +75,7 @@ def sources():
   return found.hexdigest()[:16]
 
 
-def shards(dataset_dir):
+def shards(dataset_dir: str | os.PathLike) -> str:
   """A short hash of a data set's files, by name and size."""
   root = pathlib.Path(dataset_dir)
   return configlib.digest([
@@ -78,7 +84,7 @@ def shards(dataset_dir):
   ])
 
 
-def weights(tree):
+def weights(tree: Any) -> str:
   """A short hash of a pytree's leaves: names, types, shapes and bytes."""
   found = 0
   for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
@@ -88,7 +94,7 @@ def weights(tree):
   return f"{found:08x}"
 
 
-def _flat(plain, prefix=""):
+def _flat(plain: dict, prefix: str = "") -> Iterator[tuple[str, Any]]:
   for name, value in plain.items():
     if isinstance(value, dict):
       yield from _flat(value, f"{prefix}{name}.")

@@ -1,14 +1,16 @@
-"""What a training process says of its progress while it trains.
+"""What a training process reports of its progress.
 
 A process that lives and stands still (a read that never returns, a hung
-device) stops all others in a collective, silently. So each says what it is
-about to do, and how long that may take; process 0's desk (`cluster`) knows
-that all do the same in the same order, names whoever is last when its time is
-over, and ends the job with exit code 76.
+device) stops all others in a collective, without a message. So each reports
+what it is about to do and how long that may take. Process 0's desk
+(`cluster`) knows that all do the same things in the same order. When the time
+of the last one is over, the desk names it and ends the job with exit code 76.
 
 A batch and a step may take `config.stall_seconds` each, by default 300. The
-first steps compile, validation and saving are long: `LONG` times that.
+first steps compile; they, validation and saving may take `LONG` times that.
 """
+
+from collections.abc import Callable
 
 from accfm.base.errors import InputError
 from accfm.base.processes import cluster
@@ -17,8 +19,8 @@ LONG = 6
 FIRST_STEPS = 4  # the loop has read the metrics of the first step by then
 
 
-def make_progress(stall_seconds):
-  """`progress(doing, step, long=False)`, to be called before each thing.
+def make_progress(stall_seconds: float) -> Callable[..., None]:
+  """`progress(doing, step, long=False)`, to be called before each action.
 
   Args:
     stall_seconds: 0 for no limit.
@@ -32,9 +34,9 @@ def make_progress(stall_seconds):
         "--config.stall_seconds"
     )
   cluster.mark("opening the run", LONG * stall_seconds)
-  first = None
+  first: int | None = None
 
-  def progress(doing, step, long=False):
+  def progress(doing: str, step: int, long: bool = False) -> None:
     nonlocal first
     first = step if first is None else first
     long = long or step < first + FIRST_STEPS

@@ -206,7 +206,7 @@ class _Probes:
     some = task.known[self.tested]
     at = self.tested[some]
     y, people = task.y[at], self.panel.people[at]
-    crowd, size = self._crowd(people), len(task.classes)
+    crowd, size = self._crowd(people), len(task.classes or ())
     predicted = {}
     for encoder, draws in found.items():
       mine = dataclasses.replace(about, encoder=encoder)

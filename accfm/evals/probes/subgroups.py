@@ -116,19 +116,21 @@ def score_subgroups(
       if windows:
         figures.add(at, len(rows), measure="windows")
       figures.add(at, count, measure="people")
-      got = f"{count} people in the group, want at least {least}"
-      if count >= least:
-        own = draw(people[rows])
-        got = first(rows, own, slice(None))
-        if not isinstance(got, str):
-          got = own.weighted(got)
       at = dataclasses.replace(at, measure=task.measure, unit=task.unit)
-      if isinstance(got, str):
-        figures.skip(at, got)
+      if count < least:
+        figures.skip(
+            at, f"{count} people in the group, want at least {least}")
         continue
+      own = draw(people[rows])
+      mine = first(rows, own, slice(None))
+      among_all = first(rows, crowd, rows)
+      if isinstance(mine, str) or isinstance(among_all, str):
+        figures.skip(at, str(mine))
+        continue
+      got = own.weighted(mine)
       figures.add(at, got)
       if np.isfinite(got.value):
-        found.append(first(rows, crowd, rows))
+        found.append(among_all)
     gap = dataclasses.replace(
         about, attribute=attribute, unit=task.unit,
         measure="worst_gap" if task.measure == "mae" else (

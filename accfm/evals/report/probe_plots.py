@@ -152,8 +152,8 @@ def label_curves(
         x = x * step ** (i - len(one.lines) / 2)
         y = np.array([s.value for _, s in points])
         ends = np.array([
-            (s.value - s.low, s.high - s.value) if s.low is not None
-            else (0, 0) for _, s in points
+            (0, 0) if s.low is None or s.high is None else
+            (s.value - s.low, s.high - s.value) for _, s in points
         ]).T
         ax.plot(x, y, marker="D" if len(points) == 1 else "o", ms=3.6,
                 label=names[name], **look)

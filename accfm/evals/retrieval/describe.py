@@ -66,7 +66,7 @@ def describe_retrieval(
   main = page.table()
   if main is None:
     return []
-  pool = page.shown_pool("", "")
+  pool = page.shown_pool("", "") or "all"
   ways = [("2".join(pair), words.arrow(pair)) for pair in data.ways]
   parts: list = [main]
   drawn = {e: curves[e] for e in ENCODERS if e in curves}
@@ -169,7 +169,7 @@ class _Page:
     if windows is not None:
       notes.append(f"{windows:,.0f} windows")
     share = self.find(TESTED, variant, self.pairs[0], "share", pool)
-    if share is not None:
+    if share is not None and share.value is not None:
       notes.append(f"{100 * share.value:.0f} % of pairs")
     return ", ".join(notes)
 
@@ -214,10 +214,10 @@ class _Page:
                 (size, Estimate(found.value, found.low, found.high)))
     return out
 
-  def cards(self, pool: int | str | None) -> list[Card]:
+  def cards(self, pool: int | str) -> list[Card]:
     """Recall@1 of the encoder under test, each way."""
     cards = []
-    for pair in self.pairs if pool is not None else ():
+    for pair in self.pairs:
       found = self.find(TESTED, "", pair, "recall@1", pool)
       if found is None or found.value is None:
         continue
@@ -229,7 +229,8 @@ class _Page:
               f"recall@1 {words.among(pool)}",
               "" if control is None or control.value is None else
               f"motion envelope {control.value:.2f}",
-              "" if chance is None else f"chance {chance.value:.3f}",
+              "" if chance is None or chance.value is None else
+              f"chance {chance.value:.3f}",
           )))
     return cards
 

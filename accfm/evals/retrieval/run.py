@@ -189,8 +189,8 @@ class _Scorer:
       for a, b in data.ways:
         query, key = vectors[a][windows.rows], vectors[b][windows.rows]
         every = ranks.count(
-            query, key, list(masks.values()),
-            control and (control[a][windows.rows], control[b][windows.rows]),
+            query, key, list(masks.values()), None if control is None else
+            (control[a][windows.rows], control[b][windows.rows]),
         )
         for variant, counts in zip(masks, every, strict=True):
           about = dataclasses.replace(
@@ -222,23 +222,24 @@ class _Scorer:
     if first and not about.variant:
       self.curves.setdefault(about.encoder, {})[about.subject] = curve
     if some.control_beaten_by is not None:
-      self._add_control_fails(about, pool, some)
+      self._add_control_fails(about, pool.people, some)
 
   def _add_control_fails(
-      self, about: Figure, pool: _Pool, counts: ranks.Counts
+      self, about: Figure, people: stats.People, counts: ranks.Counts
   ) -> None:
     """Adds the scores over pools in which the control's rank is above 1."""
     about = dataclasses.replace(
         about, variant=where_control_fails(about.variant),
         headline=False,
     )
-    mass = pools.control_fails(counts, pool.size)
+    pool = about.pool or "all"
+    mass = pools.control_fails(counts, pool)
     self.figures.add(about, float(mass.mean()), measure="share")
     if mass.sum() < 1:
       self.figures.skip(
           about, "the control never fails", measure="recall@1")
     else:
-      add_ranks(self.figures, about, pool.size, counts, pool.people)
+      add_ranks(self.figures, about, pool, counts, people)
 
   def _pools(
       self, variant: str, windows: candidates.Windows, mask: Mask

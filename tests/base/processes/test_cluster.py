@@ -1,5 +1,6 @@
 """How several processes find each other, agree, and are judged."""
 
+import socket
 import threading
 
 import pytest
@@ -58,9 +59,9 @@ def test_seconds_that_cannot_be_read(monkeypatch):
 
 
 def test_a_port_in_use(monkeypatch):
-  with wire.listen(0) as door:
+  with socket.create_server(("127.0.0.1", 0)) as door:
     port = door.getsockname()[1]
-    monkeypatch.setenv("ACCFM_DISTRIBUTED", f"localhost:{port}/2/0")
+    monkeypatch.setenv("ACCFM_DISTRIBUTED", f"127.0.0.1:{port}/2/0")
     with pytest.raises(InputError, match=f"cannot listen at port {port}"):
       cluster.start()
 
@@ -216,6 +217,17 @@ def test_messages_over_a_wire():
   a.close()
   assert b.read() is None
   b.close()
+
+
+def test_what_comes_with_a_first_message_is_kept():
+  a, b = wire.pair()
+  a._sock.sendall(b'{"start": 1}\n{"end": 2}\n{"al')
+  assert b.first(10) == {"start": 1}
+  a._sock.sendall(b'ive": 3}\n')
+  assert b.read() == [{"end": 2}, {"alive": 3}]
+  assert b.first(0.01) is None
+  for end in (a, b):
+    end.close()
 
 
 def test_nobody_answers():
