@@ -76,7 +76,7 @@ class Ledger:
   def __contains__(self, row):
     return row in self._found
 
-  def counts(self) -> dict[str, int]:
+  def counts(self) -> dict[str, float]:
     """The metric of a run that may replace rows; {} if it may not."""
     return {"train/damaged_rows": len(self)} if self._share else {}
 

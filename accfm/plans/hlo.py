@@ -1,15 +1,16 @@
-"""What XLA's texts say: collectives, traffic of the memory, lack of it.
+"""What XLA's texts say: collectives, memory traffic, lack of memory.
 
-A program's text is a list of computations. A loop's body is one; it is
-counted as often as it runs, which its condition tells (`i < 5`), and each
-branch of a choice as one of so many. Loops that XLA makes of a gather count
-once: they touch one row each time.
+A program's text is a list of computations. The body of a loop is one of them;
+it counts as often as it runs, which the loop's condition says (`i < 5`). Each
+of n branches of a choice counts 1/n. A loop that XLA makes of a gather counts
+once: it touches one row each time.
 """
 
 import collections
 import dataclasses
 import math
 import re
+from collections.abc import Iterable
 
 KINDS = (
     "all-reduce", "all-gather", "reduce-scatter", "all-to-all",
@@ -51,12 +52,12 @@ class Collective:
   times: float = 1
 
   @property
-  def bytes(self):
+  def bytes(self) -> int:
     """Of the whole result, once."""
     return sum(self.bytes_by_type.values())
 
   @property
-  def received(self):
+  def received(self) -> float:
     """Bytes that a device receives at least, by a ring or better, once."""
     if self.kind == "collective-permute":
       return float(self.bytes)
@@ -65,7 +66,7 @@ class Collective:
     return times.get(self.kind, 1) * share * self.bytes
 
 
-def collectives(text):
+def collectives(text: str) -> list[Collective]:
   """The Collectives of a compiled program's HLO text.
 
   A collective that runs beside other work is written again in each of the
@@ -100,7 +101,7 @@ def collectives(text):
   return out
 
 
-def by_kind(found):
+def by_kind(found: Iterable[Collective]) -> dict[str, dict]:
   """{kind: {"count", "bytes", "bytes_by_type"}} of Collectives, for JSON."""
   out = {}
   for one in found:
@@ -130,7 +131,7 @@ class Traffic:
   hbm: float
 
 
-def traffic(text):
+def traffic(text: str) -> Traffic:
   """The Traffic of a compiled program's HLO text.
 
   Whole operands and results of every instruction outside fusions. Where a
@@ -164,17 +165,19 @@ def traffic(text):
   return Traffic(everything, once, hbm)
 
 
-def memory_needed(error):
+def memory_needed(error: str) -> tuple[float, float] | None:
   """(needed, available) bytes of an out-of-memory message, else None."""
   for pattern in _MEMORY:
     found = pattern.search(error)
     if found:
-      numbers = found.groups()
-      return tuple(
-          int(float(number) * 1024 ** " KMGT".index(unit or " "))
-          for number, unit in (numbers[:2], numbers[2:])
-      )
+      needed, needed_unit, available, available_unit = found.groups()
+      return _bytes(needed, needed_unit), _bytes(available, available_unit)
   return None
+
+
+def _bytes(number, unit):
+  """Bytes of a number with one of XLA's units."""
+  return int(float(number) * 1024 ** " KMGT".index(unit or " "))
 
 
 def _instructions(text):
@@ -202,8 +205,7 @@ def _runs(text):
       conditions.setdefault(computation, []).append(int(limit[1]))
     if op == "while":
       calls[computation].append(
-          (re.search(r"body=(%[\w.-]+)", rest)[1],
-           re.search(r"condition=(%[\w.-]+)", rest)[1], "/gather" in rest)
+          (_named("body", rest), _named("condition", rest), "/gather" in rest)
       )
     elif op == "conditional":
       listed = re.search(r"branch_computations=\{([^}]*)\}", rest)
@@ -214,9 +216,7 @@ def _runs(text):
       )
       calls[computation] += [(name, None, len(names)) for name in names]
     elif op == "call":
-      calls[computation].append(
-          (re.search(r"to_apply=(%[\w.-]+)", rest)[1], None, 1)
-      )
+      calls[computation].append((_named("to_apply", rest), None, 1))
   entry = re.search(r"^ENTRY (%[\w.-]+)", text, re.MULTILINE)
   out = {}
 
@@ -234,6 +234,12 @@ def _runs(text):
   if entry:
     visit(entry[1], 1, 1)
   return out
+
+
+def _named(attribute, text):
+  """The computation that an instruction names, "" if it names none."""
+  found = re.search(rf"{attribute}=(%[\w.-]+)", text)
+  return found[1] if found else ""
 
 
 def _size(shape):

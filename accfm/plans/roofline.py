@@ -1,15 +1,20 @@
-"""The time of a step on a chip by its figures, and what to do when it does
-not fit.
+"""The time of a step on a chip by the chip's figures, and what to do when the
+step does not fit.
 
 A roofline: products at the peak of the matrix unit, traffic at the full width
 of the memory, collectives over all links at once, each as if the others took
-no time. Of traffic there are two counts. XLA's has every operand of every
-instruction, also those that it keeps on the chip, so a step may beat it; the
-bytes whose buffers lie in HBM give a time that no step should beat.
+no time. Traffic is counted twice. XLA's count has every operand of every
+instruction, also those that it keeps on the chip, so a step may be faster than
+that count says. The bytes whose buffers lie in HBM give a time that no step
+should beat.
 """
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
 
 GIB = 1024**3
 
@@ -55,7 +60,7 @@ CHIPS = {chip.name: chip for chip in (
 )}
 
 
-def times(chip, counts):
+def times(chip: Chip, counts: Mapping[str, Any]) -> dict[str, Any]:
   """The times of a step on one chip, in seconds, and which one binds.
 
   Args:
@@ -72,7 +77,7 @@ def times(chip, counts):
       "memory": counts["bytes_accessed"] / chip.hbm_bandwidth,
       "link": counts["bytes_received"] / chip.ici_bandwidth,
   }
-  bound = max(parts, key=parts.get)
+  bound = max(parts, key=lambda name: parts[name])
   hbm = counts["hbm_bytes"] / chip.hbm_bandwidth
   return {
       **{f"{name}_seconds": value for name, value in parts.items()},
@@ -83,7 +88,9 @@ def times(chip, counts):
   }
 
 
-def rates(seconds, batch, segments, row_bytes, hosts):
+def rates(
+    seconds: float, batch: int, segments: int, row_bytes: int, hosts: int
+) -> dict[str, float]:
   """What a step of that many seconds means for a run and its input.
 
   Args:
@@ -111,7 +118,9 @@ def rates(seconds, batch, segments, row_bytes, hosts):
   }
 
 
-def remedies(config, devices, needed, available):
+def remedies(
+    config: ConfigDict, devices: int, needed: float, available: float
+) -> str:
   """What would make a step fit, best first, as text.
 
   Activations are nearly all of the memory and go with the rows of a chip.
@@ -159,7 +168,7 @@ def remedies(config, devices, needed, available):
   return "; ".join(out)
 
 
-def report(plan):
+def report(plan: Mapping[str, Any]) -> str:
   """A plan (see `accfm.plan`) as text for people."""
   chips = plan["chips"]
   chip = CHIPS[plan["chip"]]
@@ -208,11 +217,11 @@ def report(plan):
   ])
 
 
-def gigabytes(size):
+def gigabytes(size: float) -> str:
   """Bytes as text, in GiB."""
   return f"{size / GIB:.2f} GiB"
 
 
-def megabytes(size):
+def megabytes(size: float) -> str:
   """Bytes as text, in MB."""
   return f"{size / 1e6:,.2f} MB"

@@ -137,7 +137,7 @@ def _who(training: Training) -> Callable[[int], tuple[Any, list[str]]]:
 
   def who(k):
     rows = training.sampler(k).rows
-    people = dict.fromkeys(training.data.train.person(row) for row in rows)
+    people = dict.fromkeys(training.data.train.participant(row) for row in rows)
     return rows, [pseudonym(person, salt) for person in people]
 
   return who

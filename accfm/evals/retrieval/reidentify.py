@@ -31,6 +31,7 @@ from accfm.evals.results.section import (
 )
 from accfm.evals.retrieval import nearest, pools, ranks
 from accfm.evals.retrieval import segments as candidates
+from accfm.evals.retrieval.masks import Mask
 from accfm.evals.stats import bootstrap as stats
 from accfm.evals.stats import scaling
 
@@ -68,7 +69,7 @@ def score_reidentification(
   ))
   people = len(np.unique(segments.participant))
   alone = np.all(segments.person == segments.recording, axis=1)
-  same = nearest.Mask(segments.person, np.where(
+  same = Mask(segments.person, np.where(
       alone[:, None], segments.adjacent(cfg.adjacent_sec), segments.recording
   ))
   found = same.sizes() > 0
@@ -131,7 +132,7 @@ def _why_not(rule: str, cfg: ConfigDict) -> str:
 
 
 def count_nearer_others(
-    x: np.ndarray, same: nearest.Mask, others: nearest.Mask
+    x: np.ndarray, same: Mask, others: Mask
 ) -> np.ndarray:
   """How many segments of others come before the nearest of the same person.
 

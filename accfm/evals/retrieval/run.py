@@ -25,8 +25,9 @@ from ml_collections import ConfigDict
 from accfm.evals.inputs import Inputs
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Queries
-from accfm.evals.retrieval import describe, nearest, pools, ranks
+from accfm.evals.retrieval import describe, pools, ranks
 from accfm.evals.retrieval import segments as candidates
+from accfm.evals.retrieval.masks import Mask
 from accfm.evals.retrieval.variants import (
   TOP,
   first_pool,
@@ -170,7 +171,7 @@ class _Scorer:
     self.everybody: dict[str, ranks.Counts] = {}
 
   def score(
-      self, segments: candidates.Segments, masks: Mapping[str, nearest.Mask]
+      self, segments: candidates.Segments, masks: Mapping[str, Mask]
   ) -> None:
     """One set of segments: all pairs, both directions, its variants and pools.
 
@@ -241,7 +242,7 @@ class _Scorer:
       add_ranks(self.figures, about, pool, counts, people)
 
   def _pools(
-      self, variant: str, segments: candidates.Segments, mask: nearest.Mask
+      self, variant: str, segments: candidates.Segments, mask: Mask
   ) -> list[_Pool]:
     """The pools of a variant, after adding what they consist of."""
     own, out = np.arange(len(segments)), []

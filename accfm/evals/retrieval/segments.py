@@ -2,14 +2,14 @@
 
 Segments are sorted by person, recording and time. A person, a recording and
 the minutes around a segment are then ranges of rows. So is any set that a
-query must keep to or stay out of (`nearest.Mask`).
+query must keep to or stay out of (`masks.Mask`).
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from accfm.evals.retrieval import nearest
+from accfm.evals.retrieval.masks import Mask
 
 _SLACK_SEC = 1e-6  # rounding of start times
 
@@ -83,17 +83,17 @@ class Segments:
       out[first:last, 1] = first + np.searchsorted(t, t + near, "left")
     return out
 
-  def everybody(self) -> nearest.Mask:
+  def everybody(self) -> Mask:
     """Mask: all segments."""
-    return nearest.Mask.everything(len(self), len(self))
+    return Mask.everything(len(self), len(self))
 
-  def within_person(self) -> nearest.Mask:
+  def within_person(self) -> Mask:
     """Mask: the same person's."""
-    return nearest.Mask(self.person, np.zeros_like(self.person))
+    return Mask(self.person, np.zeros_like(self.person))
 
-  def but(self, ranges: np.ndarray) -> nearest.Mask:
+  def but(self, ranges: np.ndarray) -> Mask:
     """Mask: all segments but a range [M, 2] of each."""
-    return nearest.Mask(self.everybody().keep, ranges)
+    return Mask(self.everybody().keep, ranges)
 
 
 def _ranges(changes: np.ndarray) -> np.ndarray:
