@@ -1,6 +1,6 @@
 """Main: paired shards and a frozen teacher -> a student of another signal.
 
-  python -m accfm.distill --config=acc_distill \\
+  accfm distill --config=acc_distill \\
       --config.teacher=DIR --workdir=W
 
 Running the same command again resumes, also when the teacher's folder is

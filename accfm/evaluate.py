@@ -1,6 +1,6 @@
 """Main: a checkpoint -> metrics.json, predictions.parquet and report.html.
 
-  python -m accfm.evaluate --config=configs/evaluate.py \
+  accfm evaluate --config=evaluate \
       --checkpoint=DIR[,DIR...] --workdir=W [--config.split=test] \
       [--watch] [--redact]
 

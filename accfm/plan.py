@@ -1,15 +1,17 @@
 """Main: a config and a TPU topology -> memory, time and input of a step.
 
-  python -m accfm.plan --config=configs/acc_distill.py \\
-      --topology=v5e:16x16 --batch=32768
+  accfm plan --config=acc_distill --topology=v5e:16x16 --batch=32768
 
-Compiles the step that training would run, ahead of time, on any CPU: no TPU,
-no data set and no checkpoint is needed. What it says of time is a roofline, not
-a measurement, and of validation and reading it says nothing. Needs the extra
-`tpu`.
+Compiles the step that training would run, ahead of time, on any CPU: it needs
+no TPU, no data set and no checkpoint. Its times are a roofline, not a
+measurement, and leave out validation and reading. Needs the extra `tpu`.
 """
 
 import json as jsonlib
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from accfm.base import commandline, files, mains, plugins
 from accfm.base import mesh as meshlib
@@ -19,20 +21,23 @@ from accfm.steps import kinds
 from accfm.train import loop, opening
 
 
-def run(config, topology, batch="", segments="", json="", command=()):
+def run(
+    config: ConfigDict, topology: str, batch: str = "", segments: str = "",
+    json: str = "", command: Sequence[str] = (),
+) -> dict[str, Any]:
   """Plans one step, prints and returns the plan.
 
   Args:
     config: of accfm.pretrain, accfm.distill or accfm.supervise.
     topology: chip and shape, "v5e:4x4".
     batch: replaces config.batch_size.
-    segments: of the run whose hours are told; by default total_steps x
-      batch.
-    json: file for the plan.
-    command: the arguments that led here, for the record.
+    segments: how many the run trains on, for its hours; by default
+      total_steps x batch.
+    json: file that the plan is written to.
+    command: the arguments of this command, for the record.
 
   Returns:
-    Plain values; what is counted is per chip, times are in seconds.
+    Plain values. Counts are per chip, times are in seconds.
 
   Raises:
     InputError: a topology or config that cannot be planned, or a step that
@@ -58,7 +63,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   times = roofline.times(chip, counts)
   plan = {
       "config": commandline.config_place(command),
-      "command": " ".join(["python -m accfm.plan", *command]),
+      "command": " ".join(["accfm plan", *command]),
       "kind": task.kind,
       "signals": list(task.signals),
       "chip": chip.name,
@@ -82,7 +87,7 @@ def run(config, topology, batch="", segments="", json="", command=()):
   return plan
 
 
-def count(name, text):
+def count(name: str, text: str) -> int:
   """A whole number above 0 of a flag; 20_000_000 and 2e7 are the same."""
   try:
     value = float(text)

@@ -1,12 +1,16 @@
-"""Recordings to TFDS shards: `python -m accfm.prepare`.
+"""Main: recordings -> TFDS shards.
 
-`--config=configs/prepare.py:<source> --source_dir=DIR --data_dir=DIR`
-Killed at any point, the same command goes on from what is done.
+  accfm prepare --config=prepare:SOURCE --source_dir=DIR --data_dir=DIR
+
+Killed at any point, the same command continues with what is left to do.
 """
 
 import functools
 import re
 import sys
+from collections.abc import Mapping
+
+from ml_collections import ConfigDict
 
 from accfm.base import files, mains, plugins
 from accfm.base.errors import InputError
@@ -16,8 +20,11 @@ from accfm.data.sources import SOURCES
 from accfm.signals.contract import Contract, SignalSpec
 
 
-def run(config, source_dir="", data_dir="data", sources=SOURCES):
-  """Prepares one data set and prints its QC table.
+def run(
+    config: ConfigDict, source_dir: str = "", data_dir: str = "data",
+    sources: Mapping[str, sources_lib.Source] = SOURCES,
+) -> str:
+  """Prepares one data set and prints its table of quality control.
 
   Args:
     config: as from `configs/prepare.py`.
@@ -27,24 +34,24 @@ def run(config, source_dir="", data_dir="data", sources=SOURCES):
       such as "./watch.py".
 
   Returns:
-    The dataset directory, `<data_dir>/biosignal_pairs/<name>/<version>`.
+    The data set's folder, `<data_dir>/biosignal_pairs/<name>/<version>`.
 
   Raises:
-    InputError: anything about the config or the recordings.
+    InputError: something is wrong with the config or the recordings.
   """
   files.refuse_url(data_dir, "--data_dir")
   files.refuse_url(source_dir, "--source_dir", reads=True)
   say = functools.partial(print, file=sys.stdout, flush=True)
   plugins.allow_fields(config)
   source = sources_lib.load(config.source, sources)
-  contract = make_contract(config, source_dir, sources)
+  contract = make_contract(config, source_dir)
   code = source.digest() if isinstance(source, sources_lib.Outside) else ""
   names = source.list_recordings(source_dir, config.source_cfg)
   identity = manifest.identity(config, names, code)
   final = builder.dataset_dir(data_dir, config.name)
   done = manifest.same(final, identity)
   if done:
-    staging.remove_all(data_dir, config.name)  # of one killed at its end
+    staging.remove_all(data_dir, config.name)  # of a run killed at its end
     say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
     return final
   splits.check_people(len(names))
@@ -75,8 +82,8 @@ def run(config, source_dir="", data_dir="data", sources=SOURCES):
   return final
 
 
-def make_contract(config, source_dir, sources):
-  """The Contract of a prepare config, after checking its plain fields."""
+def make_contract(config: ConfigDict, source_dir: str) -> Contract:
+  """The contract of a prepare config, after checking its plain fields."""
   if not re.fullmatch(r"\w[\w.-]*", config.name):
     raise InputError(
         f"name: got {config.name!r}, want letters, digits, '_', '-', '.'"

@@ -1,6 +1,6 @@
 """Main: one signal of prepared shards -> a self-supervised encoder.
 
-  python -m accfm.pretrain --config=ppg_contrastive --workdir=W
+  accfm pretrain --config=ppg_contrastive --workdir=W
 
 Running the same command again resumes.
 """

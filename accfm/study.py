@@ -1,22 +1,24 @@
 """Main: a list of runs -> all trained, all scored on the same people, a table.
 
-  python -m accfm.study --config=configs/study.py:small --workdir=W
-  python -m accfm.study --config=configs/ablations.py:small --workdir=W
+  accfm study --config=study:small --workdir=W
+  accfm study --config=ablations:small --workdir=W
 
-Runs go one after the other, teachers before students. Running the same
-command again goes on where it stopped, run by run.
+Runs follow one another, teachers before students. The same command continues
+a study that was stopped: it skips the runs that are done.
 """
 
 import json
 import pathlib
+from typing import Any
 
-import ml_collections
+from ml_collections import ConfigDict
 
 from accfm import distill, evaluate, pretrain, supervise
 from accfm.base import configlib, files, mains
 from accfm.base.errors import InputError
 from accfm.data import manifest
 from accfm.evals.compare import study
+from accfm.steps import kinds
 from accfm.train import workdir as workdir_lib
 
 MAINS = {
@@ -25,7 +27,7 @@ MAINS = {
 }
 
 
-def run(config, workdir, out=""):
+def run(config: ConfigDict, workdir: str, out: str = "") -> dict[str, Any]:
   """Trains, evaluates and tabulates every run of a study.
 
   Args:
@@ -45,12 +47,12 @@ def run(config, workdir, out=""):
   for dataset in config.datasets:
     for number, name in enumerate(order, 1):
       print(f"\n== {dataset}, run {number}/{len(order)}: {name}", flush=True)
-      one(config, name, dataset, work / dataset)
+      run_one(config, name, dataset, work / dataset)
   return study.write_table(
       config, order, work, out or str(work / "table"))
 
 
-def check(config):
+def check(config: ConfigDict) -> list[str]:
   """The runs in an order in which teachers come first.
 
   Raises:
@@ -77,8 +79,10 @@ def check(config):
   return order
 
 
-def one(config, name, dataset, work):
-  """Trains and evaluates one run unless that is done."""
+def run_one(
+    config: ConfigDict, name: str, dataset: str, work: pathlib.Path
+) -> None:
+  """Trains and evaluates one run, unless an earlier command has done so."""
   spec = config.runs[name]
   settings = resolve(config, name, dataset, work)
   results = work / name / "evaluation"
@@ -96,18 +100,19 @@ def one(config, name, dataset, work):
   evaluate.run(check, str(work / name), str(results))
 
 
-def resolve(config, name, dataset, work):
+def resolve(
+    config: ConfigDict, name: str, dataset: str, work: pathlib.Path
+) -> ConfigDict:
   """The config of a run, with the study's shared fields in it."""
   spec = config.runs[name]
-  settings = ml_collections.ConfigDict(spec.config.to_dict())
+  settings = ConfigDict(spec.config.to_dict())
   for field in config.shared:
     settings[field] = config[field]
   settings.dataset = dataset
   settings.warmup_steps = min(settings.warmup_steps, settings.total_steps)
   if spec.needs:
-    settings[{"distill": "teacher"}.get(spec.main, "init")] = str(
-        pathlib.Path(work) / spec.needs
-    )
+    _, kind = kinds.of_config(settings, spec.main)
+    settings[kind.parent] = str(work / spec.needs)
   return settings
 
 

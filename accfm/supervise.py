@@ -1,7 +1,7 @@
 """Main: labelled shards -> an encoder and a linear predictor of labels.
 
-  python -m accfm.supervise --config=acc_supervised --workdir=W
-  python -m accfm.supervise --config=finetune \\
+  accfm supervise --config=acc_supervised --workdir=W
+  accfm supervise --config=finetune \\
       --config.init=DIR --workdir=W
 
 From scratch, or from the encoder of a checkpoint, held still or trained.

@@ -1,6 +1,6 @@
 """Main: several evaluations -> one table, as JSON and Markdown.
 
-  python -m accfm.tabulate --runs="distilled=W/eval,Accel-MAE=W2/eval" \\
+  accfm tabulate --runs="distilled=W/eval,Accel-MAE=W2/eval" \\
       --out=results/name
 
 Each run is a folder with the metrics.json of accfm.evaluate. The rows that

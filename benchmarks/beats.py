@@ -114,7 +114,7 @@ def aligned(folder, argument):
   """[Aligned] of a cohort's recordings, their contract and label config."""
   c = prepare_config.get_config(argument)
   source = SOURCES[c.source]
-  contract = prepare.make_contract(c, str(folder), SOURCES)
+  contract = prepare.make_contract(c, str(folder))
   found = []
   for name in source.list_recordings(folder, c.source_cfg):
     recording = source.read_recording(folder, name, c.source_cfg)

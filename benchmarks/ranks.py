@@ -98,18 +98,19 @@ def digest(counts):
 def one(sizes):
   """One process: times every kind at every size, keys: queries."""
   from accfm.evals.retrieval import ranks
-  each, digests = {}, {}
+  seconds, cpu, digests = {}, {}, {}
   for keys, queries in sizes.items():
     for kind in KINDS:
       make_work(kind, keys, min(queries, WARM))()
       work = make_work(kind, keys, queries)
-      start = time.perf_counter()
+      start, used = time.perf_counter(), time.process_time()
       counts = work()
       name = f"{keys:,} windows, {queries:,} queries: {kind}"
-      each[name] = time.perf_counter() - start
+      seconds[name] = time.perf_counter() - start
+      cpu[name] = time.process_time() - used
       digests[name] = digest(counts)
   interleave.emit(
-      sum(each.values()), each=each, digests=digests,
+      sum(seconds.values()), each=seconds, cpu=cpu, digests=digests,
       lines=len(inspect.getsource(ranks).splitlines()),
   )
 
@@ -133,24 +134,29 @@ def take_out(commit, folder):
 
 
 def compare(runs):
-  """{task: {program: seconds of each round, "ratio": of each round}}."""
-  out = {}
+  """{task: {column of the table: what each round gives}}."""
   runs = sorted(runs, key=lambda r: r["round"])
+  names = list(dict.fromkeys(run["name"] for run in runs))
+  out = {}
   for task in runs[0]["each"]:
     line = out[task] = {}
-    for run in runs:
-      line.setdefault(run["name"], []).append(run["each"][task])
-    if len(line) > 1:
-      ours, before = line.values()
-      line["ratio"] = [a / b for a, b in zip(ours, before, strict=True)]
+    for what, unit in (("each", "s"), ("cpu", "CPU s")):
+      columns = [[run[what][task] for run in runs if run["name"] == name]
+                 for name in names]
+      line |= {f"{n}, {unit}": c for n, c in zip(names, columns, strict=True)}
+      if len(columns) > 1:
+        line[f"accfm / before, {unit}"] = [
+            a / b for a, b in zip(*columns, strict=True)
+        ]
   return out
 
 
 def markdown(result):
   """The comparison as a table, with machine and command."""
+  columns = next(iter(result["compared"].values()))
   lines = [
-      f"# {result['title']}", "",
-      "| what | accfm, s | before, s | accfm / before |", "|---|---|---|---|",
+      f"# {result['title']}", "", f"| what | {' | '.join(columns)} |",
+      "|---" * (1 + len(columns)) + "|",
   ]
   for task, line in result["compared"].items():
     cells = [interleave.spread(t) for t in line.values()]
@@ -160,7 +166,9 @@ def markdown(result):
       *lines, "", f"Median and [lowest, highest] of {result['rounds']} rounds "
       "in which the programs take turns, each in a process of its own; each "
       "search is timed once a process, after one of fewer queries; ratios are "
-      "taken within a round. `benchmarks/ranks.py` says what is searched.", "",
+      "taken within a round. CPU seconds are those of all threads, which other "
+      "programs on the machine change less. `benchmarks/ranks.py` says what is "
+      "searched.", "",
       *(f"- {what}: {value}" for what, value in result["checks"].items()),
       f"- Machine: {facts['cpu']}, {facts['cores']} cores, "
       f"{facts['system']}, Python {facts['python']}, shared with other "

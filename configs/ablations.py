@@ -1,10 +1,9 @@
 """The paper's ablations, and ours, as variants of the other configs.
 
-Command: python -m accfm.study --config=configs/ablations.py:small \
-             --workdir=W
-A group alone: configs/ablations.py:small,group=teachers. Each variant is a
-run of the study: the same config with a few fields changed. Expected: one
-table with every variant beside the plain student (`distilled`).
+Command: accfm study --config=ablations:small --workdir=W
+One group alone: --config=ablations:small,group=teachers.
+Expected: one table with every variant beside the plain student (`distilled`).
+Each variant is a run of the study: the same config with a few fields changed.
 """
 
 from ml_collections import ConfigDict
@@ -21,7 +20,8 @@ from accfm.configs import (
 )
 from accfm.signals import augment
 
-# Student's presets by scale: about 5 times smaller, and for a watch.
+# Presets of smaller students by scale: a fifth of the parameters, and one that
+# suits a watch.
 SIZES = {
     "paper": ("vit_xs", "vit_watch"), "laptop": ("vit_xs", "vit_watch"),
     "tiny": ("vit_tiny",),
@@ -53,20 +53,20 @@ def get_config(arg=None):
   }
   for group in (arg.group,) if arg.group else GROUPS:
     runs |= GROUPS[group](scale)
-  c.order = tuple(runs)
+  c.order = tuple(runs)  # of the runs: one comes after what it needs
   c.runs = ConfigDict(runs)
   return c.lock()
 
 
 def student(title, scale, more="", needs="teacher", **changes):
-  """The distillation config with dotted fields changed."""
+  """A run of the distillation config with some fields changed."""
   return _entry(
       "distill", title, acc_distill.get_config(scale + more), needs, changes
   )
 
 
 def _entry(main, title, config, needs, changes):
-  """A study entry of a config with dotted fields changed ("__" for ".")."""
+  """A run of a config with some fields changed; "__" stands for "."."""
   config.unlock()
   configlib.update(
       config, {name.replace("__", "."): v for name, v in changes.items()}
@@ -75,7 +75,7 @@ def _entry(main, title, config, needs, changes):
 
 
 def augmentations(scale):
-  """No augmentation, and each alone (time shift belongs to none)."""
+  """No augmentation, and each one alone, without the time shift."""
   runs = {"no_augmentation": student(
       "no augmentation", scale, augment__student=augment.off(),
       augment__teacher=augment.off(),
@@ -94,7 +94,7 @@ def augmentations(scale):
 
 
 def joint(scale):
-  """Teacher not frozen, and both encoders from nothing."""
+  """The teacher not frozen, and both encoders from nothing."""
   return {
       "teacher_trained": student(
           "teacher goes on training", scale, teacher_mode="trained"
@@ -106,7 +106,9 @@ def joint(scale):
 
 
 def teachers(scale):
-  """Masked autoencoding or contrast, Transformer or EfficientNet."""
+  """Teachers of masked autoencoding or contrast, a Transformer or an
+  EfficientNet.
+  """
   small = f",encoder={EFFICIENT[scale]}"
   return {
       "teacher_mae": study.entry(
@@ -138,7 +140,7 @@ def sizes(scale):
 
 
 def objectives(scale):
-  """Temperature, direction, and losses without other segments."""
+  """Temperature, direction, and losses that compare no other segments."""
   predict = dict(teacher_head="identity", head__out=0, head__bins=1)
   return {
       "temperature_high": student("temperature 0.1", scale, temperature=0.1),

@@ -1,7 +1,7 @@
 """Distillation of a PPG teacher into an accelerometer student.
 
-Command: python -m accfm.distill --config=configs/acc_distill.py \
-             --config.teacher=DIR --workdir=W
+Command: accfm distill --config=acc_distill --config.teacher=DIR \
+             --workdir=W
 Hardware: `laptop` on 2 CPU cores, 380 segments/s, so 6 minutes. The `paper`
 scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline is 0.24
 hours for all steps (results/plan.md), if hosts can feed it.
@@ -21,29 +21,33 @@ def get_config(arg=None):
   """
   arg = common.parse(arg, encoder="", teacher="", **{"lambda": 0.5})
   c = common.training(arg.scale)
-  c.objective = "distill"
-  c.signal = "acc"  # the student's
-  c.teacher = arg.teacher  # a workdir of accfm.pretrain
-  c.teacher_step = "latest"
-  # "frozen", the paper's; "trained" goes on training it; "scratch" trains
-  # both from nothing, as teacher_encoder on teacher_signal: the paper's
-  # joint training, which fails.
+  c.objective = "distill"  # the kind of training
+  c.signal = "acc"  # that the student reads
+  c.teacher = arg.teacher  # the workdir of a run of accfm pretrain
+  c.teacher_step = "latest"  # of its steps: a number, "latest" or "best"
+  # "frozen" [D]; "trained" continues to train it; "scratch" trains both
+  # encoders from nothing, the teacher as teacher_encoder on teacher_signal:
+  # the paper's joint training, which fails.
   c.teacher_mode = "frozen"
-  c.teacher_signal = "ppg"
+  c.teacher_signal = "ppg"  # that a teacher from nothing reads
   preset = arg.encoder or common.ENCODERS[arg.scale]
   c.encoder = common.encoder(arg.scale, preset)
   c.teacher_encoder = common.encoder(arg.scale, preset)
   c.head = common.head(arg.scale, c.encoder)
-  c.teacher_head = "mlp"  # trained [r]; "identity": its embedding itself
-  c.loss = "contrastive"  # or "cosine", "mse", with teacher_head="identity"
-  c.temperature = 0.04  # [r]
-  c.learn_temperature = False
-  # Memory, not results: rows compared with the whole batch at once (0: all),
-  # and micro-batches that are embedded one after another (1: all at once).
+  # "mlp", a trained projection [r], or "identity", the embedding itself.
+  c.teacher_head = "mlp"
+  # "contrastive"; or "cosine" or "mse", with teacher_head="identity".
+  c.loss = "contrastive"
+  c.temperature = 0.04  # of InfoNCE [r]
+  c.learn_temperature = False  # True: it is a parameter, and starts there
+  # Rows that are compared with the whole batch at once; 0: all. It changes
+  # the memory that a step needs, not its result.
   c.loss_block = 0
+  # Parts of a batch that are embedded one after another; likewise.
   c.micro_batches = 1
-  c.student_weight = arg["lambda"]  # 1.0 for acc -> PPG alone
-  # Both signals of a segment move together, or beats would part.
+  # Weight of acceleration -> PPG; the other direction has the rest.
+  c.student_weight = arg["lambda"]
+  # Both signals of a segment move together, or their beats would not match.
   together = dict(
       time_shift=dict(prob=1.0), time_warp=dict(prob=0.15, together=True)
   )

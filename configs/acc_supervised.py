@@ -1,7 +1,6 @@
 """Baseline: an encoder trained on labels from nothing.
 
-Command: python -m accfm.supervise --config=configs/acc_supervised.py \
-             --workdir=W
+Command: accfm supervise --config=acc_supervised --workdir=W
 Hardware: `laptop` on 2 CPU cores, minutes. The `paper` scale was not run;
 compiled for v5e:16x16 at batch 32,768 its roofline is 0.18 hours for all steps
 (results/plan.md), if hosts can feed it.
@@ -21,23 +20,24 @@ def get_config(arg=None):
   c.encoder = common.encoder(
       arg.scale, arg.encoder or common.ENCODERS[arg.scale]
   )
-  c.init = ""
-  c.init_step = "latest"
-  c.freeze_encoder = False
+  c.init = ""  # a run's workdir, to start from its encoder; "": from nothing
+  c.init_step = "latest"  # of its steps: a number, "latest" or "best"
+  c.freeze_encoder = False  # True: the predictor alone is trained
   return c.lock()
 
 
 def training(scale, fraction):
   """Fields of every supervised config."""
   c = common.training(scale)
-  c.objective = "supervised"
-  c.signal = "acc"
-  # Columns of the shards, one multi-target run; rows without a label of a
-  # target do not count for it.
+  c.objective = "supervised"  # the kind of training
+  c.signal = "acc"  # that the encoder reads
+  # Columns of the data set's table that hold numbers to predict, all by one
+  # encoder. A row without a label does not count for that label.
   c.numbers = ("labels/hr_bpm", "labels/sdnn_ms", "labels/rmssd_ms")
-  c.classes = ()  # e.g. ("attributes/sex", "condition")
-  c.label_fraction = fraction  # of the labelled people
-  c.label_seed = 0
-  c.hold_encoder_steps = 0  # the predictor learns alone so long
+  # Columns that hold classes, such as ("attributes/sex", "condition").
+  c.classes = ()
+  c.label_fraction = fraction  # share of the labelled people to train on
+  c.label_seed = 0  # chooses these people
+  c.hold_encoder_steps = 0  # steps at first that train the predictor alone
   c.augment = augment.by_kind()
   return c

@@ -1,9 +1,12 @@
-"""What training configs share: loop and optimiser fields at three scales.
+"""What training configs share: loop and optimiser fields at four scales.
 
-`paper` is the scale of arXiv 2412.11276 as far as it is known (method and
-marks in README.md); its batch, steps and learning rate are our choice.
-`laptop` trains on two CPU cores in minutes, `quickstart` is its shortest
-run that learns, `tiny` only runs the code.
+`paper` is the scale of arXiv 2412.11276 as far as it is known; its batch,
+steps and learning rate are our choice. `laptop` trains on two CPU cores in
+minutes, `quickstart` is its shortest run that learns, `tiny` only runs the
+code.
+
+The marks [D], [L], [L2], [r] and [o] in configs are explained in
+docs/method.md: what a paper reports, readers recall, or we chose.
 """
 
 from ml_collections import ConfigDict

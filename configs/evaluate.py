@@ -1,6 +1,6 @@
 """Evaluation of a checkpoint on people it never saw.
 
-Command: python -m accfm.evaluate --config=configs/evaluate.py \
+Command: accfm evaluate --config=evaluate \
              --checkpoint=DIR --workdir=W
 Hardware: minutes on 2 CPU cores for 10,000 windows and a small encoder.
 Expected: metrics.json, figures.json, predictions.parquet, queries.parquet and
@@ -30,7 +30,7 @@ def get_config(arg=None):
   c.batch_size = 16 if arg.tiny else 256  # segments embedded at once
   c.untrained = True  # also the same architecture with fresh weights
   c.handmade = True  # also motion features and the envelope control
-  # What is measured, in the order of the report.
+  # What is measured; the report has an order of its own.
   c.evals = ("health", "retrieval", "reidentify", "probe", "direct")
   # Sizes of pools, beside a pool of all windows; the first one is shown.
   c.pools = (8,) if arg.tiny else (256, 1024, 4096)

@@ -1,13 +1,12 @@
 """A contrastive teacher: two views of one person, or of one segment, agree.
 
-The published recipe (arXiv 2312.05409) at the scales `paper` and
-`quickstart`: positives are two segments of one person, keys come from a
-momentum target, KoLeo spreads the embeddings. It needs as many people as a
-batch has rows; `laptop` and `tiny` contrast two views of one segment instead,
-which any cohort can.
+The scales `paper` and `quickstart` follow the published recipe (arXiv
+2312.05409): positives are two segments of one person, keys come from a
+momentum target, and KoLeo spreads the embeddings. It needs as many people as a
+batch has rows. `laptop` and `tiny` contrast two views of one segment instead,
+which works with any cohort.
 
-Command: python -m accfm.pretrain --config=configs/ppg_contrastive.py \
-             --workdir=W
+Command: accfm pretrain --config=ppg_contrastive --workdir=W
 Hardware: `laptop` on 2 CPU cores, 250 to 320 segments/s, so 7 minutes. The
 `paper` scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline
 is 0.48 hours for all steps (results/plan.md), if hosts can feed it.
@@ -23,30 +22,34 @@ from accfm.signals import augment
 
 def get_config(arg=None, signal="ppg"):
   """Arguments: a scale of `common`; encoder (a preset); positives (segment or
-  participant); jitter (views start apart). `signal` is for variants.
+  participant); jitter (the views start at different times). Variants of this
+  config give another `signal`.
   """
   arg = common.parse(arg, encoder="", jitter=False, positives="")
   c = common.training(arg.scale)
   if arg.scale == "quickstart":
-    c.total_steps = 150  # what a heart is like is soon learnt
-  c.objective = "contrastive"
-  c.signal = signal
+    c.total_steps = 150  # enough to tell hearts apart
+  c.objective = "contrastive"  # the kind of training
+  c.signal = signal  # that the encoder reads
   preset = arg.encoder or common.ENCODERS[arg.scale]
   c.encoder = common.encoder(arg.scale, preset)
   c.head = common.head(arg.scale, c.encoder)
-  c.temperature = 0.04  # [L]
-  # Memory, not results: rows compared with the whole batch at once (0: all),
-  # and micro-batches that are embedded one after another (1: all at once).
+  c.temperature = 0.04  # of InfoNCE [L]
+  # Rows that are compared with the whole batch at once; 0: all. It changes
+  # the memory that a step needs, not its result.
   c.loss_block = 0
+  # Parts of a batch that are embedded one after another; likewise.
   c.micro_batches = 1
   usual = "segment" if arg.scale in ("laptop", "tiny") else "participant"
-  c.positives = arg.positives or usual  # participant [L]
+  # What agrees: two views of one "segment", or two segments of one
+  # "participant" [L].
+  c.positives = arg.positives or usual
   by_person = c.positives == "participant"
-  c.momentum = 0.99 if by_person else 0.0  # of the target [r]; 0: none
-  c.koleo_weight = 0.1 if by_person else 0.0  # [L]
-  # Two views that start at the same sample are told apart by the phase of
-  # their beats alone. Jitter (arg `jitter`) beyond a beat makes the encoder
-  # look at rate, amplitude and disturbance over time instead [o].
+  c.momentum = 0.99 if by_person else 0.0  # of the target [L2]; 0: no target
+  c.koleo_weight = 0.1 if by_person else 0.0  # of the KoLeo term [L]
+  # The phase of the beats alone identifies a view where both views start at
+  # the same sample. Jitter by more than a beat makes the encoder look at rate,
+  # amplitude and disturbance over time instead [o].
   jitter = dict(prob=1.0 if arg.jitter else 0.0)
   c.augment = augment.by_kind(time_shift=jitter, time_jitter=jitter)
   return c.lock()

@@ -1,6 +1,6 @@
 """Recordings to shards.
 
-  python -m accfm.prepare --config=configs/prepare.py:<source>[,args] \\
+  accfm prepare --config=prepare:<source>[,args] \\
     --source_dir=DIR --data_dir=DIR
 
 Sources and their arguments, with time on 2 CPU cores and size on disk:
@@ -28,6 +28,7 @@ from ml_collections.config_dict import placeholder
 
 from accfm.base import configlib, plugins
 from accfm.base.errors import InputError
+from accfm.signals import labels, quality
 
 
 def get_config(arg=None):
@@ -55,35 +56,17 @@ def get_config(arg=None):
       # The band of pulse waves at rest and in motion, without the baseline.
       "ppg": signal(1, "au", "ppg", band_hz=(0.5, 8.0)),
   })
-  c.labels = ConfigDict(dict(  # see accfm/signals/labels.py
-      beat_source="beats",  # "beats", "ppg_beats" or "track"
-      min_coverage=0.8,  # share of a window covered by clean intervals
-      min_interval_s=0.3,
-      max_interval_s=2.0,
-      max_change=0.2,  # from the median of neighbouring intervals
-      median_span_s=10.0,
-      consecutive_tol_s=0.008,
-      min_pairs=10,
-      min_condition=0.5,
-      track="hr_bpm",
-      tracks=(),
-      ppg_signal="",
-      min_template_r=0.8,
-  ))
-  c.quality = ConfigDict(dict(  # see accfm/signals/quality.py
-      max_clipped=0.01,
-      beyond_limits=0.25,
-      range={},
-      flat_range=1e-6,
-      non_wear_acc_sd_g=0.003,
-      non_wear_ppg_sd=placeholder(float),  # in the PPG's unit; None: off
-      max_motion_g=placeholder(float),  # None: off
-  ))
-  # Replaces ids by pseudonyms under this secret; "" keeps them. It is not
-  # stored with the data.
+  c.labels = ConfigDict(labels.DEFAULTS)
+  c.quality = ConfigDict({
+      name: placeholder(float) if value is None else value
+      for name, value in quality.DEFAULTS.items()
+  })
+  # A secret that turns ids into pseudonyms; "" keeps the ids. It is not stored
+  # with the data.
   c.salt = ""
-  c.skip_bad_recordings = False  # True: count what cannot be read, go on
-  c.workers = 0  # processes; 0: one per core
+  # Whether to count a recording that cannot be read, instead of stopping.
+  c.skip_bad_recordings = False
+  c.workers = 0  # processes; 0: one for each core
   fill(c, arg)
   c.split = split(arg)
   return c.lock()
@@ -93,9 +76,9 @@ def simulated(c, arg):
   """Generated people with four PPG channels and exact beats."""
   c.name = arg.name or f"simulated_{arg.difficulty}"
   c.source_cfg = ConfigDict(dict(
-      # How many people are made.
+      # Number of people.
       participants=arg.participants or (12 if arg.tiny else 240),
-      # Minutes of one recording of each.
+      # Minutes of each person's recording.
       minutes_per_participant=arg.minutes or (4 if arg.tiny else 20),
       difficulty=arg.difficulty,  # "easy", or "realistic": noise hides beats
       seed=arg.seed,  # of the people and everything about them
@@ -106,8 +89,8 @@ def simulated(c, arg):
 def e4(c, arg):
   """Empatica E4: one PPG channel, acceleration in steps of 15.6 mg."""
   c.source_cfg = ConfigDict(dict(
-      acc_rate_hz=32.0,  # that the files must name
-      bvp_rate_hz=64.0,  # likewise
+      acc_rate_hz=32.0,  # rate that the header of ACC.csv must give
+      bvp_rate_hz=64.0,  # rate that the header of BVP.csv must give
       # Conditions by button presses: (name, tag that starts it, tag that ends
       # it, shortest and longest in s).
       tag_spans=(),
@@ -119,8 +102,8 @@ def e4(c, arg):
         ("hyperventilation", 5, 6, 60, 240),
     )
     arg.split = arg.split or "20/5/10"
-  # The device stamps BVP 1.25 s late, measured by movement that disturbs
-  # both sensors. The inter-beat intervals come from BVP and move with it.
+  # The device stamps BVP 1.25 s late, as movement shows that disturbs both
+  # sensors. The inter-beat intervals come from BVP and are shifted with it.
   c.signals.ppg.delay_s = 1.25
 
 
@@ -129,7 +112,7 @@ def ieee_spc(c, arg):
   del arg
   c.source_cfg = ConfigDict(dict(
       rate_hz=125.0,  # of all rows of the files
-      ecg=False,  # beats from the ECG, in the files that have one
+      ecg=False,  # also read the ECG, where there is one, and its beats
       acc_limits_g=(-512 * 0.0078, 511 * 0.0078),  # the sensor's range
   ))
   c.signals.ppg.channels = 2
@@ -150,7 +133,7 @@ SOURCES = {"simulated": simulated, "e4": e4, "ieee_spc": ieee_spc}
 
 
 def signal(channels, unit, kind, gravity_kept=False, band_hz=None):
-  """One signal's fields, as `accfm.signals.contract.SignalSpec`."""
+  """The fields of one signal: `accfm.signals.contract.SignalSpec`."""
   return dict(
       channels=channels, unit=unit, kind=kind, gravity_kept=gravity_kept,
       band_hz=band_hz or placeholder(tuple),
@@ -161,7 +144,7 @@ def signal(channels, unit, kind, gravity_kept=False, band_hz=None):
 def split(arg):
   """How people are split, from `split=20/5/10` or `split=0.8/0.1/0.1`."""
   out = dict(
-      kind="fractions",  # or "counts"
+      kind="fractions",  # "fractions" or "counts": which of the two applies
       fractions=(0.8, 0.1, 0.1),  # of people for train, val and test
       counts=(0, 0, 0),  # people for train, val and test
       seed=0,  # of the order of people

@@ -1,6 +1,6 @@
 """The paper's comparison: one teacher, one student, every baseline.
 
-Command: python -m accfm.study --config=configs/study.py:small --workdir=W
+Command: accfm study --config=study:small --workdir=W
 Expected: table.md, table.json and table.png in W, all encoders at equal steps
 and batch, scored on the same unseen people. `small` takes about an hour on
 2 CPU cores for 300 people of 24 minutes; `tiny` runs the code.
@@ -26,9 +26,10 @@ FRACTIONS = {
 
 
 def get_config(arg=None):
-  """Arguments: paper, small or tiny; encoder (a preset for all but masked
-  autoencoding); positives (of contrast, for teacher and baseline alike:
-  participant as published, or segment where people are fewer than a batch).
+  """Arguments: paper, small or tiny; encoder (a preset for all runs but masked
+  autoencoding); positives (of the teacher and of the contrastive baseline:
+  participant as published, or segment where a batch has more rows than there
+  are people).
   """
   arg = common.parse(arg, SCALES, encoder="", positives="participant")
   scale = SCALES[arg.scale]
@@ -56,7 +57,7 @@ def get_config(arg=None):
             f"{scale}{chosen},fraction={fraction}"
         ), fraction=fraction,
     )
-  c.order = tuple(runs)
+  c.order = tuple(runs)  # of the runs: one comes after what it needs
   c.runs = ConfigDict(runs)
   return c.lock()
 
@@ -64,11 +65,11 @@ def get_config(arg=None):
 def base(name, scale):
   """Fields of every study: data, shared settings, what is measured."""
   c = ConfigDict()
-  c.data_dir = "data"
-  # Several (folds of one cohort) are trained one by one and tabulated
-  # together.
+  c.data_dir = "data"  # folder of the data sets
+  # Names of the data sets. The runs of each, such as each fold of a cohort,
+  # follow one another; one table shows all.
   c.datasets = ("simulated_easy" if name == "tiny" else "simulated_realistic",)
-  # Set here for every run.
+  # Fields that every run takes from this config.
   c.shared = ("data_dir", "seed", "batch_size", "total_steps")
   at = common.SCALES[scale]
   c.seed = 0
@@ -76,9 +77,11 @@ def base(name, scale):
   c.total_steps = at["total_steps"]
   c.evaluate = evaluate_config.get_config("tiny" if name == "tiny" else "")
   c.evaluate.unlock()
-  c.tasks = ("hr", "sdnn", "rmssd")
-  c.subject = "distilled"  # whose improvement over the others is shown
-  c.shared_rows = (  # of the subject's evaluation: row, title
+  c.tasks = ("hr", "sdnn", "rmssd")  # probes that the table shows
+  c.subject = "distilled"  # the run whose gain over the others is shown
+  # Lines of the table that need no training, from the subject's evaluation:
+  # name of the row, title.
+  c.shared_rows = (
       ("untrained", "untrained encoder"), ("features", "hand-made features"),
       ("mean", "predict the mean"),
   )
@@ -87,10 +90,14 @@ def base(name, scale):
 
 
 def entry(main, title, config, needs="", fraction=1.0):
-  """One run: its main, its name in tables, its config.
+  """One run of a study.
 
-  `needs` is the run whose checkpoint it starts from; `fraction` the share of
-  labelled people a supervised one is given.
+  Args:
+    main: the command that trains it.
+    title: its name in tables.
+    config: its config.
+    needs: the run whose checkpoint it starts from; "" for none.
+    fraction: share of the labelled people that a supervised run trains on.
   """
   return ConfigDict(dict(
       main=main, title=title, needs=needs, fraction=fraction,

@@ -1,6 +1,6 @@
 """Which figures and rows `accfm.tabulate` shows.
 
-Command: python -m accfm.tabulate --runs="label=DIR,label=DIR" --out=PATH
+Command: accfm tabulate --runs="label=DIR,label=DIR" --out=PATH
 """
 
 from ml_collections import ConfigDict

@@ -24,8 +24,8 @@ PUBLIC = {
     "Configs": ("accfm.base.configlib", "accfm.base.configfiles"),
     "Code outside accfm": ("accfm.base.plugins",),
     "Losses": ("accfm.losses.infonce", "accfm.losses.koleo"),
-    "Encoders": ("accfm.models.build", "accfm.models.vit1d.ViT1D",
-                 "accfm.models.efficientnet1d.EfficientNet1D"),
+    "Encoders": ("accfm.models.build", "accfm.models.encoders.vit1d.ViT1D",
+                 "accfm.models.encoders.efficientnet1d.EfficientNet1D"),
 }
 
 

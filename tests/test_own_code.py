@@ -45,12 +45,12 @@ def test_its_checkpoint_is_refused_until_a_command_names_it(run):
   plugins._files.clear()
   loaded = checkpoints.load(workdir)
   assert loaded.meta["config"]["encoder"]["family"] == NAME
-  parts = loaded.params, loaded.carried, loaded.frozen, loaded.meta
+  parts = loaded.params, loaded.carried, loaded.frozen, loaded.record
   config = evaluate_config.get_config("tiny").unlock()
   config.data_dir = data_dir
   for use in (
       lambda: towers.from_checkpoint(*parts),
-      lambda: towers.untrained(loaded.meta, 0),
+      lambda: towers.untrained(loaded.record, 0),
       lambda: accfm.load(workdir),
       lambda: evaluate.run(config, str(workdir), "evaluation"),
   ):

@@ -9,7 +9,7 @@ import os
 import signal
 
 
-def point(name: str, index: int) -> None:
+def point(name: str, index: int | str) -> None:
   """Kills the process here if `$ACCFM_FAULT` is `name:index`."""
   if os.environ.get("ACCFM_FAULT") == f"{name}:{index}":
     os.kill(os.getpid(), signal.SIGKILL)

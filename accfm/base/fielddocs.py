@@ -102,9 +102,12 @@ def comments(path: pathlib.Path) -> dict[str, str]:
     above = []
     while not text and line - 1 - len(above) in alone:
       above.append(alone[line - 1 - len(above)])
-    text = text or " ".join(reversed(above))
-    if text:
-      out |= dict.fromkeys(names, text)
+    if above:  # is about what the line begins with
+      text = " ".join(reversed(above))
+      first = names[0].rpartition(".")[2]
+      names = [name for name in names if name.rpartition(".")[2] == first]
+    for name in names if text else ():
+      out.setdefault(name, text)  # the first place is where it is explained
   return out
 
 

@@ -1,15 +1,14 @@
-"""Batches: number k is a pure function of (seed, k).
+"""Batches: batch k is a pure function of (seed, k).
 
-Each process reads its own rows of a batch by index, so neither a restart nor
-another number of processes changes what a step sees, and the step is all
-that a checkpoint has to remember.
+Each process reads its own rows of a batch by index. So neither a restart nor
+another number of processes changes what a step sees, and the step's number is
+all that a checkpoint has to keep.
 
-Batches are read ahead by threads, or by processes of their own.
-Threads share Python's lock, which parsing holds for some 40 us of each
-record, so one process reads at most 25,000 segments a second however many
-cores it has. A host that has to feed more lets `workers` processes read:
-worker i makes batches i, i + workers, ... whole, through grain, so which rows
-a batch holds depends on neither threads nor workers.
+Threads or worker processes read batches ahead. Threads share Python's lock,
+which parsing holds for some 40 us of each record, so one process reads at most
+25,000 segments a second on any number of cores. A host that needs more uses
+`workers` processes: worker i makes the whole batches i, i + workers, ...
+through grain. The rows of a batch depend on neither threads nor workers.
 """
 
 import functools
@@ -19,19 +18,23 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
 import grain
 import numpy as np
 from absl import flags
+from ml_collections import ConfigDict
 
 from accfm.base.errors import InputError
 from accfm.data import damage
+from accfm.data.samplers import Draw
 
-KILLED = "Worker process was terminated"  # grain's words
+KILLED = "Worker process was terminated"  # in grain's message
 
 
-def check(config):
-  """Raises InputError for fields of a config that cannot be."""
+def check(config: ConfigDict) -> None:
+  """Raises InputError for fields of a config that are out of range."""
   for name in ("prefetch", "workers"):
     if config[name] < 0:
       raise InputError(
@@ -46,21 +49,24 @@ def check(config):
     )
 
 
-def train_batches(split, signals, sampler, start, local=slice(None),
-                  prefetch=2, workers=0, extra=None):
+def train_batches(
+    split: Any, signals: Sequence[str], sampler: Callable[[int], Draw],
+    start: int, local: slice = slice(None), prefetch: int = 2,
+    workers: int = 0, extra: Callable[[np.ndarray], dict] | None = None,
+) -> Generator[dict[str, Any], None, None]:
   """Batches start, start + 1, ... without end.
 
   Args:
     split: a `pipeline.Joined`.
-    signals: names of the signals wanted.
-    sampler: `sampler(k) -> samplers.Draw` of the global batch.
-    start: the first batch's number k.
+    signals: names of the signals to read.
+    sampler: `sampler(k) -> Draw` of the global batch.
+    start: number k of the first batch.
     local: the slice of the global batch that this process reads.
     prefetch: batches read ahead, by as many threads; 0 reads on demand. With
-      workers, those that each keeps ready.
-    workers: processes that read; 0 for threads of this one. Sampler and extra
-      must then be fit to be pickled by cloudpickle.
-    extra: `extra(rows [n]) -> {name: [n, ...]}` beside the signals.
+      workers, the batches that each keeps ready.
+    workers: number of processes that read; 0 for threads of this process.
+      With workers, cloudpickle must be able to pickle `sampler` and `extra`.
+    extra: `extra(rows [n]) -> {name: [n, ...]}`, added to the signals.
 
   Yields:
     As `make_batch`.
@@ -81,7 +87,7 @@ def train_batches(split, signals, sampler, start, local=slice(None),
   rows = iter(rows)
   try:
     for batch, damaged in rows:
-      for row, text in damaged:  # met by a worker; this process counts
+      for row, text in damaged:  # found by a worker; this process counts
         split.ledger.add(damage.DamagedError(row, text))
       yield batch
   except RuntimeError as error:
@@ -97,32 +103,34 @@ def train_batches(split, signals, sampler, start, local=slice(None),
 
 
 def _load(split, signals, sampler, local, extra, k):
-  """(batch k, [(row, text)] of the damaged rows that others should hear of)."""
+  """(batch k, [(row, text)] of the damaged rows to report)."""
   batch = make_batch(split, signals, sampler(k), local, extra)
   return batch, split.ledger.news()
 
 
 def _prepare_parent():
-  """What this process does before it starts workers."""
-  if not flags.FLAGS.is_parsed():  # not under absl: grain asks for its own
+  """Prepares this process for starting workers."""
+  if not flags.FLAGS.is_parsed():  # without absl: grain reads flags of its own
     flags.FLAGS.mark_as_parsed()
-  # What workers have ready when all ends is left to multiprocessing's tracker
-  # of shared memory, which need not say that it removes it.
+  # Batches that workers have ready at the end are removed by multiprocessing's
+  # tracker of shared memory, which warns about that.
   quiet = "ignore:resource_tracker:UserWarning"
   if quiet not in sys.warnoptions:
     sys.warnoptions.append(quiet)
 
 
 def _begin(unused_number, unused_count):
-  """What a worker does first.
+  """The first thing that a worker does.
 
-  It ends when its parent says so, or is gone without a word. A notice to
-  all processes of a job is for the parent, which wants its batches until it
-  has saved.
+  A worker ends when its parent tells it to, or dies. It ignores the signals
+  that a scheduler sends to all processes of a job: the parent needs batches
+  until it has saved.
   """
   for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_IGN)
-  parent = multiprocessing.parent_process().sentinel
+  process = multiprocessing.parent_process()
+  assert process is not None
+  parent = process.sentinel
 
   def watch():
     multiprocessing.connection.wait([parent])
@@ -131,13 +139,19 @@ def _begin(unused_number, unused_count):
   threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
-def make_batch(split, signals, draw, local=slice(None), extra=None):
+def make_batch(
+    split: Any, signals: Sequence[str], draw: Draw,
+    local: slice = slice(None),
+    extra: Callable[[np.ndarray], dict] | None = None,
+) -> dict[str, Any]:
   """One batch of a Draw.
 
+  Arguments as for `train_batches`.
+
   Returns:
-    As `Split.read`, with "row" int32, each row's place in the global batch;
-    "cohort" int32 where the split joins several; "pair", the signals of the
-    paired rows, where rows are paired; and what `extra` adds.
+    As `Split.read`, and "row" int32, the place of each row in the global
+    batch; "cohort" int32 where the split joins several data sets; "pair", the
+    signals of the paired rows, where rows are paired; and what `extra` adds.
 
   Raises:
     InputError: a row is damaged and may not be replaced; see `damage`.

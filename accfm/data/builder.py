@@ -1,10 +1,10 @@
-"""The TFDS builder: staged windows to `array_record` shards.
+"""The TFDS builder: staged segments to `array_record` shards.
 
-Shards are written one by one, in the order of people, sessions and time, as
-training reads rows by index. (TFDS's generator-based builders shuffle; past
-1 GB a split they need TensorFlow for it.) Arrays are stored as raw bytes:
-TFDS's default encoding is several times slower to write and to read, and
-would round times to float32.
+Shards are written one by one, in the order of people, sessions and time,
+since training reads rows by index. (TFDS's generator-based builders shuffle,
+and need TensorFlow for it beyond 1 GB a split.) Arrays are stored as raw
+bytes: TFDS's default encoding is several times slower to write and to read,
+and would round times to float32.
 """
 
 import contextlib
@@ -13,7 +13,8 @@ import functools
 import io
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -33,35 +34,57 @@ DESCRIPTION = (
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-  """Rows `start` to `stop` of a staged file, and how their person is named."""
+  """Rows of a staged file and what belongs to all of them.
+
+  Attributes:
+    file: the staged file.
+    start: first row of it.
+    stop: the row after the last.
+    participant: id under which the shards name the person.
+    session: name of the session.
+    attributes: facts about the person, name -> number.
+  """
 
   file: str
   start: int
   stop: int
   participant: str
   session: str
-  attributes: dict
+  attributes: Mapping[str, float]
+
+
+Shards = list[list[Piece]]
 
 
 @dataclasses.dataclass
 class PairsConfig(tfds.core.BuilderConfig):
-  """One data set: its contract, columns and, per split, shards of Pieces."""
+  """One data set.
 
-  contract: Contract = None
-  labels: tuple = ()
-  attributes: tuple = ()
-  shards: dict = dataclasses.field(default_factory=dict, repr=False)
-  written: Callable = lambda windows: None
+  Attributes:
+    contract: of its segments; always given (TFDS wants a default).
+    labels: names of its labels.
+    attributes: names of its facts about people.
+    shards: split -> shards, each a list of Pieces.
+    written: `written(rows)`, called after each shard.
+  """
+
+  contract: Any = None
+  labels: tuple[str, ...] = ()
+  attributes: tuple[str, ...] = ()
+  shards: Mapping[str, Shards] = dataclasses.field(
+      default_factory=dict, repr=False
+  )
+  written: Callable[[int], None] = lambda rows: None
 
 
 class BiosignalPairs(tfds.core.ShardBasedBuilder):
-  """Rows of one data set; a config per data set."""
+  """Rows of one data set; each data set is a config of its own."""
 
   VERSION = tfds.core.Version(VERSION)
   code_path = None  # nothing is downloaded, no checksums lie beside the code
 
   def _info(self):
-    config = self.builder_config
+    config: Any = self.builder_config
     return tfds.core.DatasetInfo(
         builder=self,
         description=DESCRIPTION,
@@ -70,7 +93,7 @@ class BiosignalPairs(tfds.core.ShardBasedBuilder):
 
   def _shard_iterators_per_split(self, dl_manager):
     del dl_manager
-    config = self.builder_config
+    config: Any = self.builder_config
     return {
         split: [
             functools.partial(rows, pieces, config, f"{split}:{number}")
@@ -80,8 +103,10 @@ class BiosignalPairs(tfds.core.ShardBasedBuilder):
     }
 
 
-def features(contract, labels, attributes):
-  """The columns of a row; nested names join with "/" in the stored bytes."""
+def features(
+    contract: Contract, labels: Sequence[str], attributes: Sequence[str]
+) -> tfds.features.FeaturesDict:
+  """The columns of a row; in the stored bytes "/" joins nested names."""
   f = tfds.features
 
   def array(shape, dtype):
@@ -108,8 +133,16 @@ def features(contract, labels, attributes):
   return f.FeaturesDict(columns)
 
 
-def rows(pieces, config, shard):
-  """Yields (key, row) of one shard, in order."""
+def rows(
+    pieces: Sequence[Piece], config: PairsConfig, shard: str
+) -> Iterator[tuple[str, dict[str, Any]]]:
+  """Yields (key, row) of one shard, in order.
+
+  Args:
+    pieces: rows of the shard.
+    config: of the data set.
+    shard: "split:number", for fault points.
+  """
   for piece in pieces:
     staged = staging.load(piece.file)
     unknown = np.full(len(staged["start_s"]), np.nan, np.float32)
@@ -141,8 +174,16 @@ def rows(pieces, config, shard):
   config.written(sum(piece.stop - piece.start for piece in pieces))
 
 
-def plan_shards(pieces, row_bytes, shard_bytes):
-  """Cuts a list of whole-recording Pieces into shards of even row counts."""
+def plan_shards(
+    pieces: Sequence[Piece], row_bytes: int, shard_bytes: int
+) -> Shards:
+  """Cuts Pieces, each a whole recording, into shards of about equal size.
+
+  Args:
+    pieces: of one split, in order.
+    row_bytes: size of a row.
+    shard_bytes: largest size of a shard.
+  """
   total = sum(piece.stop - piece.start for piece in pieces)
   count = max(1, min(total, -(-total * row_bytes // shard_bytes)))
   ends = [total * (i + 1) // count for i in range(count)]
@@ -160,30 +201,34 @@ def plan_shards(pieces, row_bytes, shard_bytes):
   return shards
 
 
-def row_bytes(contract):
-  """Bytes of one row's samples."""
+def row_bytes(contract: Contract) -> int:
+  """Bytes of the samples of a row."""
   return 2 * contract.samples * sum(
       spec.channels for spec in contract.signals.values()
   )
 
 
-def dataset_dir(data_dir, name):
-  """Where the shards of data set `name` go."""
+def dataset_dir(data_dir: str, name: str) -> str:
+  """The folder of the shards of data set `name`."""
   return os.path.join(manifest_lib.root(data_dir, name), VERSION)
 
 
-def write(by_split, contract, manifest, work_dir, data_dir, out=print):
+def write(
+    by_split: Mapping[str, Sequence[tuple[str, str, Mapping[str, Any]]]],
+    contract: Contract, manifest: Mapping[str, Any], work_dir: str,
+    data_dir: str, out: Callable[[str], Any] = print,
+) -> str:
   """Writes shards and manifest; they appear at `dataset_dir` in one rename.
 
   Args:
     by_split: {split: [(participant, session, summary of `staging`)]}.
-    contract: the Contract of the windows.
+    contract: of the segments.
     manifest: plain data for `manifest.save`; its "name", "labels" and
       "attributes" are used here.
-    work_dir: a folder on the same file system; what an earlier, killed
-      writing left there is removed.
+    work_dir: a folder on the same file system; files left there by a command
+      that was killed are removed.
     data_dir: root of the prepared data sets.
-    out: called with progress lines.
+    out: called with each line of progress.
 
   Returns:
     The dataset directory.
@@ -218,7 +263,7 @@ def write(by_split, contract, manifest, work_dir, data_dir, out=print):
   faults.point("before_publish", 0)
   final = dataset_dir(data_dir, config.name)
   os.makedirs(os.path.dirname(final), exist_ok=True)
-  shutil.rmtree(final, ignore_errors=True)  # without a manifest: no data set
+  shutil.rmtree(final, ignore_errors=True)  # it has no manifest: incomplete
   os.rename(written, final)
   faults.point("after_publish", 0)
   return final
@@ -226,7 +271,7 @@ def write(by_split, contract, manifest, work_dir, data_dir, out=print):
 
 @contextlib.contextmanager
 def _quiet():
-  """Keeps TFDS from announcing downloads and printing the whole plan."""
+  """Silences TFDS, which announces downloads and prints the whole plan."""
   level = logging.get_verbosity()
   logging.set_verbosity(logging.ERROR)
   try:

@@ -1,19 +1,24 @@
-"""Damaged rows: named, counted, and in training replaced within a limit.
+"""Damaged rows: reported, counted, and in training replaced up to a limit.
 
-What stands in for a damaged row is a function of the global draw and of which
-rows are damaged, not of when or where that was found: neither a restart nor
+What replaces a damaged row depends on the global draw and on which rows are
+damaged, not on when or where the damage was found. So neither a restart nor
 another number of processes changes a batch. Two damaged rows of a batch may
-be given the same stand-in. Evaluation never replaces a row.
+get the same replacement. Evaluation never replaces a row.
 """
 
 import io
 import math
 import sys
 import threading
+from collections.abc import Callable, Collection, Sequence
+from typing import TextIO
 
 import numpy as np
 
 from accfm.base.errors import InputError
+from accfm.data.samplers import Draw
+
+People = tuple[np.ndarray, np.ndarray]  # (first row [P], rows [P]) of each
 
 
 class DamagedError(InputError):
@@ -23,16 +28,16 @@ class DamagedError(InputError):
     row: its number, in the split it was read from.
   """
 
-  def __init__(self, row, text):
+  def __init__(self, row: int, text: str):
     super().__init__(text)
     self.row = row
 
-  def __reduce__(self):  # a worker tells its parent
+  def __reduce__(self):  # a worker sends it to its parent
     return type(self), (self.row, str(self))
 
 
-def found(shard, split, row, what):
-  """The DamagedError of a row of a shard file; `what` is wrong with it."""
+def found(shard: str, split: str, row: int, what: str) -> DamagedError:
+  """The DamagedError of a row of a shard file; `what` says what is wrong."""
   return DamagedError(row, (
       f"{shard}: row {row} of split {split} {what}; the shard is damaged: "
       "prepare the data set again, or let training replace such rows up to "
@@ -41,16 +46,18 @@ def found(shard, split, row, what):
 
 
 class Ledger:
-  """The damaged rows of a split that this process has met since it started.
+  """The damaged rows of a split that this process has found since it started.
 
   Threads that read ahead share it.
   """
 
-  def __init__(self, rows, share=0.0, out=None):
+  def __init__(
+      self, rows: int, share: float = 0.0, out: TextIO | None = None
+  ):
     """Args:
-      rows: of the split.
-      share: of them that may be damaged; 0 for none.
-      out: file that each damaged row is named in, by default stdout.
+      rows: number of rows in the split.
+      share: share of them that may be damaged; 0 for none.
+      out: file to which each damaged row is reported, by default stdout.
     """
     if not 0 <= share < 1:
       raise InputError(
@@ -69,16 +76,16 @@ class Ledger:
   def __contains__(self, row):
     return row in self._found
 
-  def counts(self):
-    """The metric of a run that may replace rows, {} of one that may not."""
+  def counts(self) -> dict[str, float]:
+    """The metric of a run that may replace rows; {} if it may not."""
     return {"train/damaged_rows": len(self)} if self._share else {}
 
-  def add(self, error):
-    """Counts the row of a DamagedError and names it, once.
+  def add(self, error: DamagedError) -> None:
+    """Counts the row of a DamagedError and reports it, both once.
 
     Raises:
       DamagedError: no row may be damaged.
-      InputError: more are damaged than may be.
+      InputError: more rows are damaged than may be.
     """
     if not self._share:
       raise error
@@ -97,26 +104,28 @@ class Ledger:
           f"want at most {most} ({self._share:g}); the last one is: {error}"
       ) from error
 
-  def news(self):
-    """[(row, text of its DamagedError)] of those added since the last call."""
+  def news(self) -> list[tuple[int, str]]:
+    """[(row, text of its DamagedError)] of rows added since the last call."""
     with self._lock:
       news, self._news = self._news, []
     return news
 
-  def mend(self, draw, local, people_of):
-    """The local rows of a draw, whole ones in place of those known damaged.
+  def mend(
+      self, draw: Draw, local: slice, people_of: Callable[[int], People]
+  ) -> tuple[np.ndarray, np.ndarray | None]:
+    """The local rows of a draw, with known damaged rows replaced.
 
     Args:
-      draw: a `samplers.Draw`, of the global batch.
-      local: the slice of it that is wanted.
+      draw: of the global batch.
+      local: the slice of the draw that this process reads.
       people_of: `people_of(row) -> (first row [P], rows [P])` of the people
-        of that row's data set.
+        in the data set of that row.
 
     Returns:
       (rows [n], pairs [n] or None).
 
     Raises:
-      InputError: no whole row is left to stand in.
+      InputError: no undamaged row is left as a replacement.
     """
     rows = np.array(draw.rows[local])
     pairs = None if draw.pairs is None else np.array(draw.pairs[local])
@@ -129,7 +138,7 @@ class Ledger:
       bad |= np.isin(pairs, known)
       groups = np.stack([rows, pairs], axis=1)  # [n, 2]
     drawn = draw.rows
-    if pairs is not None:
+    if draw.pairs is not None:
       drawn = np.concatenate([draw.rows, draw.pairs])
     for place in np.flatnonzero(bad):
       group = groups[place].tolist()
@@ -142,29 +151,32 @@ class Ledger:
 
 
 def _silent(rows, share, known):
-  """A worker's Ledger: its parent names the rows that it reports."""
+  """A worker's Ledger: the parent reports the rows that the worker sends it."""
   ledger = Ledger(rows, share, io.StringIO())
   ledger._found.update(known)
   return ledger
 
 
-def stand_in(group, damaged, drawn, people, only=None):
-  """Whole rows in place of a row, or of a pair of a person's rows.
+def stand_in(
+    group: Sequence[int], damaged: Collection[int], drawn: np.ndarray,
+    people: People, only: np.ndarray | None = None,
+) -> list[int]:
+  """Undamaged rows that replace a row, or a pair of rows of one person.
 
-  The person's other rows come first, from the damaged one on and around;
-  then the people that follow. Rows that the batch draws anyway are taken
-  when no others are left, and for a pair so are people it draws: a person
-  who is there twice would be their own negative.
+  They are searched among the person's own rows first, from the damaged row on
+  and round again, then among the people after that person. Rows that the
+  batch draws already come last. For a pair, so do people whom the batch draws
+  already: a person in it twice would be their own negative.
 
   Args:
-    group: [row] or [row, paired row], of which some are damaged.
-    damaged: set of row numbers.
+    group: [row] or [row, paired row], at least one of them damaged.
+    damaged: numbers of the damaged rows.
     drawn: [B] rows of the global batch.
     people: (first row [P], rows [P]) of each person.
-    only: [M] the rows that may stand in; None for all.
+    only: [M] the rows that may be used; None for all.
 
   Returns:
-    As many whole rows of one person as the group has.
+    As many rows of one person as the group has.
 
   Raises:
     InputError: there are none.

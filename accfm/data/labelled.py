@@ -1,11 +1,12 @@
 """Which labelled people training may see: nested fractions by hash.
 
-People of a small fraction are among those of every larger one, and the
-choice depends on ids and a seed alone, so a supervised encoder and a probe
-of the same fraction learn from the same people.
+The people of a small fraction are among those of every larger one, and the
+choice depends on ids and a seed alone. So a supervised encoder and a probe of
+the same fraction learn from the same people.
 """
 
 import hashlib
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -13,16 +14,18 @@ from accfm.base.errors import InputError
 from accfm.signals import targets
 
 
-def some_people(people, fraction, seed):
+def some_people(
+    people: Iterable[str], fraction: float, seed: int
+) -> list[str]:
   """A fraction of people, at least one.
 
   Args:
-    people: ids.
+    people: ids; repeated ones count once.
     fraction: above 0, up to 1.
-    seed: of the order.
+    seed: of the choice.
 
   Returns:
-    Sorted ids, round(fraction x people) of them.
+    Sorted ids, round(fraction * people) of them.
   """
   if not 0 < fraction <= 1:
     raise InputError(
@@ -35,13 +38,17 @@ def some_people(people, fraction, seed):
   return sorted(order[:max(1, round(fraction * len(ids)))])
 
 
-def choose(table, columns, fraction, seed):
-  """Rows with any label of a fraction of the labelled people.
+def choose(
+    table: Mapping[str, np.ndarray], columns: Collection[str],
+    fraction: float, seed: int,
+) -> tuple[np.ndarray, int]:
+  """The rows with any label, of a fraction of the labelled people.
 
   Args:
     table: column -> [N].
     columns: names of the labels.
-    fraction, seed: as `some_people`.
+    fraction: as for `some_people`.
+    seed: as for `some_people`.
 
   Returns:
     (row numbers [M], number of people).
@@ -57,7 +64,9 @@ def choose(table, columns, fraction, seed):
       )
   if not columns:
     raise InputError("targets: got none, want at least one label to learn")
-  known = np.any([targets.known_rows(table[c]) for c in columns], axis=0)
+  known = np.logical_or.reduce(
+      [targets.known_rows(table[c]) for c in columns]
+  )
   if not known.any():
     raise InputError(
         f"targets: got no labelled row for {sorted(columns)}, want some; "

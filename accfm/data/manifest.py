@@ -1,13 +1,18 @@
-"""`manifest.json`: what a prepared data set is, beside its shards.
+"""`manifest.json`: the description of a prepared data set, beside its shards.
 
-Who is in which split, under which contract and config, what quality control
-refused and what storing cost. A dataset directory with a manifest is
-complete: it appears in one rename after everything in it was written.
+It says who is in which split, under which contract and config, what quality
+control rejected and how large the error of storing is. A data set's folder
+with a manifest is complete: it appears in one rename, after everything in it
+was written.
 """
 
 import json
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from accfm.base import configlib, files, pseudonyms
 from accfm.base.errors import InputError
@@ -16,12 +21,12 @@ FILE = "manifest.json"
 BUILDER = "biosignal_pairs"
 
 
-def root(data_dir, name):
+def root(data_dir: str | os.PathLike, name: str) -> str:
   """The folder that holds the versions of data set `name`."""
   return os.path.join(data_dir, BUILDER, name)
 
 
-def save(dataset_dir, manifest):
+def save(dataset_dir: str, manifest: Mapping[str, Any]) -> None:
   """Writes `manifest`, plain JSON data, into `dataset_dir`."""
   path = os.path.join(dataset_dir, FILE)
   with open(path + ".tmp", "w") as f:
@@ -31,8 +36,8 @@ def save(dataset_dir, manifest):
   os.replace(path + ".tmp", path)
 
 
-def load(dataset_dir):
-  """The manifest of `dataset_dir`; InputError if it is none or damaged."""
+def load(dataset_dir: str | os.PathLike) -> dict[str, Any]:
+  """The manifest of `dataset_dir`; InputError if it is absent or damaged."""
   path = os.path.join(dataset_dir, FILE)
   try:
     with open(path) as f:
@@ -49,12 +54,14 @@ def load(dataset_dir):
     ) from None
 
 
-def identity(config, recordings, code=""):
-  """What makes a data set the one that is wanted; part of its manifest.
+def identity(
+    config: ConfigDict, recordings: Sequence[str], code: str = ""
+) -> dict[str, Any]:
+  """What two preparations of one data set have in common; in its manifest.
 
   Args:
-    config: the prepare config; of its salt only a digest is kept.
-    recordings: names of the recordings; likewise.
+    config: the prepare config; only a digest of its salt is kept.
+    recordings: their names; only a digest is kept.
     code: a hash of the source's code where that is a plug-in.
   """
   plain = json.loads(configlib.to_json(config))
@@ -72,15 +79,17 @@ def identity(config, recordings, code=""):
   }
 
 
-def same(dataset_dir, wanted):
-  """The manifest there if it is of the same making, None if there is none.
+def same(
+    dataset_dir: str | os.PathLike, wanted: Mapping[str, Any]
+) -> dict[str, Any] | None:
+  """The manifest of a data set that was prepared the same way, or None.
 
   Args:
     dataset_dir: where the data set is or will be.
-    wanted: `identity` of the data set that is wanted.
+    wanted: `identity` of the data set to prepare.
 
   Raises:
-    InputError: another data set has this name; says what differs.
+    InputError: a data set of this name was prepared differently; says how.
   """
   if not os.path.isfile(os.path.join(dataset_dir, FILE)):
     return None
@@ -95,16 +104,16 @@ def same(dataset_dir, wanted):
   return there
 
 
-def split_hash(splits):
-  """A short hash of who is in which split, whatever the order of people."""
+def split_hash(splits: Mapping[str, Iterable[str]]) -> str:
+  """A short hash of who is in which split, in any order of people."""
   return configlib.digest({k: sorted(v) for k, v in splits.items()})
 
 
-def find(data_dir, name):
-  """The dataset directory of the newest version of `name` in `data_dir`.
+def find(data_dir: str | os.PathLike, name: str) -> str:
+  """The folder of the newest version of data set `name` in `data_dir`.
 
   Raises:
-    InputError: there is none; says which data sets there are.
+    InputError: there is none; names the data sets that exist.
   """
   files.refuse_url(data_dir, "data_dir", reads=True)
   versions = _versions(root(data_dir, name))

@@ -1,11 +1,11 @@
-"""In which order rows are read: at random, but near each other if asked.
+"""The order in which rows are read: random, and local where that is wanted.
 
-A step of a pod wants thousands of rows of 54 kB. Where disks or buckets cannot
-give them at random, an order may keep to some of the rows for a while
-(`block`, `window`) or give each place of a batch a share of the rows of its
-own (`lanes`), so that a host reads that share alone and may keep it in
-memory. Both are part of the order, a pure function of (seed, k): neither a
-restart nor another number of processes changes a batch.
+A step on a pod reads thousands of rows of 54 kB. Some disks and buckets cannot
+deliver them in random order. An order can stay within some of the rows for a
+while (`block`, `window`). It can also give each place of a batch its own share
+of the rows (`lanes`), so that a host reads only that share and can keep it in
+memory. Both are part of the order, which is a pure function of (seed, k):
+neither a restart nor another number of processes changes a batch.
 """
 
 import dataclasses
@@ -22,19 +22,21 @@ class Nearness:
   """How far an order jumps.
 
   Attributes:
-    lanes: the places of a batch, and the rows, are cut into so many parts;
-      part i of the places draws from part i of the rows.
-    block: rows that are read together, 0 for each by itself.
-    window: blocks, in random order, whose rows are shuffled together.
+    lanes: number of parts into which the places of a batch, and the rows, are
+      cut; part i of the places draws from part i of the rows.
+    block: number of rows that are read together; 0 for single rows.
+    window: number of blocks, taken in random order, whose rows are shuffled
+      together.
   """
 
   lanes: int = 1
   block: int = 0
   window: int = 16
 
-  def check(self, batch_size):
-    """Raises InputError for values that cannot be, or a batch's not being
-    whole lanes."""
+  def check(self, batch_size: int) -> None:
+    """Raises InputError for a value out of range, or lanes that do not divide
+    the batch size.
+    """
     for name, least in (("lanes", 1), ("block", 0), ("window", 1)):
       if getattr(self, name) < least:
         raise InputError(
@@ -49,22 +51,26 @@ class Nearness:
 
 
 EVERYWHERE = Nearness()
-FEW = 1 << 16  # rows of a permutation that is held whole
+FEW = 1 << 16  # longest permutation that is kept in memory
 
 
-def permuted(rows, count, seed, k, start=0, near=EVERYWHERE):
-  """Row numbers [count] of batch k of `rows` rows from `start` on.
+def permuted(
+    rows: int, count: int, seed: int, k: int, start: int = 0,
+    near: Nearness = EVERYWHERE,
+) -> np.ndarray:
+  """Row numbers [count] of batch k.
 
-  Each epoch is an order of all rows cut into whole batches, so no row occurs
-  twice in a batch; the few rows at the end of the order that make no whole
-  batch wait for another epoch's.
+  Each epoch is an order of all rows that is cut into whole batches, so no row
+  occurs twice in a batch. The few rows at its end that fill no batch are left
+  out of that epoch.
 
   Args:
-    rows: how many there are, at least `count`.
+    rows: number of rows, at least `count`.
     count: rows of a batch, a multiple of `near.lanes`.
-    seed, k: what the order depends on.
-    start: added to all.
-    near: `Nearness`.
+    seed: of the order.
+    k: number of the batch.
+    start: number of the first row.
+    near: how far the order jumps.
   """
   lanes = near.lanes
   each = count // lanes
@@ -78,18 +84,19 @@ def permuted(rows, count, seed, k, start=0, near=EVERYWHERE):
   return start + np.concatenate(out)
 
 
-def shuffled(places, rows, *seed):
-  """Where a random permutation of `rows` rows has `places`.
+def shuffled(places: np.ndarray, rows: int, *seed: int) -> np.ndarray:
+  """The rows that a random permutation puts at `places`.
 
-  A few rows are permuted outright. Of more, each place goes through six
-  rounds of a Feistel network over the next power of four, again and again
-  until it is a row (Black and Rogaway 2002, "Ciphers with arbitrary finite
-  domains"), so nothing is held and a place costs the same among millions.
+  A short permutation is drawn whole. For a long one each place goes through
+  six rounds of a Feistel network over the next power of four, repeatedly
+  until the result is a row (Black and Rogaway 2002, "Ciphers with arbitrary
+  finite domains"). So nothing is kept, and a place costs the same among
+  millions of rows.
 
   Args:
     places: [n] integers from 0 to rows - 1.
-    rows: of the permutation.
-    *seed: integers that choose it.
+    rows: length of the permutation.
+    *seed: integers that choose the permutation.
 
   Returns:
     [n] int64.
@@ -112,7 +119,7 @@ def _feistel(x, half, keys):
   mask = (np.uint64(1) << half) - np.uint64(1)
   left, right = x >> half, x & mask
   for key in keys:
-    # SplitMix64's finaliser (Steele et al. 2014): every bit moves every bit.
+    # SplitMix64's finaliser (Steele et al. 2014): each bit affects all bits.
     z = right + key
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -131,8 +138,8 @@ def _order(places, rows, seed, near):
     return shuffled(places, rows, *seed)
   size, span = near.block, near.block * near.window
   whole = rows // size
-  # Blocks begin elsewhere in each epoch, so that the rows beyond the last
-  # whole block, which come last, are others each time.
+  # Blocks begin at another row in each epoch, so that the rows beyond the last
+  # whole block, which come last, are different ones each time.
   turn = np.random.default_rng(seed).integers(rows)
   windows = places // span
   at = np.empty_like(places)

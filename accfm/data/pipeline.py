@@ -1,12 +1,14 @@
-"""Shards to rows, by number: one split, or the splits of several data sets.
+"""From shards to rows, by number: of one split, or of several data sets.
 
-Records are parsed without TensorFlow and without TFDS's decoder: raw bytes
-become arrays by `np.frombuffer`.
+Records are parsed without TensorFlow and without TFDS's decoder:
+`np.frombuffer` turns raw bytes into arrays.
 """
 
 import functools
 import math
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -16,18 +18,23 @@ from accfm.base.errors import InputError
 from accfm.data import damage, record_cache
 from accfm.data import manifest as manifest_lib
 from accfm.signals import contract as contract_lib
+from accfm.signals.contract import Contract
 
 RAW = tfds.decode.DeserializeMethod.RAW_BYTES
 TEXTS = ("participant", "session", "condition")
+EXAMPLE: Any = vars(tf_example_pb2)["Example"]  # made when imported
 READ_ERRORS = (OSError, ValueError, RuntimeError, KeyError, IndexError)
 
 
-def open_split(dataset_dir, split):
+def open_split(dataset_dir: str | os.PathLike, split: str) -> "Split":
   """Opens one split of a prepared data set; see `Split`."""
   return Split(dataset_dir, split)
 
 
-def open_joined(dataset_dirs, split, max_damaged_share=0.0):
+def open_joined(
+    dataset_dirs: Iterable[str | os.PathLike], split: str,
+    max_damaged_share: float = 0.0,
+) -> "Joined":
   """Opens the same split of several data sets as one; see `Joined`."""
   parts = [Split(folder, split) for folder in dataset_dirs]
   return Joined(parts, max_damaged_share)
@@ -39,11 +46,11 @@ class Split:
   Attributes:
     manifest: the data set's manifest, plain data.
     contract: its Contract.
-    name: the split's name.
-    dataset_dir: where it lies.
+    name: of the split.
+    dataset_dir: folder of the data set.
   """
 
-  def __init__(self, dataset_dir, split):
+  def __init__(self, dataset_dir: str | os.PathLike, split: str):
     self.manifest = manifest_lib.load(dataset_dir)
     self.contract = contract_lib.from_dict(self.manifest["contract"])
     self.name = split
@@ -54,9 +61,9 @@ class Split:
           f"{sorted(self.manifest['splits'])} of {dataset_dir}"
       )
     try:
-      builder = tfds.builder_from_directory(self.dataset_dir)
+      builder: Any = tfds.builder_from_directory(self.dataset_dir)
       self._info = builder.info.splits[split]
-      self._source = builder.as_data_source(split, deserialize_method=RAW)
+      self._source: Any = builder.as_data_source(split, deserialize_method=RAW)
     except READ_ERRORS as error:
       raise InputError(
           f"{dataset_dir}: cannot be opened ({_one_line(error)}); the data "
@@ -69,29 +76,31 @@ class Split:
           f"manifest says {want}; the data set is damaged: prepare it again"
       )
 
-  def __reduce__(self):  # another process opens it anew
+  def __reduce__(self):  # another process opens the files itself
     return type(self), (self.dataset_dir, self.name)
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self._source)
 
-  def keep_records(self, max_bytes):
-    """Holds records in memory once they are read, so many bytes of them."""
+  def keep_records(self, max_bytes: int) -> None:
+    """Keeps records in memory once they are read, up to `max_bytes`."""
     self._source = record_cache.RecordCache(self._source, max_bytes)
 
-  def read(self, indices, signals):
+  def read(
+      self, indices: Sequence[int] | np.ndarray, signals: Sequence[str]
+  ) -> dict[str, np.ndarray]:
     """Reads rows by number.
 
     Args:
       indices: [n] row numbers.
-      signals: names of the signals wanted.
+      signals: names of the signals to read.
 
     Returns:
       {"acc": int16 [n, T, C], "acc_scale": float32 [n, C], ...}.
 
     Raises:
-      DamagedError: a record that cannot be read or cannot be true, by file
-        and row number.
+      DamagedError: a record that cannot be read or holds impossible values;
+        names file and row.
     """
     out = empty_rows(self.contract, len(indices), signals)
     for place, (index, feature) in enumerate(self._features(indices)):
@@ -118,11 +127,13 @@ class Split:
     return out
 
   @functools.cached_property
-  def table(self):
-    """As `read_table`, where no row may be damaged."""
+  def table(self) -> dict[str, np.ndarray]:
+    """`read_table()`: no row may be damaged."""
     return self.read_table()
 
-  def read_table(self, on_damage=None):
+  def read_table(
+      self, on_damage: Callable[[damage.DamagedError], None] | None = None
+  ) -> dict[str, np.ndarray]:
     """All columns but the signals, as arrays [N] in row order.
 
     participant, session and condition are text; start_s is float64 Unix
@@ -130,13 +141,13 @@ class Split:
     where unknown.
 
     Args:
-      on_damage: `on_damage(error)` of each damaged row, of which then all but
-        the participant is unknown; None to raise the DamagedError.
+      on_damage: called with the error of each damaged row, whose columns but
+        the participant are then unknown; None to raise the DamagedError.
     """
     names = ["motion_g"]
     names += [f"labels/{n}" for n in self.manifest["labels"]]
     names += [f"attributes/{n}" for n in self.manifest["attributes"]]
-    columns = {name: [] for name in (*TEXTS, "start_s", *names)}
+    columns: dict[str, list] = {n: [] for n in (*TEXTS, "start_s", *names)}
     for index, feature in self._features(range(len(self))):
       try:
         row = _facts(_whole(feature), names)
@@ -146,19 +157,20 @@ class Split:
           raise damaged from error
         on_damage(damaged)
         row = dict.fromkeys(columns, np.nan) | dict.fromkeys(TEXTS, "")
-        row["participant"] = self.person(index)
+        row["participant"] = self.participant(index)
       for name, value in row.items():
         columns[name].append(value)
-    kinds = dict.fromkeys(names, np.float32) | {"start_s": np.float64}
+    kinds: dict[str, Any] = dict.fromkeys(names, np.float32)
+    kinds["start_s"] = np.float64
     return {n: np.array(v, kinds.get(n)) for n, v in columns.items()}
 
-  def person(self, row):
+  def participant(self, row: int) -> str:
     """The participant of a row, from the manifest alone."""
     place = np.searchsorted(self.people[0], row, side="right") - 1
     return self.manifest["rows"][self.name][place][0]
 
   @functools.cached_property
-  def people(self):
+  def people(self) -> damage.People:
     """(first row [P], rows [P]) of each person, from the manifest alone."""
     counts = self.manifest.get("rows", {}).get(self.name)
     if counts is None:
@@ -169,21 +181,23 @@ class Split:
     rows = np.array([n for _, n in counts])
     return np.cumsum(rows) - rows, rows
 
-  def _features(self, indices, chunk=256):
+  def _features(
+      self, indices: Iterable[int], chunk: int = 256
+  ) -> Iterator[tuple[int, Any]]:
     """Yields (row number, its feature map or the error of reading it)."""
     indices = [int(i) for i in indices]
     for at in range(0, len(indices), chunk):
       part = indices[at:at + chunk]
       try:
         records = self._source.__getitems__(part)
-      except READ_ERRORS:  # of one of them: which one?
+      except READ_ERRORS:  # one of them fails: find out which
         records = [self._record(index) for index in part]
       for index, record in zip(part, records, strict=True):
         if not isinstance(record, Exception):
           try:
-            example = tf_example_pb2.Example.FromString(record)
+            example = EXAMPLE.FromString(record)
             record = example.features.feature
-          except Exception as error:  # protobuf's has no stable home
+          except Exception as error:  # protobuf's error has no stable place
             record = ValueError(str(error))
         yield index, record
 
@@ -203,8 +217,10 @@ class Split:
     return damage.found(shard, self.name, index, what)
 
 
-def empty_rows(contract, count, signals):
-  """Unfilled arrays for `count` rows, as `Split.read` returns them."""
+def empty_rows(
+    contract: Contract, count: int, signals: Iterable[str]
+) -> dict[str, np.ndarray]:
+  """Arrays for `count` rows, as `Split.read` returns them, not yet filled."""
   out = {}
   for name in signals:
     channels = contract.signals[name].channels
@@ -218,14 +234,14 @@ def _one_line(error):
 
 
 def _whole(feature):
-  """The feature map; an error in its place is raised."""
+  """The feature map, or raises the error that stands in its place."""
   if isinstance(feature, Exception):
     raise feature
   return feature
 
 
 def _facts(feature, names):
-  """{column: value} of a row; ValueError for a number that cannot be."""
+  """{column: value} of a row; ValueError for an impossible number."""
   row = {n: feature[n].bytes_list.value[0].decode() for n in TEXTS}
   row["start_s"] = _bytes(feature, "start_s", np.float64)[0]
   row |= {n: feature[n].float_list.value[0] for n in names}
@@ -246,13 +262,14 @@ class Joined:
 
   Attributes:
     parts: the open Splits, in order.
-    bounds: [P + 1], the first row of each part, then their number.
+    bounds: [P + 1], number of the first row of each part, then the number of
+      all rows.
     cohorts: name of each part's data set.
-    contract: the Contract of all.
-    ledger: the damaged rows met so far; those of a batch are replaced.
+    contract: that of all parts.
+    ledger: the damaged rows found so far, which batches replace.
   """
 
-  def __init__(self, parts, max_damaged_share=0.0):
+  def __init__(self, parts: Iterable[Split], max_damaged_share: float = 0.0):
     """Raises InputError where contracts differ."""
     self.parts = tuple(parts)
     self.contract = self.parts[0].contract
@@ -266,16 +283,18 @@ class Joined:
           f"{self.cohorts[0]}'s",
       )
 
-  def __len__(self):
+  def __len__(self) -> int:
     return int(self.bounds[-1])
 
-  def cohort(self, rows):
-    """[n] int32, the place in `cohorts` of each row."""
+  def cohort(self, rows: Any) -> np.ndarray:
+    """[n] int32: the place in `cohorts` of the data set of each row."""
     place = np.searchsorted(self.bounds, rows, side="right") - 1
-    return place.astype(np.int32)
+    return np.asarray(place, np.int32)
 
-  def read(self, indices, signals):
-    """As `Split.read`; the row of an error is of the joined numbering."""
+  def read(
+      self, indices: Sequence[int] | np.ndarray, signals: Sequence[str]
+  ) -> dict[str, np.ndarray]:
+    """As `Split.read`; errors name the row by the joined numbering."""
     indices = np.asarray(indices)
     if not len(indices):
       return self.parts[0].read(indices, signals)
@@ -300,10 +319,10 @@ class Joined:
     return out
 
   @functools.cached_property
-  def table(self):
-    """As `Split.table`; columns that a part lacks are unknown (NaN) there.
+  def table(self) -> dict[str, np.ndarray]:
+    """As `Split.table`; a column that a part lacks is NaN there.
 
-    Damaged rows are in the ledger then, and unknown but for their people.
+    Damaged rows are added to the ledger; only their participant is known.
     """
     tables = []
     for part, start in zip(self.parts, self.bounds.tolist(), strict=False):
@@ -322,13 +341,13 @@ class Joined:
         for name in names
     }
 
-  def person(self, row):
+  def participant(self, row: int) -> str:
     """The participant of a row, from the manifests alone."""
     place = int(self.cohort(row))
-    return self.parts[place].person(row - self.bounds[place])
+    return self.parts[place].participant(row - int(self.bounds[place]))
 
-  def people_of(self, row):
-    """(first row [P], rows [P]) of the people of that row's data set."""
+  def people_of(self, row: int) -> damage.People:
+    """(first row [P], rows [P]) of the people in the data set of a row."""
     place = int(self.cohort(row))
     first, count = self.parts[place].people
     return self.bounds[place] + first, count

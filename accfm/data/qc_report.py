@@ -1,16 +1,26 @@
-"""What preparation kept, refused and knows: counts, checks and a table."""
+"""Quality control of a preparation: counts, checks and a table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from accfm.base import plugins, pseudonyms
 from accfm.base.errors import InputError
 from accfm.data import quantise, splits
+from accfm.signals.contract import Contract
+
+# A recording's summary, as `staging.cut_recording` makes it, plain data.
+Summary = Mapping[str, Any]
+BySplit = Mapping[str, Sequence[tuple[str, str, Summary]]]
 
 LABELS = ("hr_bpm", "sdnn_ms", "rmssd_ms")
 ATTRIBUTES = ("age_years", "sex", "bmi")
 SHOWN = 5  # messages about single recordings
 
 
-def check_recordings(summaries):
-  """Raises InputError if a session comes twice or nothing has a window."""
+def check_recordings(summaries: Sequence[Summary]) -> None:
+  """Raises InputError if a session occurs twice or no window is left."""
   seen = {}
   for s in summaries:
     key = (s.get("participant"), s.get("session"))
@@ -31,8 +41,8 @@ def check_recordings(summaries):
     )
 
 
-def rejected(summaries):
-  """{reason: windows}, most frequent first."""
+def rejected(summaries: Iterable[Summary]) -> dict[str, int]:
+  """{reason: rejected windows}, most frequent first."""
   total = {}
   for s in summaries:
     for reason, count in s.get("rejected", {}).items():
@@ -40,26 +50,29 @@ def rejected(summaries):
   return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
-def problems(summaries, shown=SHOWN):
+def problems(summaries: Iterable[Summary], shown: int = SHOWN) -> list[str]:
   """Messages about recordings that could not be read or aligned."""
   lines = [m for s in summaries if (m := s["unreadable"] or s["unusable"])]
   more = len(lines) - shown
   return lines[:shown] + ([f"and {more:,} more"] if more > 0 else [])
 
 
-def split_recordings(summaries, config):
-  """Splits the people and names them.
+def split_recordings(
+    summaries: Sequence[Summary], config: ConfigDict
+) -> BySplit:
+  """Assigns people to splits and gives them their ids.
 
   Args:
     summaries: of every recording.
     config: the prepare config.
 
   Returns:
-    {split: [(participant, session, summary)]} of all readable recordings,
-    ordered, ids pseudonymised by config.
+    {split: [(participant, session, summary)]} of all readable recordings, in
+    order, with pseudonyms for ids if the config has a salt.
 
   Raises:
-    InputError: the people cannot be split so, or a split has no window.
+    InputError: the people cannot be split like that, or a split has no
+      window.
   """
   cfg = config.split
   sizes = {"counts": cfg.counts, "fractions": cfg.fractions}.get(cfg.kind)
@@ -95,8 +108,11 @@ def split_recordings(summaries, config):
   return out
 
 
-def describe(by_split, summaries, contract, hop_sec):
-  """The manifest's part that counts, from `split_recordings`' result."""
+def describe(
+    by_split: BySplit, summaries: Sequence[Summary], contract: Contract,
+    hop_sec: float,
+) -> dict[str, Any]:
+  """The counts of the manifest, from the result of `split_recordings`."""
   used = [s for s in summaries if s["windows"]]
   step = min(hop_sec, contract.window_sec)
   known = {name for s in used for name in s["labels"]}
@@ -151,15 +167,15 @@ def describe(by_split, summaries, contract, hop_sec):
 
 def _rows(entries):
   """[[person, windows], ...] in the order of a split's rows."""
-  counts = {}  # a person's recordings follow one another
+  counts = {}  # the recordings of a person follow each other
   for person, _, summary in entries:
     if summary["windows"]:
       counts[person] = counts.get(person, 0) + summary["windows"]
   return [[person, n] for person, n in counts.items()]
 
 
-def table(manifest):
-  """The QC table as text."""
+def table(manifest: Mapping[str, Any]) -> str:
+  """The table of quality control as text."""
   contract, labels = manifest["contract"], manifest["labels"]
   rate, length = contract["rate_hz"], contract["window_sec"]
   qc = manifest["qc"]

@@ -1,8 +1,10 @@
-"""int16 with a scale per segment and channel: a quarter of float64's bytes.
+"""int16 with a scale for each channel of a segment: a quarter of float64.
 
-value = integer * scale, scale = max|x| / 32767. The largest error is half a
-scale: 15 micro-g for a wrist under gravity, and nothing next to a sensor.
+value = integer * scale, with scale = max|x| / 32767. The largest error is half
+a scale: 15 micro-g for a wrist under gravity, far below a sensor's noise.
 """
+
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -11,7 +13,9 @@ from accfm.base.errors import InputError
 LARGEST = 32767
 
 
-def quantise(values, name="values"):
+def quantise(
+    values: np.ndarray, name: str = "values"
+) -> tuple[np.ndarray, np.ndarray]:
   """float [T, C] -> (int16 [T, C], float32 scale [C]).
 
   A channel of zeros gets scale 1.
@@ -32,17 +36,20 @@ def quantise(values, name="values"):
   return np.clip(whole, -LARGEST, LARGEST).astype(np.int16), scale
 
 
-def error_sums(values, stored, scale):
-  """What storing cost one segment, as sums that add up over segments.
+def error_sums(
+    values: np.ndarray, stored: np.ndarray, scale: np.ndarray
+) -> dict[str, float]:
+  """The error of storing one segment, as sums that add up over segments.
 
   Args:
     values: float [T, C] before.
-    stored, scale: int16 [T, C] and float32 [C] after.
+    stored: int16 [T, C] after.
+    scale: float32 [C] after.
 
   Returns:
-    {"error": sum of squared errors, "signal": sum of squares about each
-    channel's mean (what is left of a segment after z-scoring), "max_abs":
-    largest error in the signal's unit}.
+    {"error": sum of squared errors, "signal": sum of squared deviations from
+    each channel's mean (a z-score divides by their root), "max_abs": largest
+    error in the signal's unit}.
   """
   values = np.asarray(values, np.float64)
   error = stored * scale.astype(np.float64) - values
@@ -53,8 +60,8 @@ def error_sums(values, stored, scale):
   }
 
 
-def add_sums(sums):
-  """The sums of `error_sums` over many segments, as one."""
+def add_sums(sums: Iterable[Mapping[str, float]]) -> dict[str, float]:
+  """The results of `error_sums` for many segments, added up."""
   sums = list(sums)
   return {
       "error": sum(s["error"] for s in sums),
@@ -63,7 +70,7 @@ def add_sums(sums):
   }
 
 
-def summary(sums):
-  """Error as a share of the signal's own SD, and the largest one."""
+def summary(sums: Mapping[str, float]) -> dict[str, float]:
+  """RMS error as a share of the signal's own SD, and the largest error."""
   share = (sums["error"] / sums["signal"]) ** 0.5 if sums["signal"] else 0.0
   return {"rms_relative": share, "max_abs": sums["max_abs"]}

@@ -1,30 +1,33 @@
-"""Records that were read once stay in memory, as far as there is room.
+"""Keeps records in memory once they are read, as far as there is room.
 
-Every epoch asks for each row once, in another order, so what is held is as
-good as what would be held instead: the first rows stay, nothing is dropped.
-With `orders.Nearness.lanes` a process reads its own share of the rows alone,
-and the memory of all hosts together holds the data set.
+Every epoch asks for each row once, in another order. So no row is more useful
+to keep than another: the first rows stay, and none is dropped. With
+`orders.Nearness.lanes` each process reads only its own share of the rows, and
+the memory of all hosts together can hold the data set.
 """
 
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 
 class RecordCache:
-  """A source of records, some of them held. Threads may share it."""
+  """A source of records that keeps some of them. Threads may share it."""
 
-  def __init__(self, source, max_bytes):
+  def __init__(self, source: Any, max_bytes: int):
     """Args:
-      source: with `len` and `__getitems__(rows) -> [bytes]`.
-      max_bytes: of records held; what Python adds to each is not counted.
+      source: has `len` and `__getitems__(rows) -> [bytes]`.
+      max_bytes: of the records kept, without Python's overhead for each.
     """
     self._source, self._room = source, max_bytes
-    self._held, self._lock = {}, threading.Lock()
+    self._held: dict[int, bytes] = {}
+    self._lock = threading.Lock()
 
-  def __len__(self):
+  def __len__(self) -> int:
     return len(self._source)
 
-  def __getitems__(self, rows):
-    held = {row: self._held.get(row) for row in rows}
+  def __getitems__(self, rows: Sequence[int]) -> list[bytes]:
+    held: dict[int, Any] = {row: self._held.get(row) for row in rows}
     missing = [row for row, record in held.items() if record is None]
     if missing:
       found = self._source.__getitems__(missing)

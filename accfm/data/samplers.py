@@ -1,10 +1,12 @@
 """Which rows make batch k: a pure function of (seed, k), for each objective.
 
-A sampler is called with k and returns a `Draw`. Nothing but row numbers is
-held, so the order of 20 million minutes costs no memory worth counting.
+A sampler is called with k and returns a `Draw`. It holds no order of all rows,
+so shuffling 20 million minutes takes almost no memory.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +20,8 @@ class Draw:
 
   Attributes:
     rows: [B].
-    pairs: [B], the row that each is paired with, or None.
-    only: [M], the rows that may stand in for a damaged one; None for all.
+    pairs: [B], the row that each row is paired with, or None.
+    only: [M], the rows that may replace a damaged one; None for all.
   """
 
   rows: np.ndarray
@@ -32,12 +34,15 @@ class Rows:
 
   left_out = 0
 
-  def __init__(self, start, stop, batch_size, seed, near=orders.EVERYWHERE):
-    """Rows start, ..., stop - 1 in batches of at most that many."""
+  def __init__(
+      self, start: int, stop: int, batch_size: int, seed: int,
+      near: orders.Nearness = orders.EVERYWHERE,
+  ):
+    """Rows start, ..., stop - 1; a batch has at most that many."""
     self._start, self._rows = start, stop - start
     self._count, self._seed, self._near = batch_size, seed, near
 
-  def __call__(self, k):
+  def __call__(self, k: int) -> Draw:
     return Draw(orders.permuted(
         self._rows, self._count, self._seed, k, self._start, self._near
     ))
@@ -50,15 +55,18 @@ class People:
   person in a batch, that person would be their own negative.
 
   Attributes:
-    left_out: people with one segment, who cannot be paired.
+    left_out: number of people with only one segment, who cannot be paired.
   """
 
-  def __init__(self, people, batch_size, seed, near=orders.EVERYWHERE):
+  def __init__(
+      self, people: tuple[Any, Any], batch_size: int, seed: int,
+      near: orders.Nearness = orders.EVERYWHERE,
+  ):
     """Args:
       people: (first row [P], number of rows [P]) of each person.
-      batch_size: B, at most the people that have two segments.
+      batch_size: B, at most the number of people with two segments.
       seed: of the order and of the segments.
-      near: as of rows, but counted in people.
+      near: as for rows, but counted in people.
     """
     first, count = map(np.asarray, people)
     paired = count >= 2
@@ -66,7 +74,7 @@ class People:
     self._first, self._count = first[paired], count[paired]
     self._size, self._seed, self._near = batch_size, seed, near
 
-  def __call__(self, k):
+  def __call__(self, k: int) -> Draw:
     chosen = orders.permuted(
         len(self._first), self._size, self._seed, k, near=self._near
     )
@@ -74,24 +82,25 @@ class People:
     rng = np.random.default_rng([self._seed, k])
     one = rng.integers(count)
     two = rng.integers(count - 1)
-    two = two + (two >= one)  # any segment but the first one, evenly
+    two = two + (two >= one)  # each other segment is equally likely
     return Draw(first + one, first + two)
 
 
 class Chosen:
-  """Given rows in a seeded order, over and over; a batch may hold one twice.
+  """Given rows in a seeded order, over and over.
 
-  For labelled rows that may be fewer than a batch.
+  For labelled rows, which may be fewer than a batch: a batch may hold a row
+  twice.
   """
 
   left_out = 0
 
-  def __init__(self, rows, batch_size, seed):
+  def __init__(self, rows: np.ndarray, batch_size: int, seed: int):
     """`rows` [M] row numbers, M >= 1."""
     self._rows, self._size = np.asarray(rows), batch_size
     self._seed = seed
 
-  def __call__(self, k):
+  def __call__(self, k: int) -> Draw:
     n = len(self._rows)
     places = np.arange(k * self._size, (k + 1) * self._size)
     chosen = np.empty_like(places)
@@ -104,18 +113,18 @@ class Chosen:
 
 
 class Mixture:
-  """Cohorts at fixed shares of each batch, in a seeded order of places."""
+  """Data sets at fixed shares of each batch, shuffled within the batch."""
 
-  def __init__(self, samplers, seed, lanes=1):
+  def __init__(self, samplers: Sequence[Any], seed: int, lanes: int = 1):
     """Args:
-      samplers: one a cohort; their batch sizes add up to the batch.
-      seed: of the order of places.
-      lanes: of each sampler; a lane's rows stay in it.
+      samplers: one for each data set; their batch sizes add up to the batch.
+      seed: of the order within a batch.
+      lanes: of each sampler; rows stay in their lane.
     """
     self._samplers, self._seed, self._lanes = samplers, seed, lanes
     self.left_out = sum(sampler.left_out for sampler in samplers)
 
-  def __call__(self, k):
+  def __call__(self, k: int) -> Draw:
     draws = [sampler(k) for sampler in self._samplers]
     rng = np.random.default_rng([self._seed, k])
 
@@ -132,11 +141,11 @@ class Mixture:
     return Draw(mixed([d.rows for d in draws]), mixed([d.pairs for d in draws]))
 
 
-def shares(weights, batch_size):
-  """Whole rows of a batch for each weight, by largest remainder.
+def shares(weights: Sequence[float], batch_size: int) -> list[int]:
+  """Number of rows of a batch for each weight, by largest remainder.
 
   Raises:
-    InputError: a cohort would get no row.
+    InputError: a data set would get no row.
   """
   exact = np.asarray(weights, np.float64) / np.sum(weights) * batch_size
   counts = np.floor(exact).astype(int)
@@ -151,22 +160,26 @@ def shares(weights, batch_size):
   return [int(n) for n in counts]
 
 
-def make(split, batch_size, seed, weights, by_people=False, multiple=1,
-         near=orders.EVERYWHERE):
+def make(
+    split: Any, batch_size: int, seed: int, weights: Sequence[float],
+    by_people: bool = False, multiple: int = 1,
+    near: orders.Nearness = orders.EVERYWHERE,
+) -> Rows | People | Mixture:
   """The sampler of self-supervised training.
 
   Args:
     split: a `pipeline.Joined`.
     batch_size: rows of the global batch.
     seed: of all orders.
-    weights: one a cohort.
-    by_people: pair two segments of a person, instead of taking rows.
-    multiple: what a batch size has to divide by, for the message.
-    near: `orders.Nearness`; with `by_people` counted in people.
+    weights: one for each data set.
+    by_people: whether to pair two segments of a person, instead of single
+      rows.
+    multiple: a number that divides every batch size, for the message.
+    near: how far the order jumps; with `by_people` counted in people.
 
   Raises:
     InputError: a batch takes more rows, or people, than a data set has, or
-      the share of one is not whole lanes.
+      the share of a data set cannot be split into lanes.
   """
   parts = []
   counts = shares(weights, batch_size)
@@ -177,7 +190,7 @@ def make(split, batch_size, seed, weights, by_people=False, multiple=1,
       there = int((part.people[1] >= 2).sum())
       what = "people with two segments"
     if count > there:
-      # Of a mixture this is one data set's share of the batch.
+      # In a mixture `count` is one data set's share of the batch.
       most = there * batch_size // count // multiple * multiple
       fix = f"set --config.batch_size={most} or " if most else ""
       fix += "set --config.positives=segment or " if by_people else ""
@@ -187,7 +200,7 @@ def make(split, batch_size, seed, weights, by_people=False, multiple=1,
           "recordings"
       )
     near.check(count)
-    # One cohort alone is drawn as ever; others by seeds of their own.
+    # The first data set keeps the seed; each other one has its own.
     own = seed + 7919 * place
     if by_people:
       first, rows = part.people

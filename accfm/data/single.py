@@ -1,36 +1,43 @@
-"""One recording as windows in memory, with the interface of a split.
+"""One recording as segments in memory, with the interface of a split.
 
-For a look at a recording of one's own: no shards, no splits, nobody else. It
-is aligned, cut, checked and quantised as in preparation.
+It serves to look at a single recording, without shards or splits. The
+recording is aligned, cut, checked and quantised as in preparation.
 """
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from accfm.base import settings
 from accfm.base.errors import InputError
 from accfm.data import staging
+from accfm.signals.contract import Contract
+from accfm.signals.recording import Recording
 
 
 class Recorded:
-  """The windows of one recording, as `accfm.data.pipeline.Split` gives them.
+  """The segments of one recording, as `accfm.data.pipeline.Split` gives them.
 
   Attributes:
-    contract: the Contract they follow, with the recording's signals only.
+    contract: that they follow, with the recording's signals only.
     name: "participant/session".
     table: column -> [N], as a split's.
-    summary: what was kept and rejected and why, plain data.
+    summary: how many were kept or rejected and why, plain data.
   """
 
-  def __init__(self, recording, contract, hop_sec=None, labels=None,
-               quality=None):
+  def __init__(
+      self, recording: Recording, contract: Contract,
+      hop_sec: float | None = None, labels: settings.Given = None,
+      quality: settings.Given = None,
+  ):
     """Cuts `recording` under `contract`.
 
     Args:
-      recording: a Recording; signals that it lacks are left out of the
-        contract.
-      contract: Contract, such as the one in a checkpoint's meta.
-      hop_sec: seconds between starts of windows; None for one window.
+      recording: signals that it lacks are left out of the contract.
+      contract: such as the one in a checkpoint's record.
+      hop_sec: seconds between the starts of segments; None for a segment's
+        length.
       labels: config of `labels.window_labels`; None for its defaults.
       quality: config of `quality.check`; None for its defaults.
 
@@ -49,12 +56,11 @@ class Recorded:
           f"of {sorted(contract.signals)}"
       )
     self.contract = dataclasses.replace(contract, signals=specs)
-    job = staging.Job(
-        read=None, source_dir="", source_cfg={}, contract=self.contract,
-        hop_sec=hop_sec or contract.window_sec, labels=labels or {},
-        quality=quality or {}, folder="",
+    rules = staging.Rules(
+        contract=self.contract, hop_sec=hop_sec or contract.window_sec,
+        labels=labels or {}, quality=quality or {},
     )
-    self._arrays, self.summary = staging.cut_recording(recording, job)
+    self._arrays, self.summary = staging.cut_recording(recording, rules)
     if not self._arrays:
       why = self.summary["unusable"] or self.summary["rejected"]
       raise InputError(
@@ -76,10 +82,12 @@ class Recorded:
         },
     }
 
-  def __len__(self):
+  def __len__(self) -> int:
     return self.summary["windows"]
 
-  def read(self, indices, signals):
+  def read(
+      self, indices: Sequence[int] | np.ndarray, signals: Iterable[str]
+  ) -> dict[str, np.ndarray]:
     """As `pipeline.Split.read`."""
     out = {}
     for name in signals:

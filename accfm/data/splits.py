@@ -1,33 +1,37 @@
 """Splits by participant: nobody is in two of them.
 
-People are put in an order that depends on their ids and a seed alone, so the
-same cohort splits the same way on every machine and in every preparation,
-whatever order its recordings come in. Folds rotate that order.
+People are sorted by a hash of their ids and a seed. So a cohort splits the
+same way on every machine and in every preparation, in whatever order its
+recordings come. Folds rotate the sorted list.
 """
 
 import hashlib
+from collections.abc import Iterable, Sequence
 
 from accfm.base.errors import InputError
 
 NAMES = ("train", "val", "test")
 
 
-def split_participants(ids, sizes, seed, fold=0, folds=1):
+def split_participants(
+    ids: Iterable[str], sizes: Sequence[float], seed: int, fold: int = 0,
+    folds: int = 1,
+) -> dict[str, list[str]]:
   """Splits people into train, val and test.
 
-  Ids are sorted by the SHA-256 of `seed:id`, the order is rotated by `fold`
-  test sets, and cut into test, val and train in turn. So the test sets of
-  successive folds tile the people; where `folds` test sets are more than
-  all, the last wraps round and repeats people of fold 0.
+  Ids are sorted by the SHA-256 of `seed:id`. The list is rotated by `fold`
+  test sets and then cut into test, val and train. So successive folds test
+  different people, until all have been tested; if `folds` test sets are more
+  than all people, the last one repeats people of fold 0.
 
   Args:
     ids: participant ids, all different.
     sizes: (train, val, test) as counts (integers that sum to the number of
       people) or fractions (floats that sum to 1; val and test are rounded,
       train is the rest).
-    seed: the integer that fixes the order.
-    fold: which fold, from 0.
-    folds: how many folds there are.
+    seed: an integer that fixes the order.
+    fold: number of the fold, from 0.
+    folds: number of folds.
 
   Returns:
     {"train": [...], "val": [...], "test": [...]}, at least one id each.
@@ -62,8 +66,8 @@ def split_participants(ids, sizes, seed, fold=0, folds=1):
   }
 
 
-def check_people(people):
-  """Raises InputError if that many people cannot be split at all."""
+def check_people(people: int) -> None:
+  """Raises InputError if there are too few people to split."""
   if people < len(NAMES):
     who = "participant" if people == 1 else "participants"
     raise InputError(
@@ -76,15 +80,15 @@ def _hash(seed, text):
   return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
 
 
-def _counts(people, sizes):
-  """(train, val, test) as numbers of people."""
+def _counts(people: int, sizes: Sequence[float]) -> tuple[int, ...]:
+  """The sizes of (train, val, test) as numbers of people."""
   if len(sizes) != len(NAMES):
     raise InputError(
         f"split: got {len(sizes)} sizes {sizes}, want (train, val, test)"
     )
   check_people(people)
   if all(isinstance(size, int) for size in sizes):
-    counts = sizes
+    counts = tuple(int(size) for size in sizes)
     if sum(counts) != people:
       raise InputError(
           f"split.counts: {'/'.join(map(str, counts))} sum to {sum(counts)}, "

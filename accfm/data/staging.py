@@ -1,10 +1,10 @@
-"""Recordings to windows: one file per recording, on all cores, resumable.
+"""Recordings to windows: one file for each recording, on all cores, resumable.
 
-A recording is the unit of work and of resuming. Each becomes one `.npz` in
-`<data_dir>/staging/<name>-<hash>/`, written beside itself and renamed, so a
-file is either whole or absent whenever the process dies. The hash covers all
-that shapes a window; how people are split or renamed comes later and may
-change without losing work.
+A recording is the unit of work and of resuming. Each becomes one `.npz` file
+in `<data_dir>/staging/<name>-<hash>/`. It is written under another name and
+then renamed, so a file is whole or absent whenever the process dies. The hash
+covers everything that shapes a window. How people are split or renamed is
+decided later and may change without losing work.
 """
 
 import concurrent.futures
@@ -21,7 +21,8 @@ import shutil
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,36 +31,46 @@ from accfm.base.errors import InputError
 from accfm.data import quantise
 from accfm.signals import contract as contract_lib
 from accfm.signals import labels, quality, windows
+from accfm.signals.recording import Recording
 
 NOT_SHAPING = ("salt", "split", "workers", "skip_bad_recordings")
 SECONDS_BETWEEN_LINES = 5.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Job:
-  """All that a worker process needs; it is sent by pickling.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rules:
+  """How a recording becomes windows.
 
   Attributes:
-    read: a source's `read_recording(source_dir, name, cfg) -> Recording`, a
-      function of a module, so that a new process can import it.
-    source_dir: folder of the recordings; "" if the source needs none.
-    source_cfg: the source's config.
-    contract: the Contract the windows follow.
+    contract: that the windows follow.
     hop_sec: seconds between the starts of windows.
     labels: config of `labels.window_labels`.
     quality: config of `quality.check`.
+  """
+
+  contract: contract_lib.Contract
+  hop_sec: float
+  labels: Mapping[str, Any]
+  quality: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job(Rules):
+  """All that a worker process needs; it is pickled.
+
+  Attributes:
+    read: a source's `read_recording(source_dir, name, cfg) -> Recording`,
+      which a new process must be able to import.
+    source_dir: folder of the recordings; "" if the source needs none.
+    source_cfg: the source's config.
     folder: where the files go.
-    skip_bad: whether a recording that cannot be read is counted instead of
+    skip_bad: whether to count a recording that cannot be read, instead of
       ending the run.
   """
 
-  read: Callable
+  read: Callable[..., Recording]
   source_dir: str
-  source_cfg: Mapping
-  contract: contract_lib.Contract
-  hop_sec: float
-  labels: Mapping
-  quality: Mapping
+  source_cfg: Mapping[str, Any]
   folder: str
   skip_bad: bool = False
 
@@ -67,8 +78,17 @@ class Job:
 # --- the folder --------------------------------------------------------------
 
 
-def folder(data_dir, config, source_dir, code=""):
-  """The staging folder of this config (plain dict), source and its code."""
+def folder(
+    data_dir: str, config: Mapping[str, Any], source_dir: str, code: str = ""
+) -> str:
+  """The staging folder of a data set.
+
+  Args:
+    data_dir: root of the prepared data sets.
+    config: the prepare config as a plain dict.
+    source_dir: folder of the recordings, or "".
+    code: a hash of the source's code where that is a plug-in.
+  """
   shaping = {k: v for k, v in config.items() if k not in NOT_SHAPING}
   where = os.path.abspath(source_dir) if source_dir else ""
   parts = [shaping, where, contract_lib.__version__]
@@ -76,7 +96,7 @@ def folder(data_dir, config, source_dir, code=""):
   return os.path.join(data_dir, "staging", f"{config['name']}-{digest}")
 
 
-def remove_all(data_dir, name):
+def remove_all(data_dir: str, name: str) -> None:
   """Removes every staging folder of data set `name`."""
   base = os.path.join(data_dir, "staging")
   for entry in os.listdir(base) if os.path.isdir(base) else ():
@@ -87,8 +107,8 @@ def remove_all(data_dir, name):
 
 
 @contextlib.contextmanager
-def locked(path):
-  """Holds staging folder `path` for this process; frees it if it dies."""
+def locked(path: str) -> Iterator[None]:
+  """Locks the staging folder `path` for this process, while it lives."""
   os.makedirs(path, exist_ok=True)
   with open(os.path.join(path, "lock"), "w") as f:
     try:
@@ -103,19 +123,22 @@ def locked(path):
 # --- one recording -----------------------------------------------------------
 
 
-def cut_recording(recording, job):
+def cut_recording(
+    recording: Recording, rules: Rules
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
   """Cuts, checks, labels and quantises one recording.
 
   Returns:
-    (arrays, summary): arrays `<signal>.values` int16 [n, T, C],
-    `<signal>.scale` float32 [n, C], `start_s` float64 [n], `motion_g`
-    float32 [n], `condition` text [n], `label.<name>` float32 [n]; summary,
-    plain JSON data: what was kept and rejected and why, labels known, cost
-    of quantisation. A recording that cannot be aligned (too short, signals
-    without overlap) has no windows and its message in `unusable`.
+    (arrays, summary). The arrays are `<signal>.values` int16 [n, T, C],
+    `<signal>.scale` float32 [n, C], `start_s` float64 [n], `motion_g` float32
+    [n], `condition` text [n] and `label.<name>` float32 [n]. The summary is
+    plain JSON data: how many windows were kept or rejected and why, how many
+    labels are known, and the error of quantisation. A recording that cannot
+    be aligned (too short, signals without overlap) has no windows, and its
+    message is in `unusable`.
   """
-  contract = job.contract
-  summary = {
+  contract = rules.contract
+  summary: dict[str, Any] = {
       "participant": recording.participant,
       "session": recording.session,
       "attributes": {k: float(v) for k, v in recording.attributes.items()},
@@ -124,11 +147,11 @@ def cut_recording(recording, job):
   }
   try:
     aligned = windows.align(recording, contract)
-    cuts = list(windows.cut(aligned, contract, job.hop_sec))
+    cuts = list(windows.cut(aligned, contract, rules.hop_sec))
   except InputError as error:
     summary["unusable"] = str(error)
     return {}, summary
-  rows, sums = _rows(recording, aligned, cuts, job, summary["rejected"])
+  rows, sums = _rows(recording, aligned, cuts, rules, summary["rejected"])
   if not rows:
     return {}, summary
   arrays = {k: np.stack([row[k] for row in rows]) for k in rows[0]}
@@ -144,12 +167,12 @@ def cut_recording(recording, job):
   return arrays, summary
 
 
-def _rows(recording, aligned, cuts, job, rejected):
-  """Rows of the windows that pass, and what quantising each one cost."""
-  contract = job.contract
+def _rows(recording, aligned, cuts, rules, rejected):
+  """Rows of the windows that pass, and the quantisation error of each."""
+  contract = rules.contract
   limits = {name: s.limits for name, s in recording.signals.items()}
   acc = [n for n, spec in contract.signals.items() if spec.kind == "acc"]
-  beats = labels.select_beats(aligned, contract, job.labels)
+  beats = labels.select_beats(aligned, contract, rules.labels)
   rows, sums = [], []
   for window in cuts:
     motion = (
@@ -157,7 +180,7 @@ def _rows(recording, aligned, cuts, job, rejected):
         if acc else None
     )
     reason = quality.check(
-        window.signals, contract.signals, limits, job.quality,
+        window.signals, contract.signals, limits, rules.quality,
         clipped=window.clipped, motion=motion,
     )
     if not reason and not all(
@@ -167,7 +190,8 @@ def _rows(recording, aligned, cuts, job, rejected):
     if reason:
       rejected[reason] = rejected.get(reason, 0) + 1
       continue
-    row, cost = {}, {}
+    row: dict[str, Any] = {}
+    cost = {}
     for name, values in window.signals.items():
       where = f"{recording.participant}/{recording.session} {name}"
       stored, scale = quantise.quantise(values, where)
@@ -175,7 +199,7 @@ def _rows(recording, aligned, cuts, job, rejected):
       cost[name] = quantise.error_sums(values, stored, scale)
     known = dict(labels.window_labels(
         window.start_s, contract.window_sec, beats, aligned.tracks,
-        aligned.spans, job.labels,
+        aligned.spans, rules.labels,
     ))
     row["condition"] = np.str_(known.pop("condition"))
     row["start_s"] = np.float64(window.start_s)
@@ -187,11 +211,11 @@ def _rows(recording, aligned, cuts, job, rejected):
   return rows, sums
 
 
-def stage(name, job):
+def stage(name: str, job: Job) -> dict[str, Any]:
   """Reads, cuts and stores recording `name`; returns its summary.
 
-  What is stored already is not done again, unless the recording's files
-  changed since or it gave no windows.
+  A recording that is stored already is not read again, unless its files
+  changed since, or it gave no windows.
 
   Raises:
     InputError: the recording cannot be read (unless `job.skip_bad`), or the
@@ -212,27 +236,30 @@ def stage(name, job):
   if arrays:
     with disk_full(job.folder):
       with open(path + ".tmp", "wb") as f:
-        np.savez(f, summary=np.str_(json.dumps(summary)), **arrays)
+        stored: dict[str, Any] = {
+            "summary": np.str_(json.dumps(summary)), **arrays
+        }
+        np.savez(f, **stored)
       faults.point("in_recording", name)
       os.replace(f.name, path)
     summary["file"] = path
   return summary
 
 
-def load(path):
-  """The arrays of one staged file, a dict."""
+def load(path: str) -> dict[str, np.ndarray]:
+  """The arrays of one staged file."""
   with np.load(path, allow_pickle=False) as stored:
     return {key: stored[key] for key in stored.files if key != "summary"}
 
 
 @contextlib.contextmanager
-def disk_full(path):
-  """Turns "no space left" into one line that says where."""
+def disk_full(path: str) -> Iterator[None]:
+  """Turns the system's error of a full disk into one line that says where."""
   try:
     yield
   except (OSError, RuntimeError) as error:
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    # array_record raises a RuntimeError that holds the system's words.
+    # array_record raises a RuntimeError with the system's message in it.
     if not full and os.strerror(errno.ENOSPC) not in str(error):
       raise
     raise InputError(
@@ -246,8 +273,8 @@ def _path(folder_, name):
   return os.path.join(folder_, f"{digest}.npz")
 
 
-def finished(name, job):
-  """The summary of what is stored of recording `name`, None if not good."""
+def finished(name: str, job: Job) -> dict[str, Any] | None:
+  """The stored summary of recording `name`; None if it has to be made."""
   path = _path(job.folder, name)
   try:
     with open(path, "rb") as f, np.load(f, allow_pickle=False) as stored:
@@ -261,7 +288,7 @@ def finished(name, job):
 
 
 def _changed(path):
-  """When a file, or anything in a folder, last changed; 0 if it is none."""
+  """When a file, or anything in a folder, last changed; 0 if it is absent."""
   paths = [path] + [
       os.path.join(base, f) for base, _, files in os.walk(path) for f in files
   ]
@@ -272,18 +299,21 @@ def _changed(path):
 # --- all of them -------------------------------------------------------------
 
 
-def stage_all(names, job, workers=0, out=print):
+def stage_all(
+    names: Sequence[str], job: Job, workers: int = 0,
+    out: Callable[[str], Any] = print,
+) -> list[dict[str, Any]]:
   """Stages every recording; returns their summaries in the order of `names`.
 
   Args:
-    names: names of the recordings.
-    job: a Job.
-    workers: processes; 0 takes every core, 1 stays in this process.
-    out: called with progress lines.
+    names: of the recordings.
+    job: what to do with each.
+    workers: number of processes; 0 for one on each core, 1 for this one.
+    out: called with each line of progress.
 
   Raises:
-    InputError: as `stage`, for the first recording that fails; what is done
-      by then stays and is not done again.
+    InputError: as `stage`, for the first recording that fails. Recordings
+      that are done by then are kept and not done again.
   """
   found = {n: s for n in names if (s := finished(n, job)) is not None}
   if found:
@@ -299,12 +329,12 @@ def stage_all(names, job, workers=0, out=print):
 
 
 def _results(names, job, workers):
-  """Pairs (name, summary), as they come."""
+  """Yields (name, summary) as recordings are done."""
   if workers <= 1:
     for name in names:
       yield name, stage(name, job)
     return
-  # spawn: forking a process that holds threads (JAX's, if a caller has
+  # Spawned, not forked: forking a process with threads (JAX's, if a caller has
   # imported it) may hang.
   with concurrent.futures.ProcessPoolExecutor(
       workers, mp_context=multiprocessing.get_context("spawn"),
@@ -324,10 +354,12 @@ def _results(names, job, workers):
 
 
 def _end_with_parent():
-  """Ends this worker when its parent dies; a killed pool would wait on."""
+  """Ends this worker when its parent dies; else it would wait for ever."""
+  parent = multiprocessing.parent_process()
+  assert parent is not None
 
   def wait():
-    multiprocessing.parent_process().join()
+    parent.join()
     os._exit(1)
 
   threading.Thread(target=wait, daemon=True).start()
@@ -336,14 +368,17 @@ def _end_with_parent():
 class Progress:
   """Lines such as `prepare: 12/35 recordings, 640 windows, 0:13 left`."""
 
-  def __init__(self, what, total, unit, out=print):
+  def __init__(
+      self, what: str, total: int, unit: str,
+      out: Callable[[str], Any] = print,
+  ):
     self._what, self._total, self._unit, self._out = what, total, unit, out
     self._start = self._said = time.monotonic()
     self._done = self._windows = 0
-    self._first = None  # when the first was done; starting up does not count
+    self._first = None  # time when the first was done: start-up is not counted
 
-  def step(self, windows_):
-    """Counts one more, with its windows; speaks every few seconds."""
+  def step(self, windows_: int) -> None:
+    """Counts one more, with its windows; writes a line every few seconds."""
     self._done += 1
     self._windows += windows_
     now = time.monotonic()
@@ -353,7 +388,7 @@ class Progress:
     if soon and not last:
       return
     self._said = now
-    each = (now - self._first) / max(1, self._done - 1)
+    each = (now - (self._first or now)) / max(1, self._done - 1)
     left = round(each * (self._total - self._done))
     tail = f"took {now - self._start:.1f} s" if last else (
         f"{left // 60}:{left % 60:02d} left"

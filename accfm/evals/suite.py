@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from accfm.base import configlib
@@ -198,6 +197,6 @@ def _write_tables(
         c: data.table[c][rows] for c in ("participant", "session", "start_s")
     })
     store.write_queries(workdir / "queries.parquet", {
-        way: tuple(np.asarray(x)[order] for x in both)
-        for way, both in ranks.items()
+        way: (segments[order], rank[order])
+        for way, (segments, rank) in ranks.items()
     }, keys, about)

@@ -58,6 +58,7 @@ def settings(encoder: type[nn.Module]) -> dict[str, Any]:
 
 
 def _preset(family: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+  # Its file in models/encoders, or a class of your own: ./nets.py:ConvNet.
   return {"family": family, **settings(FAMILIES[family]), **fields}
 
 
@@ -101,7 +102,8 @@ def encoder_config(preset: str, **overrides: Any) -> ConfigDict:
 
 
 def build_encoder(
-    cfg: Mapping[str, Any] | str, axis_name: str | None = None
+    cfg: Mapping[str, Any] | str,
+    axis_name: str | tuple[str, ...] | None = None,
 ) -> Any:
   """The encoder module of a config or preset name.
 

@@ -47,7 +47,7 @@ _ENVIRONMENT = {
 }
 
 
-def open_topology(name):
+def open_topology(name: str) -> tuple[roofline.Chip, Any]:
   """(Chip, devices) of a TPU topology such as "v5e:4x4" or "v4:4x4x8".
 
   Raises:
@@ -95,28 +95,28 @@ class Task:
 
   Attributes:
     kind: name of the kind of training.
-    signals: that its batches hold.
+    signals: names of the signals that its batches hold.
     objective: a `state.Objective` whose weights are shapes.
     row: a batch of one row, as shapes.
     cohorts: names of the data sets.
-    assumed: sentences on what the config does not say.
+    assumed: sentences, one for each thing that the config leaves open.
   """
 
   kind: str
-  signals: tuple
+  signals: tuple[str, ...]
   objective: statelib.Objective
   row: Any
-  cohorts: tuple
-  assumed: tuple
+  cohorts: tuple[str, ...]
+  assumed: tuple[str, ...]
 
   @property
-  def row_bytes(self):
-    """Of one segment, as hosts hand it to chips."""
+  def row_bytes(self) -> int:
+    """Bytes of one segment, as a host hands it to a chip."""
     return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(self.row))
 
   @property
-  def parameters(self):
-    """How many numbers are trained."""
+  def parameters(self) -> int:
+    """Number of trained parameters."""
     return sum(x.size for x in jax.tree.leaves(self.objective.params))
 
 
@@ -150,7 +150,7 @@ def make_task(config: ConfigDict) -> Task:
   )
 
 
-def trace(config, task, mesh):
+def trace(config: ConfigDict, task: Task, mesh: jax.sharding.Mesh) -> Any:
   """The step of a Task for a mesh, traced: `.jaxpr`, `.lower()`."""
   step, tx, _ = fit.make_step(
       config, task.objective, task.cohorts, mesh
@@ -158,7 +158,9 @@ def trace(config, task, mesh):
   return step.trace(*arguments(config, task, mesh, tx))
 
 
-def arguments(config, task, mesh, tx):
+def arguments(
+    config: ConfigDict, task: Task, mesh: jax.sharding.Mesh, tx: Any
+) -> tuple[Any, Any, Any, Any]:
   """(state, frozen, batch, key) of the step, as shapes with shardings."""
   state = statelib.shapes(task.objective, tx)
   batch = jax.tree.map(
@@ -175,11 +177,14 @@ def arguments(config, task, mesh, tx):
   )
 
 
-def compile_step(config, traced, mesh):
+def compile_step(
+    config: ConfigDict, traced: Any, mesh: jax.sharding.Mesh
+) -> Any:
   """The compiled program of `trace`.
 
   Raises:
-    InputError: it needs more memory than a chip has; says what would help.
+    InputError: it needs more memory than a chip has; the message says what
+      would help.
   """
   try:
     return traced.lower().compile()
@@ -198,7 +203,7 @@ def compile_step(config, traced, mesh):
     ) from error
 
 
-def counts(traced, compiled, model=1):
+def counts(traced: Any, compiled: Any, model: int = 1) -> dict[str, Any]:
   """What a step does on one chip, plain values.
 
   Args:

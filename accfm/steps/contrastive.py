@@ -123,7 +123,7 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
   }
   prepare = feed.make_prepare(contract, config.signal, config.augment)
 
-  def embed(params, carried, key, view, batch):
+  def embed_rows(params, carried, key, view, batch):
     rows = batch["row"]
     if view == "two":  # of another segment of the person, where there is one
       batch = {**batch, **batch.get("pair", {})}
@@ -134,28 +134,29 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
     )
     return nets.project(head, params["head"], x), carried
 
-  embed = micro.batched(embed, config.micro_batches, [variables])
+  embed = micro.batched(embed_rows, config.micro_batches, [variables])
   carried = nets.carry(encoder=variables)
-  advance = target = None
   if config.momentum:
     carried["target"] = jax.tree.map(jnp.copy, weights)
 
-    def advance(params, carried):
-      blend = jax.tree.map(
-          lambda old, new: old + (1.0 - config.momentum) * (new - old),
-          carried["target"], params,
-      )
-      return {**carried, "target": blend}
+  def advance(params, carried):
+    blend = jax.tree.map(
+        lambda old, new: old + (1.0 - config.momentum) * (new - old),
+        carried["target"], params,
+    )
+    return {**carried, "target": blend}
 
-    def target(carried, key, view, batch):
-      # Batch norm scales by this batch; the statistics of it are dropped.
-      return embed(carried["target"], carried, key, view, batch)[0]
+  def target(carried, key, view, batch):
+    # Batch norm scales by this batch; the statistics of it are dropped.
+    return embed(carried["target"], carried, key, view, batch)[0]
 
   loss = make_loss(
-      embed, config.temperature, target, config.koleo_weight,
-      config.loss_block,
+      embed, config.temperature, target if config.momentum else None,
+      config.koleo_weight, config.loss_block,
   )
-  return Objective(weights, loss, carried, {}, advance)
+  return Objective(
+      weights, loss, carried, {}, advance if config.momentum else None
+  )
 
 
 def _koleo(z, block):

@@ -149,14 +149,14 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
     trained["teacher"] = teacher
     params["teacher"] = teacher["params"]
 
-  def embed(params, carried, key, batch):
+  def embed_rows(params, carried, key, batch):
     x = mine(key, batch, config.signal)
     x, carried = nets.forward(
         encoder, "student", params, carried, x, key, batch["row"]
     )
     return nets.project(my_head, params["student_head"], x), carried
 
-  def teach(params, carried, frozen, key, batch):
+  def teach_rows(params, carried, frozen, key, batch):
     x = theirs(key, batch, start.signal)
     if frozen:
       x = jax.lax.stop_gradient(mentor.apply(frozen["teacher"], x))
@@ -168,7 +168,7 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
 
   embed, teach = (
       micro.batched(fn, config.micro_batches, trained.values())
-      for fn in (embed, teach)
+      for fn in (embed_rows, teach_rows)
   )
   loss = make_loss(
       config.loss, embed, teach, config.temperature, config.student_weight,

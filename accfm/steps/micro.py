@@ -1,18 +1,22 @@
 """Micro-batches: a large batch's embeddings in the memory of a small one.
 
-A contrastive loss needs all embeddings of a batch, but no activations of it.
-The rows are embedded a micro-batch at a time, of which only the embeddings
-are kept; going backwards each micro-batch is embedded again (Gao et al. 2021,
-arXiv 2101.06983). Gradients are those of the whole batch: augmentation and
-dropout are keyed by global row.
+A contrastive loss needs all embeddings of a batch, but not the activations
+that led to them. The rows are embedded one micro-batch after another, and only
+the embeddings are kept; the backward pass embeds each micro-batch again (Gao
+et al. 2021, arXiv 2101.06983). Gradients are those of the whole batch:
+augmentation and dropout are keyed by global row.
 """
 
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
 import jax
+from ml_collections import ConfigDict
 
 from accfm.base.errors import InputError
 
 
-def check(config, rows):
+def check(config: ConfigDict, rows: int) -> None:
   """Raises InputError unless micro-batches divide a device's rows.
 
   Args:
@@ -28,7 +32,9 @@ def check(config, rows):
     )
 
 
-def batched(embed, pieces, variables=()):
+def batched(
+    embed: Callable, pieces: int, variables: Iterable[Mapping[str, Any]] = ()
+) -> Callable:
   """Wraps `embed(params, carried, ..., batch) -> (z [b, P], carried)`.
 
   Args:

@@ -11,20 +11,20 @@ layers.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import flax
 import jax
 import jax.numpy as jnp
 import optax
+from flax import struct
 
 from accfm.base import keys
 from accfm.base.mesh import ROWS
 from accfm.steps import fsdp
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class TrainState:
   """All that training changes, and nothing else.
 
@@ -67,7 +67,9 @@ class Objective:
   advance: Callable | None = None
 
 
-def create(objective, tx):
+def create(
+    objective: Objective, tx: optax.GradientTransformation
+) -> TrainState:
   """The TrainState before the first update."""
   return TrainState(
       jnp.zeros((), jnp.int32), objective.params, objective.carried,
@@ -75,7 +77,7 @@ def create(objective, tx):
   )
 
 
-def shapes(objective, tx):
+def shapes(objective: Objective, tx: optax.GradientTransformation) -> Any:
   """As `create`, of shapes: nothing is computed."""
   return jax.eval_shape(
       lambda params, carried: create(
@@ -84,7 +86,10 @@ def shapes(objective, tx):
   )
 
 
-def make_update(objective, tx, cohorts=(), dims=None):
+def make_update(
+    objective: Objective, tx: optax.GradientTransformation,
+    cohorts: Sequence[str] = (), dims: Any = None,
+) -> Callable:
   """Turns an objective into a step for `train.parallel.make_parallel`.
 
   A loss may depend on other devices' rows (negatives by `lax.all_gather`):
@@ -141,7 +146,9 @@ def make_update(objective, tx, cohorts=(), dims=None):
   return update
 
 
-def cohort_losses(losses, cohort, names):
+def cohort_losses(
+    losses: jax.Array, cohort: jax.Array, names: Sequence[str]
+) -> dict[str, jax.Array]:
   """{"loss/NAME": the mean loss of the rows of each cohort, all devices}.
 
   Args:

@@ -8,9 +8,9 @@ it.
 
 from typing import Any
 
-import flax
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from accfm.base import keys
 from accfm.models import build, heads
@@ -19,7 +19,7 @@ from accfm.steps import kinds
 from accfm.steps.record import Record
 
 
-@flax.struct.dataclass
+@struct.dataclass
 class Tower:
   """One signal's encoder and head.
 
@@ -32,11 +32,11 @@ class Tower:
   """
 
   variables: Any
-  head_variables: Any | None
-  signal: str = flax.struct.field(pytree_node=False)
-  encoder: Any = flax.struct.field(pytree_node=False)
-  head: Any = flax.struct.field(pytree_node=False)
-  normalize: Any = flax.struct.field(pytree_node=False)
+  head_variables: Any
+  signal: str = struct.field(pytree_node=False)
+  encoder: Any = struct.field(pytree_node=False)
+  head: Any = struct.field(pytree_node=False)
+  normalize: Any = struct.field(pytree_node=False)
 
   def embed(self, x: jax.Array, scale: jax.Array) -> jax.Array:
     """int16 [B, T, C] and scale [B, C] -> encoder output [B, D] float32."""
@@ -51,7 +51,7 @@ class Tower:
         self.head.apply(self.head_variables, self.embed(x, scale))
     )
 
-  def predict(self, x: jax.Array, scale: jax.Array) -> jax.Array | None:
+  def predict(self, x: jax.Array, scale: jax.Array) -> Any:
     """As `embed`, then the predictor: [B, O], or None without one."""
     if not isinstance(self.head, heads.Predictor):
       return None

@@ -2,9 +2,8 @@
 
 import contextlib
 import dataclasses
-import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -43,7 +42,7 @@ class Training:
   """
 
   config: ConfigDict
-  workdir: str | os.PathLike
+  workdir: str | pathlib.Path
   data: TrainingData
   objective: statelib.Objective
   record: recordlib.Record
@@ -96,7 +95,7 @@ def fit(training: Training) -> Any:
 
 
 def make_step(
-    config: ConfigDict, objective: statelib.Objective, cohorts: Iterable[str],
+    config: ConfigDict, objective: statelib.Objective, cohorts: Sequence[str],
     mesh: jax.sharding.Mesh,
 ) -> tuple[Any, Any, Callable]:
   """The update of a run, compiled when first called.
@@ -138,7 +137,7 @@ def _who(training: Training) -> Callable[[int], tuple[Any, list[str]]]:
 
   def who(k):
     rows = training.sampler(k).rows
-    people = dict.fromkeys(training.data.train.person(row) for row in rows)
+    people = dict.fromkeys(training.data.train.participant(row) for row in rows)
     return rows, [pseudonym(person, salt) for person in people]
 
   return who

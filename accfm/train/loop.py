@@ -52,6 +52,7 @@ class Run:
     step: compiled `step(state, frozen, batch, key) -> (state, metrics)` with
       "loss" and "grad_norm" among the metrics; the state is donated.
     state: TrainState on the devices, as for a first run.
+    fresh: `fresh() -> state` as it was given, for a rollback to the start.
     frozen: pytree on the devices; empty if nothing is frozen.
     batches: `batches(start) -> iterator` of device batches start, start + 1,
       ...; batch k belongs to update k + 1. It follows the guard's numbers.
@@ -61,7 +62,6 @@ class Run:
     meta: plain data saved in each checkpoint.
     guard: judges losses, and leaves out bad batches where it may.
     trace: the profiler's.
-    fresh: `fresh() -> state` as it was given, for a rollback to the start.
     validate: `validate(state, frozen) -> {name: number}`; runs every
       `validate_every` steps and at the end. Checkpoints of the same step
       hold its metrics and compete for the best.
@@ -74,6 +74,7 @@ class Run:
   config: ConfigDict
   step: Callable
   state: Any
+  fresh: Callable[[], Any]
   frozen: Any
   batches: Callable[[int], Iterable[Any]]
   key: jax.Array
@@ -82,10 +83,9 @@ class Run:
   meta: Mapping[str, Any]
   guard: Guard
   trace: Trace
-  fresh: Callable[[], Any] | None = None
   validate: Callable[[Any, Any], dict[str, float]] | None = None
   schedule: Callable[[int], Any] | None = None
-  counts: Callable[[], dict[str, float]] = dict
+  counts: Callable[[], Mapping[str, float]] = dict
   progress: Callable = lambda doing, step, long=False: None
   clock: Callable[[], float] = time.perf_counter
 

@@ -167,6 +167,7 @@ def load_rows(workdir: str | os.PathLike) -> list[dict]:
   return rows
 
 
+MOST_SHOWN = 12  # metrics of one line, beside those that every run has
 # How the console shows the metrics that every run has.
 _SHORT = {
     "train/loss": lambda x: f"loss {x:.4f}",
@@ -184,11 +185,13 @@ def console_line(step: int, total: int, metrics: dict[str, float]) -> str:
   parts = [f"step {step:>{width}}/{total}"]
   known = [name for name in _SHORT if name in metrics]
   parts += [_SHORT[name](metrics[name]) for name in known[:-1]]
+  others = [name for name in metrics if name not in _SHORT]
   parts += [
-      f"{name.removeprefix('train/')} {value:.4g}"
-      for name, value in metrics.items()
-      if name not in _SHORT
+      f"{name.removeprefix('train/')} {metrics[name]:.4g}"
+      for name in others[:MOST_SHOWN]
   ]
+  if len(others) > MOST_SHOWN:  # as with evaluators that run in training
+    parts.append(f"{len(others) - MOST_SHOWN} more in metrics.jsonl")
   parts += [_SHORT[name](metrics[name]) for name in known[-1:]]
   return " | ".join(parts)
 

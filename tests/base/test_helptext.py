@@ -87,6 +87,19 @@ def test_comments_of_a_file(tmp_path):
   }
 
 
+@pytest.mark.parametrize("place", [
+    *(name for name in configfiles.names() if name != "prepare"),
+    "prepare:simulated", "prepare:e4", "prepare:ieee_spc",
+])
+def test_every_field_has_a_meaning(place):
+  module = configfiles.module(place.partition(":")[0])
+  assert not [
+      path for path, _, meaning in
+      fielddocs.lines(configfiles.load(place), module)
+      if not meaning and not path.startswith("runs.")
+  ]
+
+
 def test_a_group_is_explained_by_its_own_file():
   config = configfiles.load("acc_distill")
   found = {

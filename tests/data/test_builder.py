@@ -21,7 +21,7 @@ def write(tmp_path, monkeypatch=None, shard_bytes=None):
   if shard_bytes:
     monkeypatch.setattr(builder, "SHARD_BYTES", shard_bytes)
   config = fake_source.get_config()
-  contract = prepare.make_contract(config, "x", {"fake": None})
+  contract = prepare.make_contract(config, "x")
   folder = tmp_path / "staging"
   folder.mkdir(exist_ok=True)
   job = staging.Job(

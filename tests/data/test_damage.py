@@ -242,9 +242,9 @@ def test_pairs_stay_two_rows_of_one_person(written, copy):
   for batch in made:
     for row, paired in zip(batch["rows"], batch["pair"]["ppg"], strict=True):
       (other,) = np.flatnonzero((stored == paired).all(axis=(1, 2)))
-      assert split.person(row) == split.person(other) and row != other
-      assert split.person(row) != split.person(0)
-    people = [split.person(row) for row in batch["rows"]]
+      assert split.participant(row) == split.participant(other) and row != other
+      assert split.participant(row) != split.participant(0)
+    people = [split.participant(row) for row in batch["rows"]]
     assert len(set(people)) == 3
 
 
@@ -332,5 +332,6 @@ def test_rows_of_joined_data_sets_are_counted_by_their_joined_number(
       split, SIGNALS, samplers.Draw(np.array([3, 21 + 3]))
   )["acc"]) == 2
   assert 24 in split.ledger and 3 not in split.ledger
-  assert split.person(24) == pipeline.open_split(copy, "train").person(3)
+  alone = pipeline.open_split(copy, "train")
+  assert split.participant(24) == alone.participant(3)
   assert np.isnan(split.table["start_s"][24])

@@ -8,10 +8,11 @@ import pytest
 
 from accfm.base.errors import InputError
 from accfm.data.sources import simulated
+from accfm.data.sources import simulated_people as heart
 from accfm.signals import labels, quality
 
 RATE = simulated.RATE_HZ
-PERSON = simulated.draw_person(0, 0)
+PERSON = heart.draw_person(0, 0)
 QUIET = dataclasses.replace(
     simulated.SENSORS["easy"], cardiac_spread=0.0, sway_mg=0.0,
     acc_noise_mg=0.0, acc_step_mg=1e-6, ppg_noise=0.0, wander=0.0,
@@ -80,7 +81,7 @@ def test_form_and_units():
 
 
 def test_people_are_plausible():
-  people = [simulated.draw_person(7, i) for i in range(400)]
+  people = [heart.draw_person(7, i) for i in range(400)]
 
   def column(name):
     return np.array([getattr(p, name) for p in people], float)
@@ -97,20 +98,20 @@ def test_people_are_plausible():
 
 
 def test_targets_follow_from_the_latent_state():
-  people = [simulated.draw_person(0, i) for i in range(60)]
+  people = [heart.draw_person(0, i) for i in range(60)]
   for person in people:
-    got = simulated._attributes(person)
+    got = heart.attributes(person)
     assert got["target_stiff_arteries"] == (person.stiffness_mps > 9.0)
     assert got["sex"] == person.male and got["age_years"] == person.age_years
   for name in got:
-    assert len({simulated._attributes(p)[name] for p in people}) > 1, name
+    assert len({heart.attributes(p)[name] for p in people}) > 1, name
 
 
 def test_the_recordings_beats_are_the_hearts():
   out = read()
-  person = simulated.draw_person(0, 3)
-  beats, _ = simulated.draw_beats(
-      person, 120.0, simulated._rng(0, 3, "beats")
+  person = heart.draw_person(0, 3)
+  beats, _ = heart.draw_beats(
+      person, 120.0, heart.random(0, 3, "beats")
   )
   np.testing.assert_allclose(out.beats.end_s - simulated.EPOCH_S, beats[1:],
                              atol=1e-6)
@@ -135,14 +136,14 @@ def test_heart_rate_and_its_variability_follow_the_person():
   slow = dataclasses.replace(PERSON, rest_bpm=50.0)
   fast = dataclasses.replace(PERSON, rest_bpm=90.0)
   for person in (slow, fast):
-    beats, breath = simulated.draw_beats(person, 600.0, rng())
+    beats, breath = heart.draw_beats(person, 600.0, rng())
     rate = 60 * (len(beats) - 1) / (beats[-1] - beats[0])
     assert rate == pytest.approx(person.rest_bpm, rel=0.1)
     assert len(breath) == 600 * 64
     breaths = (breath[-1] - breath[0]) / (2 * np.pi) / 10
     assert breaths == pytest.approx(person.breaths_per_min, rel=0.1)
   spread = [
-      np.diff(simulated.draw_beats(
+      np.diff(heart.draw_beats(
           dataclasses.replace(PERSON, rsa=size, lf=size), 600.0, rng()
       )[0]).std()
       for size in (0.005, 0.1)
@@ -163,7 +164,7 @@ def test_a_pulse_arrives_at_ejection_plus_transit():
   )[:, 0]
   ppg = ppg - np.median(ppg)
   t = np.arange(len(ppg)) / RATE
-  transit = simulated.transit_s(PERSON)
+  transit = heart.transit_s(PERSON)
   assert 0.05 < transit < 0.2
   for beat in beats:
     foot = beat + transit
@@ -173,7 +174,7 @@ def test_a_pulse_arrives_at_ejection_plus_transit():
     peak = t[after][ppg[after].argmax()]
     assert peak - foot == pytest.approx(0.14, abs=0.03)
   stiffer = dataclasses.replace(PERSON, stiffness_mps=12.0)
-  assert simulated.transit_s(stiffer) < transit
+  assert heart.transit_s(stiffer) < transit
 
 
 def test_the_micro_movement_starts_at_ejection():

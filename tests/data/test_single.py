@@ -14,7 +14,7 @@ from accfm.data.sources import simulated as source
 CFG = prepare_config.get_config("simulated,participants=12,minutes=1")
 CFG.window_sec = CFG.hop_sec = 8.0
 CFG.labels.min_pairs = 4  # as the fixture `simulated`
-CONTRACT = prepare.make_contract(CFG, "", {"simulated": source})
+CONTRACT = prepare.make_contract(CFG, "")
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ LENGTH = int(RATE_HZ * WINDOW_SEC)
 
 def make_job(fake, folder, source_dir="", **fields):
   config = fake_source.get_config(**fields)
-  contract = prepare.make_contract(config, "x", {"fake": fake})
+  contract = prepare.make_contract(config, "x")
   return staging.Job(
       read=fake.read_recording, source_dir=source_dir, source_cfg={},
       contract=contract, hop_sec=config.hop_sec, labels=config.labels,

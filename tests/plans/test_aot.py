@@ -23,7 +23,6 @@ from accfm.configs import (
   ppg_mae,
 )
 from accfm.configs import prepare as prepare_config
-from accfm.data.sources import SOURCES
 from accfm.plans import aot, flops, hlo, roofline
 from accfm.steps import nets
 from accfm.steps.given import Start
@@ -159,7 +158,7 @@ def test_every_config_wires_without_data(module, tmp_path):
 
 def test_default_data_are_the_simulated_ones():
   config = prepare_config.get_config("simulated")
-  want = prepare.make_contract(config, "", SOURCES)
+  want = prepare.make_contract(config, "")
   assert aot.CONTRACT.signals == want.signals
   assert aot.CONTRACT.samples == want.samples == 3840
 

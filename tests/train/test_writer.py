@@ -103,3 +103,12 @@ def test_durations():
   assert writer.duration(59.4) == "59 s"
   assert writer.duration(60) == "1 min 00 s"
   assert writer.duration(3600 * 3 + 20 * 60 + 31) == "3 h 20 min"
+
+
+def test_of_many_metrics_the_console_shows_the_first():
+  metrics = {f"val/{n}": float(n) for n in range(writer.MOST_SHOWN + 3)}
+  line = writer.console_line(7, 10, metrics)
+  assert "val/0 0 | val/1 1" in line and "val/12" not in line
+  assert line.endswith("| 3 more in metrics.jsonl")
+  few = dict(list(metrics.items())[:writer.MOST_SHOWN])
+  assert "more in" not in writer.console_line(7, 10, few)

@@ -1,20 +1,23 @@
 """Empatica E4 session folders: ACC, BVP, IBI, HR and tags as CSV.
 
-`source_dir` is one session folder, or holds session folders (one per
-person, named by the person) or `participant/session/` folders. ACC.csv and
-BVP.csv must be there; a missing or empty IBI.csv, HR.csv or tags file means
-no beats, no track, no spans. `participants.csv` in `source_dir` may add
+`source_dir` is one session folder, or holds session folders (one for each
+participant, named by the participant) or `participant/session/` folders.
+ACC.csv and BVP.csv must exist. A missing or empty IBI.csv, HR.csv or tags file
+means no beats, no track, no spans. `participants.csv` in `source_dir` may add
 attributes: columns participant, age_years, sex (0 female, 1 male), bmi,
 target_*; an empty cell is unknown.
 
-What the device does to the data: ACC is int8 in 1/64 g, so the limits are
--2 and 127/64 g; BVP begins with zeros that are no samples, which become a
-gap; IBI times name the beat that ends the interval; tags are button presses
+Properties of the device: ACC is int8 in 1/64 g, so the limits are -2 and
+127/64 g. BVP begins with zeros that are no samples; they become a gap. The
+times in IBI are of the beat that ends the interval. Tags are button presses,
 whose meaning only the study knows (`tag_spans`).
 """
 
 import csv
+import os
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -25,17 +28,19 @@ from accfm.data.sources import e4_csv
 from accfm.signals.recording import Beats, Recording, Signal, Span, Track
 
 DEFAULTS = dict(
-    acc_rate_hz=32.0,  # what the headers must say
-    bvp_rate_hz=64.0,
-    # (name, tag on, tag off, shortest s, longest s), tags counted from 1. The
-    # lengths reveal sessions that are marked in another way.
+    acc_rate_hz=32.0,  # rate that the header of ACC.csv must give
+    bvp_rate_hz=64.0,  # rate that the header of BVP.csv must give
+    # Conditions: (name, tag on, tag off, shortest s, longest s), tags counted
+    # from 1. The lengths reveal sessions that are marked in another way.
     tag_spans=(),
 )
 
 _FILES = ("ACC.csv", "BVP.csv", "IBI.csv", "HR.csv")
 
 
-def list_recordings(source_dir, cfg=None):
+def list_recordings(
+    source_dir: str | os.PathLike, cfg: settings.Given = None
+) -> list[str]:
   """Names of the sessions under a folder, sorted.
 
   Args:
@@ -77,7 +82,9 @@ def list_recordings(source_dir, cfg=None):
   return sorted(names)
 
 
-def read_recording(source_dir, name, cfg=None):
+def read_recording(
+    source_dir: str | os.PathLike, name: str, cfg: settings.Given = None
+) -> Recording:
   """Reads one session.
 
   Args:
@@ -87,14 +94,14 @@ def read_recording(source_dir, name, cfg=None):
     cfg: fields of `DEFAULTS`.
 
   Returns:
-    `Recording` with signals "acc" [N, 3] in g and "ppg" [N, 1] in device
-    units, beats of "ppg" (IBI), track "device_hr_bpm" of "ppg" (the E4's
-    own heart rate, which is poor), spans and attributes.
+    A recording with signals "acc" [N, 3] in g and "ppg" [N, 1] in device
+    units, beats of "ppg" (IBI), track "device_hr_bpm" of "ppg" (the E4's own
+    heart rate, which is poor), spans and attributes.
 
   Raises:
-    InputError: names the file and the line that is wrong.
+    InputError: names the file, and the line that is wrong.
   """
-  cfg = settings.merge(cfg, DEFAULTS, "source_cfg of e4")
+  fields = settings.merge(cfg, DEFAULTS, "source_cfg of e4")
   root = pathlib.Path(source_dir)
   folder = root if _is_session(root) else root / name
   if not folder.is_dir():
@@ -105,7 +112,8 @@ def read_recording(source_dir, name, cfg=None):
           f"{folder}: {file} is missing, want an E4 session with ACC.csv and "
           "BVP.csv; add the file or move the folder away"
       )
-  acc, bvp = _acc(folder / "ACC.csv", cfg), _bvp(folder / "BVP.csv", cfg)
+  acc = _acc(folder / "ACC.csv", fields)
+  bvp = _bvp(folder / "BVP.csv", fields)
   participant, _, session = name.partition("/")
   return Recording(
       participant=participant,
@@ -113,25 +121,29 @@ def read_recording(source_dir, name, cfg=None):
       signals={"acc": acc, "ppg": bvp},
       beats=_beats(folder / "IBI.csv"),
       tracks=_device_hr(folder / "HR.csv"),
-      spans=_spans(folder, acc, cfg.tag_spans),
+      spans=_spans(folder, acc, fields.tag_spans),
       attributes=_attributes(root / "participants.csv").get(participant, {}),
   )
 
 
-def spans_from_tags(tags, start_s, end_s, mapping):
+def spans_from_tags(
+    tags: Sequence[float] | np.ndarray, start_s: float, end_s: float,
+    mapping: Iterable[Sequence[Any]],
+) -> tuple[list[Span], list[str]]:
   """Spans from button presses, each checked against the recording.
 
   A pair with a press outside the recording is dropped. If a pair inside it
-  has an implausible length, a press was missed or added and all that
-  follows is shifted, so none of the session's spans is trusted.
+  has an implausible length, a press is missing or one too many, and all later
+  ones are shifted. Then none of the session's spans is used.
 
   Args:
     tags: [M] times of the presses, in the order of the file.
-    start_s, end_s: of the recording.
+    start_s: start of the recording.
+    end_s: end of the recording.
     mapping: rows of `tag_spans`.
 
   Returns:
-    (spans, reasons): a list of `Span` and one line per dropped span.
+    (spans, reasons): the spans, and one line for each dropped one.
   """
   spans, reasons, odd = [], [], []
   for row in mapping:
@@ -173,10 +185,10 @@ def _folders(folder):
   )
 
 
-def _acc(path, cfg):
+def _acc(path, fields):
   """ACC.csv as a Signal in g."""
   start, rate, values = e4_csv.read_samples(path, columns=3)
-  _check_rate(path, rate, cfg.acc_rate_hz, "acc_rate_hz")
+  _check_rate(path, rate, fields.acc_rate_hz, "acc_rate_hz")
   odd = np.flatnonzero((values != np.rint(values)).any(axis=1))
   if len(odd):
     raise InputError(
@@ -188,10 +200,10 @@ def _acc(path, cfg):
   )
 
 
-def _bvp(path, cfg):
-  """BVP.csv as a Signal; the zeros it begins with are a gap."""
+def _bvp(path, fields):
+  """BVP.csv as a Signal; the zeros at its start become a gap."""
   start, rate, values = e4_csv.read_samples(path, columns=1)
-  _check_rate(path, rate, cfg.bvp_rate_hz, "bvp_rate_hz")
+  _check_rate(path, rate, fields.bvp_rate_hz, "bvp_rate_hz")
   filled = np.logical_and.accumulate(values[:, 0] == 0)
   values[filled] = np.nan
   return Signal(values.astype(np.float32), rate, "au", start)
@@ -224,7 +236,7 @@ def _device_hr(path):
 
 
 def _spans(folder, acc, mapping):
-  """Spans of a session; what is dropped is logged with its reason."""
+  """Spans of a session; the log says why a span was dropped."""
   files = sorted(folder.glob("tags*.csv"))
   if not mapping or not files:
     return ()

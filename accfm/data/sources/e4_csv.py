@@ -1,38 +1,41 @@
 """The E4's CSV dialect: a start time, a rate, then rows of numbers.
 
-The quick path hands the whole text to NumPy; only when that fails is the
-file read line by line, to say which line is wrong.
+NumPy reads the whole text at once. Only if that fails is the file read line
+by line, to say which line is wrong.
 """
 
 import datetime
 import io
 import math
+import pathlib
 
 import numpy as np
 
 from accfm.base.errors import InputError
 
 
-def is_empty(path):
-  """Whether a file is absent or holds nothing but white space."""
+def is_empty(path: pathlib.Path) -> bool:
+  """Whether a file is absent or holds only white space."""
   return not path.is_file() or not path.read_bytes().strip()
 
 
-def read_samples(path, columns, allow_none=False):
+def read_samples(
+    path: pathlib.Path, columns: int, allow_none: bool = False
+) -> tuple[float, float, np.ndarray]:
   """Reads ACC.csv, BVP.csv or HR.csv.
 
   Args:
     path: the file. Line 1 is the start time (Unix seconds or a UTC date),
       line 2 the rate in Hz, both once or once per column; then the samples.
-    columns: numbers per line.
-    allow_none: whether a header without samples is fine.
+    columns: numbers in a line.
+    allow_none: whether there may be a header without samples.
 
   Returns:
     (start_s, rate_hz, values [N, columns] float64).
 
   Raises:
-    InputError: names file and line: not a number, another number of
-      columns, an empty line between samples, no samples.
+    InputError: names file and line of a text that is not a number, another
+      number of columns, an empty line between samples, or no samples.
   """
   lines, body = _split(path, header=2)
   start = _agreed(_cells(lines[0]), columns, path, 1, _time)
@@ -45,20 +48,20 @@ def read_samples(path, columns, allow_none=False):
   return start, rate, values
 
 
-def read_intervals(path):
+def read_intervals(path: pathlib.Path) -> tuple[float, np.ndarray]:
   """Reads IBI.csv.
 
   Args:
-    path: the file. Line 1 is "start, IBI"; then per line the time of a beat
-      after the start and the interval that it ends, both in s.
+    path: the file. Line 1 is "start, IBI". Each further line has the time of
+      a beat after the start, and the interval that it ends, both in s.
 
   Returns:
     (start_s, rows [M, 2] float64); (0.0, [0, 2]) if the file is absent or
     empty.
 
   Raises:
-    InputError: as `read_samples`; also times that do not increase and
-      intervals that are not above 0.
+    InputError: as `read_samples`, or times that do not increase, or intervals
+      that are not above 0.
   """
   if is_empty(path):
     return 0.0, np.zeros((0, 2))
@@ -81,8 +84,8 @@ def read_intervals(path):
   return start, rows
 
 
-def read_tags(path):
-  """[M] times in a tags file, in its order; empty lines are skipped."""
+def read_tags(path: pathlib.Path) -> np.ndarray:
+  """[M] times in a tags file, in its order, without empty lines."""
   lines = _text(path).split("\n")
   return np.array([
       _time(line.strip(), path, i)
@@ -90,7 +93,7 @@ def read_tags(path):
   ])
 
 
-def number(text, path, line):
+def number(text: str, path: pathlib.Path, line: int) -> float:
   """`text` as a finite number."""
   try:
     value = float(text)
@@ -128,7 +131,7 @@ def _cells(line):
 
 
 def _agreed(cells, columns, path, line, parse):
-  """The one value of a header line, given once or once per column."""
+  """The value of a header line, which is given once or in each column."""
   values = {parse(cell, path, line) for cell in cells}
   if len(cells) not in (1, columns) or len(values) > 1:
     raise InputError(
@@ -153,7 +156,11 @@ def _time(text, path, line):
 
 
 def _table(body, columns, path, first_line):
-  """Numbers [N, columns] from comma-separated text, or the line at fault."""
+  """Numbers [N, columns] from comma-separated text.
+
+  Raises:
+    InputError: names the line that is wrong.
+  """
   body = body.rstrip()
   if not body:
     return np.zeros((0, columns))

@@ -1,20 +1,21 @@
 """IEEE Signal Processing Cup 2015: wrist PPG and acceleration while running.
 
 `source_dir` holds the cup's .mat files in any folders. `DATA_*` files are
-[6, N]: ECG, two PPG channels, three axes; `TEST_*` files are the last five
-rows. Heart rate (`BPM0`, from the ECG) is given for windows of 8 s that
+[6, N]: ECG, two PPG channels, three axes. `TEST_*` files are the last five
+rows. The heart rate (`BPM0`, from the ECG) is given for windows of 8 s that
 start every 2 s, on the recording's own clock: the track "hr_bpm".
 
-Participants are D01 to D12 (training) and S01 to S08 (test); the extra
-training file DATA_S04_T01 is of test person S04 and shares that id. Whether
-further people of the two parts are the same is not stated by the authors:
-where that matters, train and test within one part. The files carry no date,
-so every recording starts at second 0.
+Participants are D01 to D12 (training) and S01 to S08 (test). The extra
+training file DATA_S04_T01 is of test participant S04 and has that id. The
+authors do not say whether more people are in both parts: where that matters,
+train and test within one part. The files carry no date, so every recording
+starts at second 0.
 
 Data: Z. Zhang, Z. Pi, B. Liu, "TROIKA", IEEE Trans. Biomed. Eng. 62(2),
 2015; free for academic research with citation, not to be redistributed.
 """
 
+import os
 import pathlib
 import re
 
@@ -28,12 +29,13 @@ from accfm.signals import beats as beats_lib
 from accfm.signals.recording import Beats, Recording, Signal, Track
 
 DEFAULTS = dict(
-    rate_hz=125.0,
+    rate_hz=125.0,  # of all signals
     # Also yield the ECG of the training files, as signal "ecg" and, by its R
     # peaks, as beats: `labels.beat_source` "beats" then labels heart-rate
     # variability too.
     ecg=False,
-    # 10 bits of 0.0078 g; a sample at either end counts as clipped.
+    # Range of the accelerometer, 10 bits of 0.0078 g; a sample at either end
+    # counts as clipped.
     acc_limits_g=(-512 * 0.0078, 511 * 0.0078),
 )
 
@@ -41,11 +43,13 @@ _NAME = re.compile(r"(DATA_(\d\d)_TYPE\d\d|(?:DATA|TEST)_(S\d\d)_T\d\d)")
 _SPAN_S, _HOP_S = 8.0, 2.0  # of the reference
 
 
-def list_recordings(source_dir, cfg=None):
-  """Stems of the recordings' files below `source_dir`, sorted.
+def list_recordings(
+    source_dir: str | os.PathLike, cfg: settings.Given = None
+) -> list[str]:
+  """Names of the recordings' files below `source_dir`, without suffix, sorted.
 
   Raises:
-    InputError: the folder is missing, holds none, or one of them twice.
+    InputError: the folder is missing, or holds no recording, or one twice.
   """
   settings.merge(cfg, DEFAULTS, "source_cfg of ieee_spc")
   files = _files(source_dir)
@@ -58,7 +62,9 @@ def list_recordings(source_dir, cfg=None):
   return names
 
 
-def read_recording(source_dir, name, cfg=None):
+def read_recording(
+    source_dir: str | os.PathLike, name: str, cfg: settings.Given = None
+) -> Recording:
   """Reads one recording.
 
   Args:
@@ -67,7 +73,7 @@ def read_recording(source_dir, name, cfg=None):
     cfg: fields of `DEFAULTS`.
 
   Returns:
-    `Recording` with signals "acc" [N, 3] in g, "ppg" [N, 2] in device units
+    A recording with signals "acc" [N, 3] in g, "ppg" [N, 2] in device units
     and, with `cfg.ecg`, "ecg" [N, 1] and beats of "ecg" where it was
     recorded; track "hr_bpm" where there is a reference (a missing one is
     logged).
@@ -75,7 +81,7 @@ def read_recording(source_dir, name, cfg=None):
   Raises:
     InputError: a file is missing, not readable, or of another shape.
   """
-  cfg = settings.merge(cfg, DEFAULTS, "source_cfg of ieee_spc")
+  fields = settings.merge(cfg, DEFAULTS, "source_cfg of ieee_spc")
   files = _files(source_dir)
   match = _NAME.fullmatch(name)
   if not match or name not in files:
@@ -90,28 +96,28 @@ def read_recording(source_dir, name, cfg=None):
 
   def signal(first, last, unit, limits=None):
     values = np.ascontiguousarray(sig[first:last].T, np.float32)
-    return Signal(values, float(cfg.rate_hz), unit, 0.0, limits)
+    return Signal(values, float(fields.rate_hz), unit, 0.0, limits)
 
   signals = {
-      "acc": signal(rows - 3, rows, "g", tuple(cfg.acc_limits_g)),
+      "acc": signal(rows - 3, rows, "g", tuple(fields.acc_limits_g)),
       "ppg": signal(rows - 5, rows - 3, "au"),
   }
   beats = None
-  if cfg.ecg and rows == 6:
+  if fields.ecg and rows == 6:
     signals["ecg"] = signal(0, 1, "au")
-    times = beats_lib.r_peaks(sig[0], float(cfg.rate_hz))
+    times = beats_lib.r_peaks(sig[0], float(fields.rate_hz))
     beats = Beats(times[1:], np.diff(times), signal="ecg")
   return Recording(
       participant=f"D{match[2]}" if match[2] else match[3],
       session=name,
       signals=signals,
       beats=beats,
-      tracks=_reference(files, name, sig.shape[1] / cfg.rate_hz),
+      tracks=_reference(files, name, sig.shape[1] / fields.rate_hz),
   )
 
 
-def reference_name(name):
-  """Stem of the file with a recording's heart rate."""
+def reference_name(name: str) -> str:
+  """Name, without suffix, of the file with a recording's heart rate."""
   if name.startswith("TEST_"):
     return name.replace("TEST_", "True_")
   if name.startswith("DATA_S"):
@@ -140,7 +146,7 @@ def _files(source_dir):
 
 
 def _array(path, key):
-  """One numeric array of a .mat file; nothing else of it is used."""
+  """One numeric array of a .mat file."""
   try:
     found = scipy.io.loadmat(path, variable_names=[key])
   except Exception as error:  # scipy's reader fails in many ways

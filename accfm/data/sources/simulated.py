@@ -1,26 +1,27 @@
-"""A simulated cohort: physiology first, then two sensors that look at it.
+"""A simulated cohort: physiology first, then two sensors that record it.
 
-One heart drives everything. Each participant has an age, sex, BMI, fitness,
-arterial stiffness and resting rate; a beat train with respiratory and 0.1 Hz
-modulation follows; the PPG shows a pulse whose foot comes at ejection plus
-pulse transit time; the accelerometer shows gravity, a micro-movement that
-starts at ejection, respiratory sway and movement bursts that also disturb
-the PPG. Ground-truth beats give the labels.
+One heart drives everything (`simulated_people`). The PPG shows a pulse whose
+foot comes at ejection plus the pulse transit time. The accelerometer shows
+gravity, a micro-movement that starts at ejection, respiratory sway, and bursts
+of movement that also disturb the PPG. The true beats give the labels.
 
-Every constant carries its unit and reason. The two difficulties differ in
+Every constant has its unit and reason. The two difficulties differ in
 `SENSORS` only; people and beats are the same for a given seed. The constants
-are ours; ranges cite common knowledge of the field, not one paper.
+are ours; their ranges are common knowledge of the field, not of one paper.
 """
 
 import dataclasses
-import zlib
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from accfm.base.errors import InputError
+from accfm.data.sources import simulated_people as people
+from accfm.data.sources.simulated_people import RATE_HZ
 from accfm.signals.recording import Beats, Recording, Signal
 
-RATE_HZ = 64.0  # both sensors; the rate of the paper's segments
 EPOCH_S = 1_700_000_000.0  # sessions start here: any fixed whole second
 CARDIAC_SPAN_S = 0.6  # a micro-movement rings out well within a beat
 PULSE_SPAN_S = 1.2  # a pulse wave has decayed to its foot by then
@@ -28,12 +29,12 @@ PULSE_SPAN_S = 1.2  # a pulse wave has decayed to its foot by then
 
 @dataclasses.dataclass(frozen=True)
 class Sensors:
-  """What separates the difficulties.
+  """What the difficulties differ in.
 
   Attributes:
-    cardiac_mg: median peak of the cardiac micro-movement. Reports of
-      ballistic motion at the wrist of a seated person lie at 1-10 mg.
-    cardiac_spread: SD of its logarithm over people (watch fit, build).
+    cardiac_mg: median peak of the cardiac micro-movement. Reported ballistic
+      motion at the wrist of a seated person is 1-10 mg.
+    cardiac_spread: SD of its logarithm over people (fit of the watch, build).
     sway_mg: SD over people of respiratory tilt, as acceleration.
     acc_noise_mg: white noise per sample. Consumer MEMS: 100-200 ug/sqrt(Hz)
       over 32 Hz is 0.6-1.1 mg.
@@ -76,101 +77,6 @@ SENSORS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Person:
-  """Latent state of one participant; units in the names."""
-
-  age_years: float
-  male: bool
-  bmi: float
-  fitness: float  # z-score: lowers resting rate, raises HRV
-  rest_bpm: float
-  stiffness_mps: float  # arm pulse wave velocity
-  rsa: float  # respiratory modulation of the rate, relative amplitude
-  lf: float  # 0.1 Hz (baroreflex) modulation, relative amplitude
-  breaths_per_min: float
-  smoker: bool
-  beta_blocker: bool
-
-
-def _rng(seed, index, name):
-  """A generator that depends on the cohort, the person and the purpose."""
-  return np.random.default_rng([seed, index, zlib.crc32(name.encode())])
-
-
-def draw_person(seed, index):
-  """Draws the participant `index` of cohort `seed`."""
-  rng = _rng(seed, index, "person")
-  age = rng.uniform(20.0, 80.0)
-  male = bool(rng.random() < 0.5)
-  bmi = 22.0 + rng.gamma(4.0, 1.0) + 0.02 * (age - 50.0)
-  fitness = rng.normal() - 0.015 * (age - 50.0) - 0.05 * (bmi - 26.0)
-  smoker = bool(rng.random() < 0.2)
-  beta_blocker = bool(rng.random() < 0.04 + 0.004 * (age - 20.0))
-  # Women's resting rate is 3-4 bpm higher; a beta blocker takes about 10.
-  rest = (
-      68.0 + 3.5 * (not male) - 4.0 * fitness + 0.4 * (bmi - 26.0)
-      + 3.0 * smoker - 10.0 * beta_blocker + rng.normal(0.0, 6.0)
-  )
-  # Arm pulse wave velocity: about 6 m/s at 20 years, 10 m/s at 80.
-  stiffness = (
-      6.0 + 0.065 * (age - 20.0) + 0.05 * (bmi - 26.0) + 0.5 * smoker
-      + rng.normal(0.0, 0.5)
-  )
-  # Vagal modulation halves about every 35 years; fitness restores it.
-  vagal = np.exp(-0.02 * (age - 20.0) + 0.3 * fitness + rng.normal(0, 0.25))
-  return Person(
-      age_years=age, male=male, bmi=bmi, fitness=fitness,
-      rest_bpm=float(np.clip(rest, 42.0, 105.0)),
-      stiffness_mps=float(max(stiffness, 4.5)),
-      rsa=float(np.clip(0.055 * vagal, 0.005, 0.15)),
-      lf=float(np.clip(0.04 * np.sqrt(vagal), 0.005, 0.10)),
-      breaths_per_min=float(np.clip(rng.normal(14.5, 2.5), 8.0, 22.0)),
-      smoker=smoker, beta_blocker=beta_blocker,
-  )
-
-
-def _smooth_noise(rng, samples, rate_hz, time_s):
-  """A unit-variance AR(1) path [samples] with time constant `time_s`."""
-  step = max(1, int(time_s * rate_hz / 20))  # 20 points per time constant
-  n = samples // step + 3
-  rho = np.exp(-step / (time_s * rate_hz))
-  path = np.empty(n)
-  path[0] = rng.normal()
-  shocks = rng.normal(size=n) * np.sqrt(1 - rho * rho)
-  for i in range(1, n):
-    path[i] = rho * path[i - 1] + shocks[i]
-  return np.interp(np.arange(samples) / step, np.arange(n), path)
-
-
-def draw_beats(person, seconds, rng):
-  """Ejection times [M] (s from the start) and respiratory phase [N] (rad).
-
-  The rate is the resting rate times slow state changes (minutes), times
-  respiratory and 0.1 Hz modulation; beats are where its integral passes
-  whole numbers, plus 4 ms of sino-atrial jitter.
-  """
-  n = int(seconds * RATE_HZ)
-  t = np.arange(n) / RATE_HZ
-  breaths_hz = person.breaths_per_min / 60 * (
-      1 + 0.08 * _smooth_noise(rng, n, RATE_HZ, 20.0)
-  )
-  breath = 2 * np.pi * (np.cumsum(breaths_hz) / RATE_HZ + rng.random())
-  mayer = 2 * np.pi * (0.1 * t + rng.random()) + 0.8 * _smooth_noise(
-      rng, n, RATE_HZ, 15.0
-  )
-  # Activity, talk and arousal: up to 15 % over a few minutes.
-  state = 1 + 0.07 * _smooth_noise(rng, n, RATE_HZ, 150.0)
-  depth = 1 + 0.3 * _smooth_noise(rng, n, RATE_HZ, 40.0)
-  rate_hz = person.rest_bpm / 60 * state * (
-      1 + depth * (person.rsa * np.sin(breath) + person.lf * np.sin(mayer))
-  )
-  phase = np.cumsum(np.clip(rate_hz, 0.55, 3.0)) / RATE_HZ + rng.random()
-  whole = np.arange(np.ceil(phase[0]), phase[-1])
-  beats = np.interp(whole, phase, t)
-  return np.sort(beats + rng.normal(0.0, 0.004, len(beats))), breath
-
-
 def _render(times, heights, shape, span_s, samples):
   """Sums `shape(lag_s [M, K]) -> [M, K]` placed at `times` [M]; [samples]."""
   k = int(span_s * RATE_HZ) + 1
@@ -183,11 +89,11 @@ def _render(times, heights, shape, span_s, samples):
   )[:samples]
 
 
-def pulse_shape(person):
+def pulse_shape(person: people.Person) -> Callable[[np.ndarray], np.ndarray]:
   """PPG pulse as a function of the lag [s] from its foot, height about 1.
 
-  A systolic wave and a reflected one. A stiffer artery brings the
-  reflection back earlier and larger, which fills the notch: the classic
+  It is a systolic wave and a reflected one. In a stiffer artery the
+  reflection comes back earlier and larger and fills the notch: the classic
   change of the finger pulse with age.
   """
   delay = 1.75 / person.stiffness_mps  # there and back over about 0.9 m
@@ -202,8 +108,10 @@ def pulse_shape(person):
   return shape
 
 
-def micro_movement(ring_hz, damping_s):
-  """Ballistic recoil as a damped ring after ejection, peak about 1."""
+def micro_movement(
+    ring_hz: float, damping_s: float
+) -> Callable[[np.ndarray], np.ndarray]:
+  """Ballistic recoil: a damped oscillation after ejection, peak about 1."""
 
   def shape(lag):
     lag = np.maximum(lag, 0.0)
@@ -221,7 +129,7 @@ def _unit(rng, size=3):
 
 
 def _postures(rng, seconds, samples):
-  """Gravity [samples, 3] in g: a posture every few minutes, eased over 1 s."""
+  """Gravity [samples, 3] in g: a new posture every few minutes, within 1 s."""
   g = np.empty((samples, 3))
   changes = [0.0]
   while changes[-1] < seconds:
@@ -230,7 +138,7 @@ def _postures(rng, seconds, samples):
   t = np.arange(samples) / RATE_HZ
   g[:] = direction
   for when in changes[1:-1]:
-    # People turn the wrist, they do not re-mount the watch.
+    # People turn the wrist; they do not put the watch on anew.
     new = direction + 0.6 * rng.normal(size=3)
     new /= np.linalg.norm(new)
     ease = 1 / (1 + np.exp(-np.clip((t - when) * 8.0, -50.0, 50.0)))
@@ -270,7 +178,7 @@ def _acceleration(person, sensors, beats, breath, move, rng):
   peak_g = sensors.cardiac_mg / 1000 * np.exp(
       rng.normal(0.0, sensors.cardiac_spread)
   )
-  # Each beat's strength follows filling: a little breath, a little chance.
+  # A beat's strength follows filling: some of it breath, some of it chance.
   index = np.clip((beats * RATE_HZ).astype(int), 0, n - 1)
   strength = 1 + 0.15 * np.sin(breath[index]) + rng.normal(
       0.0, 0.10, len(beats)
@@ -280,7 +188,7 @@ def _acceleration(person, sensors, beats, breath, move, rng):
       CARDIAC_SPAN_S, n,
   )
   # The arterial pulse itself, slower, when it arrives at the wrist.
-  arrival = beats + transit_s(person)
+  arrival = beats + people.transit_s(person)
   thrust = _render(
       arrival, strength, micro_movement(rng.uniform(3.0, 5.0), 0.12),
       CARDIAC_SPAN_S, n,
@@ -295,11 +203,6 @@ def _acceleration(person, sensors, beats, breath, move, rng):
   return (np.round(noisy / step) * step).astype(np.float32)
 
 
-def transit_s(person):
-  """Pulse transit time from ejection to the wrist: about 0.75 m of artery."""
-  return 0.75 / person.stiffness_mps
-
-
 def _ppg(person, sensors, beats, breath, move, envelope, rng):
   """PPG [N, 4] in arbitrary units: two green, one red, one infrared."""
   n = len(move)
@@ -308,7 +211,8 @@ def _ppg(person, sensors, beats, breath, move, envelope, rng):
       0.0, 0.04, len(beats)
   )
   pulse = _render(
-      beats + transit_s(person), height, pulse_shape(person), PULSE_SPAN_S, n
+      beats + people.transit_s(person), height, pulse_shape(person),
+      PULSE_SPAN_S, n,
   )
   artefact = np.zeros(n)
   gain = sensors.burst_ppg / 0.1  # burst_ppg is stated for 100 mg
@@ -317,7 +221,7 @@ def _ppg(person, sensors, beats, breath, move, envelope, rng):
   artefact = gain * (artefact + 0.5 * envelope * rng.normal(size=n))
   wander = sensors.wander * (
       0.5 * np.sin(breath + rng.uniform(0, 6.28))
-      + _smooth_noise(rng, n, RATE_HZ, 8.0)
+      + people.smooth_noise(rng, n, RATE_HZ, 8.0)
   )
   out = np.empty((n, 4), np.float32)
   # Green sees the pulse best at the wrist; red and infrared are weaker, so
@@ -330,20 +234,7 @@ def _ppg(person, sensors, beats, breath, move, envelope, rng):
   return out
 
 
-def _attributes(person):
-  """Facts of the person, with binary targets that follow from the latents."""
-  return {
-      "age_years": person.age_years,
-      "sex": float(person.male),
-      "bmi": person.bmi,
-      "target_smoker": float(person.smoker),
-      "target_beta_blocker": float(person.beta_blocker),
-      "target_stiff_arteries": float(person.stiffness_mps > 9.0),
-      "target_low_fitness": float(person.fitness < -0.8),
-  }
-
-
-def list_recordings(source_dir, cfg):
+def list_recordings(source_dir: Any, cfg: Any) -> list[str]:
   """Names of the simulated participants; `source_dir` is not used."""
   del source_dir
   if cfg.difficulty not in SENSORS:
@@ -356,38 +247,32 @@ def list_recordings(source_dir, cfg):
         f"source_cfg: got {cfg.participants} participants of "
         f"{cfg.minutes_per_participant} minutes, want at least 1 of each"
     )
-  # Another seed makes other people: mixed cohorts must not share names.
+  # Another seed makes other people, whose names must differ in a mixture.
   cohort = f"s{cfg.seed}" if cfg.seed else ""
   return [f"{cohort}p{i:05d}" for i in range(cfg.participants)]
 
 
-def read_recording(source_dir, name, cfg):
-  """Simulates participant `name`, e.g. "p00012", as one session.
+def read_recording(source_dir: Any, name: str, cfg: Any) -> Recording:
+  """Simulates participant `name`, such as "p00012", as one session.
 
   Args:
     source_dir: not used.
-    name: as listed by `list_recordings`.
+    name: one of `list_recordings`.
     cfg: participants, minutes_per_participant, difficulty, seed.
 
   Returns:
-    A Recording with "acc" [N, 3] in g and "ppg" [N, 4] in au at 64 Hz.
+    A recording with "acc" [N, 3] in g and "ppg" [N, 4] in au, at 64 Hz.
   """
   del source_dir
   index = int(name.rpartition("p")[2])
-  person = draw_person(cfg.seed, index)
+  person = people.draw_person(cfg.seed, index)
   sensors = SENSORS[cfg.difficulty]
   seconds = 60.0 * cfg.minutes_per_participant
-  beats, breath = draw_beats(person, seconds, _rng(cfg.seed, index, "beats"))
-  move, envelope = _bursts(
-      _rng(cfg.seed, index, "bursts"), sensors, seconds, len(breath)
-  )
-  acc = _acceleration(
-      person, sensors, beats, breath, move, _rng(cfg.seed, index, "acc")
-  )
-  ppg = _ppg(
-      person, sensors, beats, breath, move, envelope,
-      _rng(cfg.seed, index, "ppg"),
-  )
+  random = functools.partial(people.random, cfg.seed, index)
+  beats, breath = people.draw_beats(person, seconds, random("beats"))
+  move, envelope = _bursts(random("bursts"), sensors, seconds, len(breath))
+  acc = _acceleration(person, sensors, beats, breath, move, random("acc"))
+  ppg = _ppg(person, sensors, beats, breath, move, envelope, random("ppg"))
   return Recording(
       participant=name,
       session="s1",
@@ -396,5 +281,5 @@ def read_recording(source_dir, name, cfg):
           "ppg": Signal(ppg, RATE_HZ, "au", EPOCH_S),
       },
       beats=Beats(EPOCH_S + beats[1:], np.diff(beats)),
-      attributes=_attributes(person),
+      attributes=people.attributes(person),
   )

@@ -1,6 +1,6 @@
 """Several evaluations of one command, side by side, with paired differences.
 
-Every difference is over the very windows that both encoders scored, and
+Every difference is over the very segments that both encoders scored, and
 people are drawn once for both. Two intervals that overlap may hide a clear
 difference; the interval of the paired difference shows it.
 """
@@ -63,7 +63,7 @@ def name_runs(paths: Sequence[pathlib.Path]) -> list[str]:
 
 
 def check_same(facts: Mapping[str, Mapping[str, Any]]) -> None:
-  """Raises InputError unless all evaluations are of the same windows.
+  """Raises InputError unless all evaluations are of the same segments.
 
   Args:
     facts: run -> {"dataset", "split", "split_hash", "rows_hash", ...}.
@@ -93,7 +93,7 @@ def check_runs(
     Names of the data sets, the same for all.
 
   Raises:
-    InputError: as `inputs.open_splits`, or other people or windows.
+    InputError: as `inputs.open_splits`, or other people or segments.
   """
   names = {run: inputs.datasets(config, one) for run, one in records.items()}
   datasets = next(iter(names.values()))
@@ -162,7 +162,7 @@ def tabulate_runs(
     labels it has its "label_fraction".
 
   Raises:
-    InputError: evaluations of other people or windows, or a file of them
+    InputError: evaluations of other people or segments, or a file of them
       that cannot be read.
   """
   facts = {name: _load_facts(folder) for name, folder in folders.items()}
@@ -267,7 +267,7 @@ def _load_queries(path: str) -> dict[str, dict[str, np.ndarray]]:
     for way in dict.fromkeys(group["direction"].tolist()):
       mine = group["direction"] == way
       out.setdefault(way, []).append({
-          "keys": paired.window_keys(group, token)[mine],
+          "keys": paired.segment_keys(group, token)[mine],
           "people": group["participant"][mine],
           "windows": group["windows"][mine], "rank": group["rank"][mine],
       })

@@ -146,8 +146,8 @@ def _retrieval(
         "test", "retrieval", row, way, measure="recall@1",
         pool=config.evaluate.pools[0],
     ))
-    values = [m.get(name) for m in metrics]
-    if None in values:
+    values = [m[name] for m in metrics if m.get(name) is not None]
+    if len(values) < len(metrics):
       continue
     ends = [None, None]
     if len(metrics) == 1:

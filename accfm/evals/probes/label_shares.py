@@ -1,13 +1,15 @@
-"""Probes on a share of the labelled people, drawn several times.
+"""Probes on a share of the labelled participants, drawn several times.
 
-With few labelled people the result depends on which they are, so each
-fraction is drawn several times; draw d is of seed `label_seed` + d, and draw
-0 is what a supervised run of that seed is given.
+With few labelled participants the result depends on who they are, so each
+fraction is drawn several times. Draw d has the seed `label_seed` + d. Draw 0
+takes the same participants as a supervised run with that seed.
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from accfm.base.errors import InputError
 from accfm.data.labelled import some_people
@@ -30,8 +32,8 @@ class Share:
   people: int | None
 
 
-def check(cfg):
-  """Raises InputError for `label_fractions` or `label_draws` out of range."""
+def check(cfg: ConfigDict) -> None:
+  """Raises InputError if `label_fractions` or `label_draws` is out of range."""
   for fraction in cfg.label_fractions:
     if not 0 < fraction <= 1:
       raise InputError(
@@ -44,17 +46,20 @@ def check(cfg):
     )
 
 
-def plan(roles, people, labelled, cfg):
-  """The Shares of a config.
+def plan(
+    roles: Sequence[np.ndarray], people: np.ndarray, labelled: np.ndarray,
+    cfg: ConfigDict,
+) -> list[Share]:
+  """The Shares that a config asks for.
 
   Args:
-    roles: list of [N], one a fold.
+    roles: [N] each, one a fold.
     people: [N] ids.
-    labelled: [N] rows with any label; fractions are of their people.
+    labelled: [N] whether a row has any label; fractions are of their people.
     cfg: `label_fractions`, `label_seed`, `label_draws`.
 
   Returns:
-    List of Share; all the labels need no second draw.
+    One Share for each fraction; the share of all labels has one draw.
   """
   out = []
   for fraction in cfg.label_fractions:
@@ -72,12 +77,22 @@ def plan(roles, people, labelled, cfg):
   return out
 
 
-def restrict(role, people, known, fraction, seed):
-  """A role [N] that fits on a fraction of the labelled people alone.
+def restrict(
+    role: np.ndarray, people: np.ndarray, known: np.ndarray, fraction: float,
+    seed: int,
+) -> np.ndarray:
+  """Roles [N] that fit on a fraction of the labelled people only.
 
-  Without rotated folds they are the people that a supervised run of this
-  fraction and seed is given, if it learns all labels; which penalty suits
-  them is still chosen on all selecting people.
+  Without folds these are the people that a supervised run of this fraction
+  and seed learns from, if it learns all labels. The penalty is still chosen
+  on all selecting people.
+
+  Args:
+    role: [N] of one fold.
+    people: [N] ids.
+    known: [N] whether a row has any label.
+    fraction: above 0 and up to 1.
+    seed: seed of the draw.
   """
   if fraction == 1.0:
     return role

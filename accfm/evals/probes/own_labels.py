@@ -1,14 +1,16 @@
-"""Labels of one's own: a CSV file joined to the windows of a data set.
+"""Your own labels: a CSV file joined to the segments of a data set.
 
-Columns `participant` (as in the shards, "source/id"), and where a value
-belongs to less than a person `session`, and `start_s` (Unix seconds of a
-window's start). Each further column is a label. A label of windows becomes
-`labels/<name>`, one of persons `attributes/<name>`; it is a number if all its
-values are, else text. An empty cell is unknown.
+The column `participant` holds ids as in the data set ("cohort/id"). A value
+of one session needs the column `session` too, and a value of one segment also
+`start_s`, its start in Unix seconds. Each further column is a label. A label
+of sessions or segments becomes `labels/<name>`, one of participants
+`attributes/<name>`. A label is a number if all its values are numbers,
+otherwise text. An empty cell means unknown.
 """
 
 import csv
 import dataclasses
+import os
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,35 +18,37 @@ import numpy as np
 from accfm.base.errors import InputError
 
 KEYS = ("participant", "session", "start_s")
-TOLERANCE_S = 0.5  # between a start in the file and a window's
+TOLERANCE_S = 0.5  # between a start in the file and a segment's
 
 
 @dataclasses.dataclass(frozen=True)
 class OwnLabels:
-  """What a file holds.
+  """M lines of a file of labels.
 
   Attributes:
     path: the file, for messages.
     keys: which of `KEYS` it has.
-    lines: line number of each of M rows.
+    lines: M line numbers in the file.
     where: key -> [M]; text, `start_s` float64.
-    values: column -> [M] float32, NaN where unknown, or text, "" there.
+    values: column -> [M]: float32, NaN where unknown, or text, "" where
+      unknown.
   """
 
   path: str
-  keys: tuple
-  lines: tuple
+  keys: tuple[str, ...]
+  lines: tuple[int, ...]
   where: Mapping[str, np.ndarray]
   values: Mapping[str, np.ndarray]
 
 
-def load(path):
+def load(path: str | os.PathLike) -> OwnLabels:
   """Reads and checks a file of labels.
 
   Raises:
-    InputError: not a UTF-8 CSV file with a header, `participant` and at least
-      one label; a row of another length; `start_s` that is no number, or
-      without `session`; a key that comes twice.
+    InputError: the file is not CSV in UTF-8 with a header, `participant` and
+      at least one label; a line has another length; `start_s` is not a
+      number, or comes without `session`; a key comes twice; a label is
+      infinite.
   """
   try:
     with open(path, newline="", encoding="utf-8-sig") as f:
@@ -125,10 +129,16 @@ def _number(cell):
     return None
 
 
-def load_columns(path, tables):
-  """What file `path` adds to the tables of an evaluation, {} for no file.
+def load_columns(
+    path: str | os.PathLike, tables: Mapping[str, Mapping[str, np.ndarray]]
+) -> dict[str, dict[str, np.ndarray]]:
+  """What a file adds to the tables of an evaluation; {} without a file.
 
-  Says how many of its rows no window has. Arguments and errors as `join`.
+  Prints how many of its lines belong to no segment.
+
+  Args:
+    path: the file, or "".
+    tables: as `join`, which also says what is returned and raised.
   """
   if not path:
     return {}
@@ -142,18 +152,21 @@ def load_columns(path, tables):
   return out
 
 
-def join(own, tables):
-  """Columns for the windows of every split.
+def join(
+    own: OwnLabels, tables: Mapping[str, Mapping[str, np.ndarray]]
+) -> tuple[dict[str, dict[str, np.ndarray]], int]:
+  """Columns for the segments of every split.
 
   Args:
-    own: OwnLabels.
-    tables: split -> columns [N] with `KEYS`.
+    own: the labels.
+    tables: split -> columns [N], `KEYS` among them.
 
   Returns:
-    (split -> {column: [N]}, number of file rows that no window has).
+    (split -> {column: [N]}, number of lines that belong to no segment).
 
   Raises:
-    InputError: no window has any of the rows, or a label's name is taken.
+    InputError: no line belongs to a segment, or the data set has a column of
+      a label's name.
   """
   out, used = {}, set()
   for split, table in tables.items():
@@ -179,7 +192,7 @@ def join(own, tables):
 
 
 def _rows(own, table):
-  """[N] the file row of each window, -1 for none."""
+  """[N] the place in `own` of each segment's line, -1 for none."""
   texts = [key for key in own.keys if key != "start_s"]
   places = {}
   for row, key in enumerate(zip(*(own.where[k] for k in texts), strict=True)):

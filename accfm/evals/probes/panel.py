@@ -1,13 +1,16 @@
-"""What probes are fitted and scored on: all windows, or all people.
+"""What probes are fitted and scored on: all segments, or all participants.
 
 A Panel stacks the rows of all splits with everything that a linear model may
-be given: each encoder's embedding, hand-made features, the person's age, sex
-and BMI, or nothing at all.
+be given: each encoder's embedding, hand-made features, the participant's age,
+sex and BMI, or nothing at all.
 """
 
 import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from accfm.base.errors import InputError
 from accfm.evals.probes import roles as roles_lib
@@ -16,7 +19,7 @@ from accfm.evals.probes.tasks import slug
 from accfm.evals.results.words import split_unit
 from accfm.evals.stats import bootstrap as stats
 
-# Facts of a person, each with what must not help to predict it.
+# Facts of a participant, each with the facts that must not help to predict it.
 DEMOGRAPHICS = {
     "age": {"age"}, "sex": {"sex"}, "bmi": {"bmi", "height", "weight"},
     "height": {"height", "bmi"}, "weight": {"weight", "bmi"},
@@ -30,32 +33,36 @@ class Panel:
 
   Attributes:
     people: [N] ids.
-    keys: column -> [N], what names a row in `predictions.parquet`.
-    roles: list of [N], one a fold.
+    keys: column -> [N], what identifies a row in `predictions.parquet`.
+    roles: [N] each, one a fold.
     columns: column -> [N] labels.
-    rows: row name -> [N, D] what a probe of that row is given.
+    rows: encoder (or baseline) -> [N, D], what its probe is given.
     facts: demographic -> [N], NaN where unknown.
-    groups: subgroup's name -> [N] text, "" for none; of tested rows.
+    groups: attribute of subgroups -> [N] text, the group of each tested row,
+      "" for none.
   """
 
   people: np.ndarray
-  keys: dict
-  roles: list
-  columns: dict
-  rows: dict
-  facts: dict
-  groups: dict
+  keys: dict[str, np.ndarray]
+  roles: list[np.ndarray]
+  columns: dict[str, np.ndarray]
+  rows: dict[str, np.ndarray]
+  facts: dict[str, np.ndarray]
+  groups: dict[str, np.ndarray]
 
-  def given(self, names):
-    """What each row of the result is given for tasks.
+  def given(
+      self, names: Sequence[str]
+  ) -> list[tuple[str, np.ndarray, list[int]]]:
+    """What the probe of each encoder and baseline is given for some tasks.
 
-    Demographics leave out what a task asks for and what follows from it.
+    The baseline "demographics" is not given what a task asks for, nor what
+    follows from it. The baseline "mean" is given no column.
 
     Args:
       names: K names of tasks.
 
     Returns:
-      [(row name, [N, D], places of the tasks)].
+      [(encoder or baseline, [N, D], places of the tasks)].
     """
     everything = list(range(len(names)))
     out = [(row, x, everything) for row, x in self.rows.items()]
@@ -70,7 +77,7 @@ class Panel:
     return [*out, ("mean", np.zeros((len(self.people), 0)), everything)]
 
 
-def check(cfg):
+def check(cfg: ConfigDict) -> None:
   """Raises InputError for an unknown `person_pooling`."""
   if cfg.person_pooling not in POOLINGS:
     raise InputError(
@@ -78,8 +85,8 @@ def check(cfg):
     )
 
 
-def of_windows(data, cfg):
-  """The Panel of windows.
+def of_windows(data: Any, cfg: ConfigDict) -> Panel:
+  """The Panel of segments.
 
   Args:
     data: `inputs.Inputs`.
@@ -114,7 +121,7 @@ def of_windows(data, cfg):
 
 
 def _columns(stack):
-  """The columns that are labels, each under another task's name."""
+  """The columns that are labels; no two of them name the same task."""
   out, names = {}, {}
   for column, values in stack.items():
     if column == "condition" and not (values != "").any():
@@ -131,7 +138,7 @@ def _columns(stack):
 
 
 def _facts(stack):
-  """The demographics of every row; a text of two values is 0 and 1."""
+  """The demographics of every row; a text of two values becomes 0 and 1."""
   out = {}
   for column, values in stack.items():
     name = split_unit(column.removeprefix("attributes/"))[0]
@@ -147,13 +154,13 @@ def _facts(stack):
   return out
 
 
-def of_people(panel, pooling):
-  """The Panel of people, from that of their windows.
+def of_people(panel: Panel, pooling: str) -> Panel:
+  """The Panel of participants, from that of their segments.
 
   Args:
-    panel: of windows.
-    pooling: "mean": a person is the mean of the embeddings; "mean_sd": the
-      mean and the SD over the windows, [P, 2 D].
+    panel: of segments.
+    pooling: "mean" gives a participant the mean of the embeddings [D];
+      "mean_sd" the mean and the SD over the segments [2 D].
   """
   crowd = stats.People(panel.people, 1, 0)
   first = np.unique(panel.people, return_index=True)[1]
@@ -168,8 +175,8 @@ def of_people(panel, pooling):
   )
 
 
-def pool(crowd, x, pooling):
-  """Embeddings [N, D] of windows as [P, D] or [P, 2 D] of people."""
+def pool(crowd: stats.People, x: np.ndarray, pooling: str) -> np.ndarray:
+  """Embeddings [N, D] of segments as [P, D] or [P, 2 D] of participants."""
   count = crowd.sums(np.ones((len(x), 1)))
   mean = crowd.sums(np.asarray(x, np.float64)) / count
   if pooling == "mean":
@@ -178,19 +185,19 @@ def pool(crowd, x, pooling):
   return np.concatenate([mean, np.sqrt(spread)], axis=1)
 
 
-def _allowed(task, facts):
-  """Sorted demographics that may help with a task."""
+def _allowed(task: str, facts: Iterable[str]) -> tuple[str, ...]:
+  """The demographics that may help with a task, sorted."""
   hidden = set()
   for word in task.split("_"):
     hidden |= DEMOGRAPHICS.get(word, set())
   return tuple(sorted(set(facts) - hidden))
 
 
-def _filled(columns, fit):
-  """Facts [N] as [N, C]; an unknown one is the fitting people's mean.
+def _filled(columns: Iterable[np.ndarray], fit: np.ndarray) -> np.ndarray:
+  """Facts [N] as [N, C]; the mean of the fitting rows stands for unknown ones.
 
-  Each fact that is unknown for somebody brings a second column that says for
-  whom, so that the filling is never mistaken for knowledge.
+  A fact that is unknown for somebody brings a second column that says for
+  whom it is known, so that a probe can tell what was filled in.
   """
   out = []
   for values in columns:

@@ -1,12 +1,14 @@
 """Ridge regression of many targets at every penalty from one decomposition.
 
 Targets that are known on the same fitting rows share one Gram matrix and its
-eigenvectors, and a pattern that lacks a few labels takes their rows out of
-the common matrix instead of making its own. All penalties and targets then
-are products with the eigenvalues: fifty targets cost little more than one.
+eigenvectors. Where a few labels are missing, their rows are subtracted from
+the common Gram matrix instead of computing another. Every penalty and target
+is then a product with the eigenvalues: fifty targets cost little more than
+one.
 """
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from accfm.base import shapes
 from accfm.evals.stats import scaling
 
 ALPHAS = tuple(float(a) for a in 10.0 ** np.arange(-2, 6.5, 0.5))
-BLOCK = 4096  # rows that are read, centred and multiplied at once
+BLOCK = 4096  # rows that are centred and multiplied at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Chosen:
 
   Attributes:
     predicted: [M, K]; NaN for a target without a row to fit or to select on.
-    alpha: [K] the chosen penalties; NaN likewise.
+    alpha: [K] the chosen penalties; NaN for the same targets.
   """
 
   predicted: np.ndarray
@@ -32,9 +34,9 @@ class Chosen:
 
 @dataclasses.dataclass(frozen=True)
 class _Basis:
-  """Decomposed fitting rows of one pattern of known labels.
+  """Decomposition of the fitting rows that have the same labels.
 
-  At penalty a the weights of x - mean are basis @ (loads / (size + a)).
+  At penalty a, the weights of x - mean are basis @ (loads / (size + a)).
   """
 
   mean: np.ndarray  # [D]
@@ -43,22 +45,25 @@ class _Basis:
   loads: np.ndarray  # [R, K]
 
 
-def predict(x, y, fit, select, test, alphas=ALPHAS):
+def predict(
+    x: np.ndarray, y: np.ndarray, fit: np.ndarray, select: np.ndarray,
+    test: np.ndarray, alphas: Sequence[float] = ALPHAS,
+) -> Chosen:
   """Ridge regressions, each at the penalty that suits the selecting rows.
 
-  For every target minimises |y - mean(y) - z w|^2 + alpha |w|^2 over the
-  fitting rows that have it, z = x standardised on these rows alone (constant
-  columns are 0), and takes the alpha with the least squared error on the
-  selecting rows that have it, the first of equals.
+  For every target this minimises |y - mean(y) - z w|^2 + alpha |w|^2 over the
+  fitting rows that have the label, where z is x standardised on these rows
+  alone (constant columns are 0). It takes the alpha with the least squared
+  error on the selecting rows that have the label; of equal ones the first.
 
   Args:
     x: [N, D]; D may be 0, which predicts the mean.
-    y: [N, K], NaN where unknown; tested labels are not read.
+    y: [N, K], NaN where unknown. The labels of tested rows are not read.
     fit, select, test: [N] booleans.
     alphas: A penalties above 0.
 
   Returns:
-    Chosen, its rows those of `test` in order.
+    Chosen; its rows are those of `test`, in order.
   """
   shapes.check_all([(x, "embeddings", "N D"), (y, "labels", "N K")])
   chosen, tested = np.flatnonzero(select), np.flatnonzero(test)
@@ -75,11 +80,12 @@ def predict(x, y, fit, select, test, alphas=ALPHAS):
   labels = np.where(known, labels, 0)
   middle = labels.sum(axis=0) / known.sum(axis=0)  # [K]
   labels = np.where(known, labels - middle, 0)
-  wide = len(rows) < x.shape[1]  # then every pattern has fewer rows still
-  whole = None if wide else _sums(x, rows, labels)
+  whole = None  # with fewer rows than columns no pattern needs it
+  if len(rows) >= x.shape[1]:
+    whole = _sums(x, rows, labels)
   for mask, members in patterns(known):
     mine, centre = targets[members], middle[members]
-    if mask.sum() < x.shape[1]:
+    if whole is None or mask.sum() < x.shape[1]:
       found = _dual(x, rows[mask], labels[mask][:, members])
     else:
       some = dataclasses.replace(whole, product=whole.product[:, members])
@@ -93,8 +99,8 @@ def predict(x, y, fit, select, test, alphas=ALPHAS):
   return Chosen(predicted, penalty)
 
 
-def patterns(known):
-  """Columns of `known` [N, K] that are equal: [(mask [N], columns)]."""
+def patterns(known: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Groups of equal columns of `known` [N, K]: [(mask [N], columns)]."""
   found = {}
   for column in range(known.shape[1]):
     mask = np.ascontiguousarray(known[:, column])
@@ -102,7 +108,9 @@ def patterns(known):
   return [(mask, np.array(columns)) for mask, columns in found.values()]
 
 
-def _blocks(x, rows, centre):
+def _blocks(
+    x: np.ndarray, rows: np.ndarray, centre: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
   """x[rows] - centre in float64, block by block: (slice of rows, [b, D])."""
   for at in range(0, len(rows), BLOCK):
     part = slice(at, at + BLOCK)
@@ -136,7 +144,7 @@ class _Sums:
 
 
 def _sums(x, rows, y, centre=None):
-  """_Sums of x[rows] and y [n, K] about their own or another centre [D]."""
+  """_Sums of x[rows] and y [n, K], about their mean or another centre [D]."""
   d = x.shape[1]
   centre = _mean(x, rows) if centre is None else centre
   total, gram = np.zeros(d), np.zeros((d, d))
@@ -149,12 +157,12 @@ def _sums(x, rows, y, centre=None):
 
 
 def _part(x, rows, mask, y, whole):
-  """The _Sums of the fitting rows that have a label, from those of all.
+  """The _Sums of the fitting rows that have a label, from those of all rows.
 
   Args:
     rows: [n] fitting rows; mask: [n] which of them have the label.
     y: [n, K] the labels, 0 where unknown.
-    whole: _Sums of all rows and these labels.
+    whole: _Sums of all fitting rows and these labels.
   """
   others = rows[~mask]
   if not len(others):
@@ -168,12 +176,12 @@ def _part(x, rows, mask, y, whole):
     sd = np.sqrt(whole.spread / whole.n)
     varies = scaling.inverse_sd(whole.centre, sd) > 0
     if not (varies & (found.spread < 1e-6 * whole.spread)).any():
-      return found  # else the subtraction has cost too many digits
+      return found  # otherwise the subtraction lost too many digits
   return _sums(x, rows[mask], y[mask])
 
 
 def _primal(sums):
-  """The _Basis from sums over at least as many rows as columns."""
+  """The _Basis of at least as many rows as columns, from their sums."""
   mean = sums.centre + sums.total / sums.n
   scale = scaling.inverse_sd(mean, np.sqrt(np.maximum(sums.spread, 0) / sums.n))
   gram = sums.gram - np.outer(sums.total, sums.total) / sums.n
@@ -198,7 +206,7 @@ def _dual(x, rows, y):
 
 
 def _errors(x, y, rows, found, alphas):
-  """Squared errors [A, K] on the selecting rows, never [A, rows, K]."""
+  """Squared errors [A, K] on the selecting rows; never holds [A, rows, K]."""
   errors = np.zeros((len(alphas), y.shape[1]))
   for part, block in _blocks(x, rows, found.mean):
     want = y[rows[part]]  # [b, K]

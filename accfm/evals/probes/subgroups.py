@@ -81,7 +81,7 @@ def _text(values: np.ndarray, name: Callable[..., str]) -> np.ndarray:
 def score_subgroups(
     figures: Figures, about: Figure, task: Task,
     groups: Mapping[str, np.ndarray], crowd: People, first: Score,
-    least: int, windows: bool, draw: Callable[[np.ndarray], People],
+    least: int, segments: bool, draw: Callable[[np.ndarray], People],
 ) -> None:
   """Adds the first score of the encoder's probe for each group.
 
@@ -101,7 +101,7 @@ def score_subgroups(
     first: gives the score of some rows as a function of weights over the
       people of a crowd, or a text that says why there is none.
     least: people that a group needs.
-    windows: whether rows are windows, else people.
+    segments: whether rows are segments, else people.
     draw: ids [m] -> their People.
   """
   people = crowd.names[crowd.index]
@@ -113,22 +113,24 @@ def score_subgroups(
       rows = np.flatnonzero(values == group)
       at = dataclasses.replace(about, attribute=attribute, group=str(group))
       count = len(np.unique(people[rows]))
-      if windows:
+      if segments:
         figures.add(at, len(rows), measure="windows")
       figures.add(at, count, measure="people")
-      got = f"{count} people in the group, want at least {least}"
-      if count >= least:
-        own = draw(people[rows])
-        got = first(rows, own, slice(None))
-        if not isinstance(got, str):
-          got = own.weighted(got)
       at = dataclasses.replace(at, measure=task.measure, unit=task.unit)
-      if isinstance(got, str):
-        figures.skip(at, got)
+      if count < least:
+        figures.skip(
+            at, f"{count} people in the group, want at least {least}")
         continue
+      own = draw(people[rows])
+      mine = first(rows, own, slice(None))
+      among_all = first(rows, crowd, rows)
+      if isinstance(mine, str) or isinstance(among_all, str):
+        figures.skip(at, str(mine))
+        continue
+      got = own.weighted(mine)
       figures.add(at, got)
       if np.isfinite(got.value):
-        found.append(first(rows, crowd, rows))
+        found.append(among_all)
     gap = dataclasses.replace(
         about, attribute=attribute, unit=task.unit,
         measure="worst_gap" if task.measure == "mae" else (

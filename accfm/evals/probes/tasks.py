@@ -1,11 +1,13 @@
-"""What probes are asked: labels of any kind as numbers or classes.
+"""What probes predict: labels of any kind, as numbers or classes.
 
-A column of 0 and 1 has two classes, a text as many as it has values, all
-else is a number.
+A column of 0 and 1 has two classes, a text as many as it has values. All
+other columns are numbers.
 """
 
 import dataclasses
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +22,10 @@ class Task:
 
   Attributes:
     name, unit: e.g. "hr", "bpm"; the unit may be "".
-    y: [N] float64: the number, or the place of the class; NaN unknown.
-    classes: None for a number, else the values, sorted; of two the second is
-      the positive one.
-    left_out: {class: why it is not among them}.
+    y: [N] float64: the number, or the place of the class; NaN where unknown.
+    classes: None for numbers, else the values, sorted; the second of two is
+      the positive class.
+    left_out: {class: why it is not among the classes}.
   """
 
   name: str
@@ -33,8 +35,8 @@ class Task:
   left_out: dict = dataclasses.field(default_factory=dict)
 
   @property
-  def known(self):
-    """[N] rows that have it."""
+  def known(self) -> np.ndarray:
+    """[N] whether a row has the label."""
     return np.isfinite(self.y)
 
   @property
@@ -43,25 +45,26 @@ class Task:
     return "mae" if self.classes is None else "auc"
 
 
-def slug(value):
+def slug(value: Any) -> str:
   """A value as part of a metric's key."""
   text = f"{value:g}" if isinstance(value, float) else str(value)
   return re.sub(r"[^A-Za-z0-9.+-]+", "_", text)
 
 
-def make_task(column, values, people, roles, min_class):
+def make_task(
+    column: str, values: np.ndarray, people: np.ndarray,
+    roles: Sequence[np.ndarray], min_class: int,
+) -> Task:
   """The Task of one column.
 
   Args:
-    column: e.g. "labels/hr_bpm"; its folder is dropped.
-    values: [N] numbers, NaN unknown, or text, "" unknown.
+    column: e.g. "labels/hr_bpm"; what precedes the slash is dropped.
+    values: [N] numbers, NaN where unknown, or text, "" where unknown.
     people: [N] ids.
-    roles: list of [N], one a fold.
-    min_class: people that a class of three or more needs to fit and to test;
-      one with fewer is left out, and so is a text that no fitting row has.
-
-  Returns:
-    Task.
+    roles: [N] each, one a fold.
+    min_class: where there are three classes or more, each needs this many
+      people to fit and to test. A class with fewer is left out, and so is a
+      text that no fitting row has.
   """
   label = slug(column.split("/", 1)[-1])
   values = np.asarray(values)
@@ -97,21 +100,24 @@ def make_task(column, values, people, roles, min_class):
 
 
 def _places(values, classes):
-  """[N] place of each value among the classes, NaN where it is none."""
+  """[N] the place of each value among the classes, NaN for other values."""
   out = np.full(len(values), np.nan)
   for place, value in enumerate(classes):
     out[values == value] = place
   return out
 
 
-def shortage(task, people, roles, least, min_fit, min_test):
+def shortage(
+    task: Task, people: np.ndarray, roles: Sequence[np.ndarray],
+    least: Mapping[int, tuple[int, int]], min_fit: int, min_test: int,
+) -> str:
   """Why a task cannot be evaluated, or "".
 
   Args:
-    task: Task.
+    task: the task.
     people, roles, least: as `roles.shortage`; roles of every fold and draw.
-    min_fit, min_test: people that each class needs in these roles, at least
-      one in any case.
+    min_fit, min_test: how many people each class needs to fit and to test;
+      at least one in any case.
   """
   reason = roles_lib.shortage(people, task.known, roles, least)
   if reason:

@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from accfm.base import configlib
 from accfm.evals import inputs
 from accfm.evals.embedding import cache
 from accfm.evals.files import privacy
-from accfm.evals.retrieval import windows as candidates
+from accfm.evals.retrieval import segments as candidates
 from accfm.version import __version__
 
 
@@ -46,7 +47,8 @@ def describe_run(
       "teacher": data.teacher,
       "trained_on": checkpoint["trained_on"],
       "seen": [
-          str(p) for p in naming({"participant": seen})[0]["participant"]
+          str(p) for p in
+          naming({"participant": np.array(seen)})[0]["participant"]
       ],
       "windows": {name: len(split) for name, split in splits.items()},
       "people": {

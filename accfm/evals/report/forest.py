@@ -45,7 +45,8 @@ def forest(
       return
     right.axvline(0, color=plots.INK, lw=0.8, ls=plots.DASHED)
     for at, ((a, b), s) in enumerate(pairs.values()):
-      clear = s.low is not None and (s.low > 0 or s.high < 0)
+      clear = s.low is not None and s.high is not None and (
+          s.low > 0 or s.high < 0)
       winner = a if s.value * better > 0 else b
       _point(right, at, s, colors[winner] if clear else plots.GREY, clear)
     _names(right, pairs, most)

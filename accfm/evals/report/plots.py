@@ -32,7 +32,7 @@ DASHED = (0, (3, 3))
 SCALE = colors.LinearSegmentedColormap.from_list(
     "accfm", (BLUE, VIOLET, PINK, ORANGE)
 )
-STYLE = {
+STYLE: Any = {  # matplotlib's settings by name
     "font.family": "DejaVu Sans", "font.size": 9, "svg.fonttype": "none",
     "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.linewidth": 0.6,

@@ -1,14 +1,14 @@
 """The rank of the right answer over all pools of one size, in closed form.
 
-A pool holds the right answer and K - 1 others drawn without replacement from
-the keys that a query may meet. Given that b of the other n - 1 are at least
-as near as the right one (a tie counts against us), the number drawn of those
-b is hypergeometric, so every figure is the mean over *all* pools and has no
-sampling noise of its own.
+A pool holds the right answer and K - 1 other keys, drawn without replacement
+from those that a query may meet. Among the others, `beaten_by` are at least
+as near as the right answer (a tie counts against the encoder). How many of
+these a pool holds is hypergeometric. Every figure is therefore the mean over
+*all* pools and has no sampling noise of its own.
 
-The control's failures are handled the same way: with e keys beating the
-control's right answer, o of them beating ours too, the chance that a pool
-has none of e, and our rank within those pools, are again hypergeometric.
+The pools in which the control fails are handled in the same way: whether a
+pool holds none of the keys that beat the control's right answer, and the
+encoder's rank within such pools, are again hypergeometric.
 """
 
 import math
@@ -16,49 +16,60 @@ import math
 import numpy as np
 from scipy.special import gammaln
 
-TAIL = 1e-16  # probability that may be left out at either end
-_CELLS = 2 ** 21  # probabilities computed at once
+from accfm.evals.retrieval.ranks import Counts
+from accfm.evals.stats import bootstrap as stats
+
+TAIL = 1e-16  # probability that may be neglected at either end
+_CELLS = 2 ** 21  # probabilities that are computed at once
 
 
-def rank_sums(counts, pool, people):
-  """How ranks are distributed over pools, added up for each person.
+def rank_sums(
+    counts: Counts, pool: int | str, people: stats.People
+) -> np.ndarray:
+  """How ranks are distributed over pools, summed for each participant.
 
   Args:
-    counts: `ranks.Counts` of N queries.
-    pool: size K of a pool, the right answer included, at most every n; "all"
-      for everything a query may meet.
-    people: `stats.People` of the queries.
+    counts: of N queries.
+    pool: size K of a pool, the right answer included: at most the candidates
+      of any query; "all" for all keys that a query may meet.
+    people: the participants of the queries.
 
   Returns:
     [P, R + 1]: column r - 1 is the sum over queries of the share of pools
-    with rank <= r, the last column that without a bound. With control counts
-    both are of pools in which also the control's rank is above 1.
+    with a rank of at most r; the last column is the sum over all ranks. With
+    control counts, only pools in which the control's rank is above 1 count.
   """
-  depth = int(counts.candidates.max()) if pool == "all" else pool
+  depth = int(counts.candidates.max() if pool == "all" else pool)
   mass = control_fails(counts, pool)
   out = np.zeros((len(people), depth + 1))
   if pool == "all":  # one pool, one rank
     np.add.at(out, (people.index, counts.beaten_by), mass)
   else:
-    others = counts.candidates - 1
-    _add(out, people.index, others, counts.beaten_by, pool - 1,
+    others, take = counts.candidates - 1, depth - 1
+    _add(out, people.index, others, counts.beaten_by, take,
          np.ones(len(others)))
-    if counts.control_beaten_by is not None:
-      _add(out, people.index, others - counts.control_beaten_by,
-           counts.beaten_by - counts.both_beaten_by, pool - 1, mass - 1)
+    control, both = counts.control_beaten_by, counts.both_beaten_by
+    if control is not None and both is not None:
+      _add(out, people.index, others - control, counts.beaten_by - both, take,
+           mass - 1)
   np.cumsum(out, axis=1, out=out)
   np.maximum(out, 0, out=out)  # a difference of sums can round below
   out[:, -1] = people.sums(mass[:, None])[:, 0]
   return out
 
 
-def control_fails(counts, pool):
-  """[N] share of pools in which the control's rank is above 1, else 1."""
+def control_fails(counts: Counts, pool: int | str) -> np.ndarray:
+  """[N] the share of pools in which the control's rank is above 1.
+
+  Args:
+    counts: of N queries; without control counts every share is 1.
+    pool: as `rank_sums`.
+  """
   if counts.control_beaten_by is None:
     return np.ones(len(counts.candidates))
   if pool == "all":
     return (counts.control_beaten_by > 0).astype(float)
-  take, logs = pool - 1, _log_factorials(counts.candidates.max())
+  take, logs = int(pool) - 1, _log_factorials(counts.candidates.max())
   others = counts.candidates - 1
   none = _log_choose(logs, others - counts.control_beaten_by, take)
   return np.maximum(1 - np.exp(none - _log_choose(logs, others, take)), 0)
@@ -67,8 +78,9 @@ def control_fails(counts, pool):
 def _add(out, index, others, beaters, take, weight):
   """Adds weight [N] times P(r of `beaters` are drawn) at out[index, r].
 
-  `take` of `others` are drawn without replacement. What is further from the
-  mean than Hoeffding's bound of TAIL (JASA 58, 1963, section 6) is left out.
+  `take` of `others` are drawn without replacement. Terms that are further
+  from the mean than Hoeffding's bound for TAIL (JASA 58, 1963, section 6) are
+  neglected.
   """
   some = np.flatnonzero(weight)
   if not len(some):
@@ -103,35 +115,41 @@ def _log_factorials(most):
 
 
 def _log_choose(logs, n, k):
-  """log of n choose k, -inf where k is not within 0..n."""
+  """The logarithm of n choose k; -inf where k is not within 0..n."""
   good = (k >= 0) & (k <= n)
   n, k = np.where(good, n, 0), np.where(good, k, 0)
   return np.where(good, logs[n] - logs[k] - logs[n - k], -np.inf)
 
 
-def chance_in(k, right, wrong):
-  """P(one of `right` is among the first k of right + wrong in random order).
+def chance_in(k: int, right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+  """[N] the chance that a random order has a right key among its first k.
 
-  right, wrong: [N] counts; right at least 1.
+  Args:
+    k: how many places count.
+    right, wrong: [N] how many keys are right, at least 1, and wrong.
   """
   logs = _log_factorials(np.max(right + wrong))
-  k = np.minimum(k, right + wrong)
+  take = np.minimum(k, right + wrong)
   return 1 - np.exp(
-      _log_choose(logs, wrong, k) - _log_choose(logs, right + wrong, k)
+      _log_choose(logs, wrong, take) - _log_choose(logs, right + wrong, take)
   )
 
 
-def total_rank(sums):
-  """Sum of ranks, sum over r >= 0 of P(rank > r): [P, R + 1] -> [P, 2]."""
+def total_rank(sums: np.ndarray) -> np.ndarray:
+  """The sum of ranks and the number of pools: [P, R + 1] -> [P, 2].
+
+  A mean rank is the sum over r >= 0 of P(rank > r).
+  """
   mass, ranks = sums[:, -1], sums.shape[1] - 1
   total = mass * (1 + ranks) - sums[:, :-1].sum(axis=1)
   return np.stack([total, mass], axis=1)
 
 
-def median_rank(people, sums):
+def median_rank(people: stats.People, sums: np.ndarray) -> stats.Estimate:
   """Estimate of the smallest r with P(rank <= r) >= 1/2.
 
-  By bisection in each draw: all draws of all ranks would not fit in memory.
+  Each draw finds it by bisection: all ranks of all draws would not fit into
+  memory.
   """
   def statistic(weights):  # [..., P]
     mass = weights @ sums[:, -1]
@@ -144,5 +162,5 @@ def median_rank(people, sums):
       low = np.where(reached | (low >= high), low, middle + 1)
     return np.where(mass > 0, 1.0 + low, np.nan)
 
-  # A person's "sum" is their weight, so draws are the weights themselves.
+  # With the identity as sums, each draw of sums is the draw's weights.
   return people.estimate(np.eye(len(people)), statistic)

@@ -1,9 +1,13 @@
 """Vectors brought to one scale: standardised columns, rows of length 1."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
-def make_scaler(x, rows):
+def make_scaler(
+    x: np.ndarray, rows: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
   """Standardisation by mean and SD of x[rows]; constant columns become 0.
 
   Returns:
@@ -15,13 +19,13 @@ def make_scaler(x, rows):
   return lambda part: (part - mean) * scale
 
 
-def inverse_sd(mean, sd):
+def inverse_sd(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
   """1 / SD [D], 0 for constant columns."""
   flat = sd <= 1e-8 * (1 + np.abs(mean))
   return np.where(flat, 0, 1 / np.where(flat, 1, sd))
 
 
-def unit_rows(x):
+def unit_rows(x: np.ndarray) -> np.ndarray:
   """x [N, D] in float64 with rows of length 1; a zero row stays zero."""
   x = np.asarray(x, np.float64)
   size = np.linalg.norm(x, axis=1, keepdims=True)

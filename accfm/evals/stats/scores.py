@@ -1,22 +1,31 @@
-"""Scores of predictions, written so that people can be drawn again.
+"""Scores of predictions, written so that participants can be resampled.
 
-Each is a function of sums over people (`mae(sums)`), or, where it depends on
-the order of all rows, of weights over people (`make_auc(...)(weights)`): a
-bootstrap draw is a row of weights, and gives exactly what the score would be
-on that many copies of each person's rows.
+Most scores are functions of sums over participants (`mae(sums)`). A score
+that depends on the order of all rows is a function of weights over
+participants (`make_auc(...)(weights)`). A bootstrap draw is a row of weights,
+and gives exactly the score of that many copies of each participant's rows.
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-BLOCK = 1 << 22  # numbers that weighted rows of several draws hold at once
+from accfm.evals.stats import bootstrap as stats
+
+BLOCK = 1 << 22  # numbers that the weighted rows of some draws hold at once
+
+Statistic = Callable[[np.ndarray], np.ndarray]  # weights [..., P] -> [...]
 
 
-def moments(y, p):
-  """Columns [N, 8] from whose sums every regression score follows."""
+def moments(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+  """Columns [N, 8] whose sums give every score of a regression.
+
+  Args:
+    y: [N] true numbers; p: [N] predicted ones.
+  """
   error, middle = p - y, y.mean()
-  y, p = y - middle, p - middle  # a shift that no score depends on
+  y, p = y - middle, p - middle  # changes no score, and rounds less
   return np.column_stack([
       np.ones(len(y)), np.abs(error), error ** 2, y, p, y * y, p * p, y * p
   ])
@@ -27,31 +36,37 @@ def _divide(a, b):
   return np.where(good, a / np.where(good, b, 1), np.nan)
 
 
-def mae(s):
+def mae(s: np.ndarray) -> np.ndarray:
+  """Mean absolute error, from sums [..., 8] of `moments`."""
   return _divide(s[..., 1], s[..., 0])
 
 
-def rmse(s):
+def rmse(s: np.ndarray) -> np.ndarray:
+  """Root mean squared error, from sums [..., 8] of `moments`."""
   return np.sqrt(_divide(s[..., 2], s[..., 0]))
 
 
-def r2(s):
-  """1 - squared error over that of the evaluated windows' own mean."""
+def r2(s: np.ndarray) -> np.ndarray:
+  """1 - squared error / squared error of the mean of the scored rows."""
   n, squared, y, yy = s[..., 0], s[..., 2], s[..., 3], s[..., 5]
   return 1 - _divide(squared, yy - _divide(y * y, n))
 
 
-def pearson(s):
+def pearson(s: np.ndarray) -> np.ndarray:
+  """Pearson's correlation, from sums [..., 8] of `moments`."""
   n, _, _, y, p, yy, pp, yp = np.moveaxis(s, -1, 0)
   vy, vp = yy - _divide(y * y, n), pp - _divide(p * p, n)
   return _divide(yp - _divide(y * p, n), np.sqrt(np.maximum(vy * vp, 0)))
 
 
-def hits(y, chosen, classes):
-  """Columns [N, 2C] for `balanced_accuracy`: right rows, rows, by class.
+def hits(y: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
+  """Columns [N, 2C] for `balanced_accuracy`.
+
+  The first C mark the rows of each class that are predicted right, the other
+  C all rows of each class.
 
   Args:
-    y, chosen: [N] places of the true and of the chosen class.
+    y, chosen: [N] places of the true and of the predicted class.
     classes: C, their number.
   """
   member = np.asarray(y)[:, None] == np.arange(classes)  # [N, C]
@@ -59,22 +74,23 @@ def hits(y, chosen, classes):
   return np.concatenate([right, member], axis=1).astype(np.float64)
 
 
-def balanced_accuracy(s):
+def balanced_accuracy(s: np.ndarray) -> np.ndarray:
   """Mean over classes of the share found, from sums [..., 2C] of `hits`."""
   right, rows = np.split(s, 2, axis=-1)
   return _divide(right, rows).mean(axis=-1)
 
 
-def make_auc(index, y, odds):
-  """ROC AUC as a function of weights over people.
+def make_auc(index: np.ndarray, y: np.ndarray, odds: np.ndarray) -> Statistic:
+  """ROC AUC as a function of weights over participants.
 
-  Each pair of a positive and a negative row counts once, ties half, with the
-  product of the rows' weights (Mann and Whitney 1947). Rows are sorted once:
-  a draw costs one running sum, not all pairs.
+  Each pair of a positive and a negative row counts with the product of the
+  rows' weights, a tie with half of it (Mann and Whitney 1947). Rows are
+  sorted once: a draw costs one running sum instead of all pairs.
 
   Args:
-    index: [N] the person of each row, as a place in the weights.
-    y: [N] 0 or 1; odds: [N] any increasing score.
+    index: [N] the participant of each row, as a place in the weights.
+    y: [N] 0 or 1.
+    odds: [N] any score that increases with the odds of 1.
 
   Returns:
     weights [..., P] -> AUC [...], NaN where a class has no weight.
@@ -94,12 +110,15 @@ def make_auc(index, y, odds):
   return _by_blocks(score, len(index))
 
 
-def make_average_precision(index, y, odds):
-  """Average precision as a function of weights over people.
+def make_average_precision(
+    index: np.ndarray, y: np.ndarray, odds: np.ndarray
+) -> Statistic:
+  """Average precision as a function of weights over participants.
 
-  sum over distinct scores, from the highest, of the gain in recall times the
-  precision down to there: the step-wise area of scikit-learn, without
-  interpolation. Arguments and result as `make_auc`.
+  It is a sum over distinct scores, from the highest down: the gain in recall
+  at a score times the precision of all rows down to it. This is the step-wise
+  area of scikit-learn, without interpolation. Arguments and result are those
+  of `make_auc`.
   """
   order = np.argsort(-np.asarray(odds), kind="stable")
   ends = np.flatnonzero(np.diff(odds[order], append=np.nan) != 0) + 1
@@ -116,12 +135,15 @@ def make_average_precision(index, y, odds):
   return _by_blocks(score, len(index))
 
 
-def make_macro_auc(index, y, odds):
-  """Mean over classes of the AUC of one against the rest.
+def make_macro_auc(
+    index: np.ndarray, y: np.ndarray, odds: np.ndarray
+) -> Statistic:
+  """Mean over classes of the AUC of one class against the others.
 
   Args:
     index: as `make_auc`.
-    y: [N] places of classes; odds: [N, C] one increasing score a class.
+    y: [N] places of classes.
+    odds: [N, C] a score of each class, as in `make_auc`.
 
   Returns:
     As `make_auc`.
@@ -130,27 +152,29 @@ def make_macro_auc(index, y, odds):
   return lambda weights: np.mean([auc(weights) for auc in each], axis=0)
 
 
-def auc(crowd, y, odds):
-  """ROC AUC over rows with its interval over people; as `make_auc`.
+def auc(crowd: stats.People, y: np.ndarray, odds: np.ndarray) -> stats.Estimate:
+  """ROC AUC over rows, with its interval over participants.
 
   Args:
-    crowd: the `stats.People` behind the rows.
-
-  Returns:
-    `stats.Estimate`.
+    crowd: the participants behind the rows.
+    y, odds: as `make_auc`.
   """
   return crowd.weighted(make_auc(crowd.index, y, odds))
 
 
-def mean_over_draws(crowd, statistics):
-  """The mean of a score over draws of labels; people drawn jointly.
+def mean_over_draws(
+    crowd: stats.People, statistics: Sequence[Statistic]
+) -> stats.Estimate:
+  """The mean of a score over draws of labelled participants.
+
+  A bootstrap draw of the scored participants is the same in every score.
 
   Args:
-    crowd: the `stats.People` behind the rows.
-    statistics: functions of weights over people, one a draw of labels.
+    crowd: the participants behind the scored rows.
+    statistics: the score as a function of weights, one a draw of labels.
 
   Returns:
-    `stats.Estimate`; with several draws its `draws_sd` is their SD.
+    The Estimate; `draws_sd` is the SD of the scores of several draws.
   """
   found = crowd.weighted(
       lambda w: np.mean([score(w) for score in statistics], axis=0)
@@ -161,25 +185,30 @@ def mean_over_draws(crowd, statistics):
   return dataclasses.replace(found, draws_sd=float(np.std(alone, ddof=1)))
 
 
-def of_sums(statistic, sums):
-  """A function of sums [..., M] as one of weights over people [..., P]."""
+def of_sums(statistic: Statistic, sums: np.ndarray) -> Statistic:
+  """A function of sums as a function of weights over participants.
+
+  Args:
+    statistic: sums [..., M] -> [...].
+    sums: [P, M] of each participant.
+  """
   return lambda weights: statistic(weights @ sums)
 
 
 def _running(x):
-  """Sums of the first 0, 1, ... columns of x [B, N]: [B, N + 1]."""
+  """Sums of the first 0, 1, ..., N columns of x [B, N]: [B, N + 1]."""
   out = np.zeros((len(x), x.shape[1] + 1))
   np.cumsum(x, axis=1, out=out[:, 1:])
   return out
 
 
 def _by_blocks(score, rows):
-  """`score` [B, P] -> [B] for weights [..., P], a few draws at a time."""
+  """`score` [B, P] -> [B] as a Statistic that takes a few draws at a time."""
 
-  def run(weights):
+  def statistic(weights):
     flat = weights.reshape(-1, weights.shape[-1]).astype(np.float64)
     size = max(BLOCK // max(rows, 1), 1)
     out = [score(flat[at:at + size]) for at in range(0, len(flat), size)]
     return np.concatenate(out).reshape(weights.shape[:-1])
 
-  return run
+  return statistic

@@ -1,5 +1,6 @@
 """Embeddings are read where nothing changed, and made again where it did."""
 
+import dataclasses
 import json
 import pathlib
 import types
@@ -114,13 +115,18 @@ def change_rows(world):
   world.split.table["start_s"] = world.split.table["start_s"] + 1
 
 
+def change_record(world):
+  world.loaded.record = dataclasses.replace(
+      world.loaded.record, code_version="another")
+
+
 def change_weights(world):
   world.loaded.params["w"] = world.loaded.params["w"] + 1e-7
 
 
 @pytest.mark.parametrize("change, what", [
     (change_weights, "checkpoint_sha256"),
-    (lambda w: w.loaded.meta.update(kind="mae"), "checkpoint_sha256"),
+    (change_record, "checkpoint_sha256"),
     (change_rows, "rows_hash"),
     (lambda w: w.split.manifest.update(split_hash="x"),
      "manifest_hash, split_hash"),
