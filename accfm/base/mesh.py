@@ -18,7 +18,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from accfm.base.errors import InputError
 
-ROWS = ("data", "fsdp")  # the axes that rows are split over, in this order
+ROW_AXES = ("data", "fsdp")  # the axes that rows are split over, in this order
 
 
 def make_mesh(
@@ -46,7 +46,7 @@ def make_mesh(
           f" for {count} {what}, want a divisor of {count}"
       )
   return Mesh(
-      grid.reshape(-1, fsdp, model), (*ROWS, "model"),
+      grid.reshape(-1, fsdp, model), (*ROW_AXES, "model"),
       axis_types=(AxisType.Auto,) * 3,
   )
 
@@ -57,8 +57,8 @@ def row_shards(mesh: Mesh) -> int:
 
 
 def rows(mesh: Mesh) -> NamedSharding:
-  """The sharding of a batch: its rows over `ROWS`."""
-  return NamedSharding(mesh, PartitionSpec(ROWS))
+  """The sharding of a batch: its rows over `ROW_AXES`."""
+  return NamedSharding(mesh, PartitionSpec(ROW_AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

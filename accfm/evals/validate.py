@@ -101,10 +101,10 @@ def make_validate(
   def loss(params, carried, frozen, batch):
     losses, metrics, _ = loss_fn(params, carried, frozen, batch, key)
     return losses, jax.tree.map(
-        lambda x: jax.lax.pmean(x, meshlib.ROWS), metrics
+        lambda x: jax.lax.pmean(x, meshlib.ROW_AXES), metrics
     )
 
-  whole, by_row = PartitionSpec(), PartitionSpec(meshlib.ROWS)
+  whole, by_row = PartitionSpec(), PartitionSpec(meshlib.ROW_AXES)
   forward = embed.make_forward(mesh)
   loss = jax.jit(jax.shard_map(
       loss, mesh=mesh, in_specs=(whole, whole, whole, by_row),

@@ -115,7 +115,7 @@ def build_encoder(
     cfg: ConfigDict or dict of the fields of a preset, or its name. Fields
       with a default may be left out.
     axis_name: the mesh axis over which batch norm averages its statistics in
-      training, `mesh.ROWS` inside the training `shard_map`; None for one
+      training, `mesh.ROW_AXES` inside the training `shard_map`; None for one
       device. Families without batch norm ignore it.
 
   Raises:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from accfm.base import keys as keylib
-from accfm.base.mesh import ROWS
+from accfm.base.mesh import ROW_AXES
 from accfm.losses import infonce, koleo
 from accfm.models import build
 from accfm.signals import feed
@@ -80,15 +80,15 @@ def paired_loss(
   Returns:
     (losses [b], {"recall@1": in the batch, query -> keys}).
   """
-  first = jax.lax.axis_index(ROWS) * query.shape[0]
-  all_keys = jax.lax.all_gather(keys, ROWS, tiled=True)  # [B, P]
+  first = jax.lax.axis_index(ROW_AXES) * query.shape[0]
+  all_keys = jax.lax.all_gather(keys, ROW_AXES, tiled=True)  # [B, P]
   losses: Any = 0.0
   if query_weight > 0.0:
     losses += query_weight * infonce.infonce(
         query, all_keys, temperature, first, block
     )
   if query_weight < 1.0:
-    all_query = jax.lax.all_gather(query, ROWS, tiled=True)
+    all_query = jax.lax.all_gather(query, ROW_AXES, tiled=True)
     losses += (1.0 - query_weight) * infonce.infonce(
         keys, all_query, temperature, first, block
     )
@@ -160,6 +160,6 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
 
 
 def _koleo(z, block):
-  first = jax.lax.axis_index(ROWS) * z.shape[0]
-  others = jax.lax.all_gather(z, ROWS, tiled=True)
+  first = jax.lax.axis_index(ROW_AXES) * z.shape[0]
+  others = jax.lax.all_gather(z, ROW_AXES, tiled=True)
   return koleo.nearest(z, others, first, block)

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from accfm.base.configlib import nearest
 from accfm.base.errors import InputError
-from accfm.base.mesh import ROWS
+from accfm.base.mesh import ROW_AXES
 from accfm.losses import regression
 from accfm.models import build, heads
 from accfm.signals import augment, feed
@@ -83,8 +83,8 @@ def make_loss(
     teacher, carried = teach(params, carried, frozen, key, batch)
     if regress is not None:
       losses = regress(student, teacher)
-      first = jax.lax.axis_index(ROWS) * student.shape[0]
-      keys = jax.lax.all_gather(heads.unit(teacher), ROWS, tiled=True)
+      first = jax.lax.axis_index(ROW_AXES) * student.shape[0]
+      keys = jax.lax.all_gather(heads.unit(teacher), ROW_AXES, tiled=True)
       found = contrastive.recall(heads.unit(student), keys, first, block)
       return losses, {"recall@1": found}, carried
     tau = temperature

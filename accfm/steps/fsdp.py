@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from accfm.base.mesh import ROWS
+from accfm.base.mesh import ROW_AXES
 
 AXIS = "fsdp"
 
@@ -39,7 +39,7 @@ def scatter_gradients(grads: Any, dims: Any) -> Any:
   """Each device's own gradients -> this device's shards of their mean."""
   def mean(grad, dim):
     if dim < 0:
-      return jax.lax.pmean(grad, ROWS)
+      return jax.lax.pmean(grad, ROW_AXES)
     shard = jax.lax.psum_scatter(
         grad, AXIS, scatter_dimension=dim, tiled=True
     )

@@ -14,14 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from accfm.base import keys as keylib
-from accfm.base.mesh import ROWS
+from accfm.base.mesh import ROW_AXES
 from accfm.models import build
 from accfm.signals.contract import Contract
 
 
 def encoder(cfg: Mapping[str, Any] | str) -> Any:
   """The encoder of a config, for training inside the mesh."""
-  return build.build_encoder(cfg, axis_name=ROWS)  # for batch norm
+  return build.build_encoder(cfg, axis_name=ROW_AXES)  # for batch norm
 
 
 def init(module: nn.Module, seed: int, name: str, *inputs: jax.Array) -> Any:

@@ -1,10 +1,10 @@
 """What training changes, and the one update that every step shares.
 
 An objective says what is trained and how a batch is scored; `make_update`
-turns it into a step. The step runs inside a `shard_map` over the mesh axes
-`mesh.ROWS`: each device holds its own rows and a full copy of the parameters
-(gathered for the step where they are sharded, see `fsdp`), and the collectives
-are written out. Parameters are cast to "varying" before they are
+turns it into a step. The step runs inside a `shard_map` over `mesh.ROW_AXES`:
+each device holds its own rows and a full copy of the parameters (gathered for
+the step where they are sharded, see `fsdp`), and the collectives are written
+out. Parameters are cast to "varying" before they are
 differentiated, so that each device first gets its own float32 gradient and the
 mean over devices is an explicit float32 sum whatever the compute type of the
 layers.
@@ -20,7 +20,7 @@ import optax
 from flax import struct
 
 from accfm.base import keys
-from accfm.base.mesh import ROWS
+from accfm.base.mesh import ROW_AXES
 from accfm.steps import fsdp
 
 
@@ -126,12 +126,12 @@ def make_update(
       losses = losses.astype(jnp.float32)
       return losses.mean(), (losses, metrics, after)
 
-    varying = jax.lax.pcast(params, ROWS, to="varying")
+    varying = jax.lax.pcast(params, ROW_AXES, to="varying")
     grad_fn = jax.value_and_grad(mean_loss, has_aux=True)
     (loss, (losses, metrics, carried)), grads = grad_fn(varying)
     grads = fsdp.scatter_gradients(grads, over)
     metrics = jax.tree.map(
-        lambda x: jax.lax.pmean(jnp.asarray(x, jnp.float32), ROWS),
+        lambda x: jax.lax.pmean(jnp.asarray(x, jnp.float32), ROW_AXES),
         {**metrics, "loss": loss},
     )
     if len(cohorts) > 1:
@@ -157,7 +157,7 @@ def cohort_losses(
     names: of the cohorts.
   """
   mine = (cohort[:, None] == jnp.arange(len(names))[None]).astype(jnp.float32)
-  sums, counts = jax.lax.psum((losses @ mine, mine.sum(0)), ROWS)
+  sums, counts = jax.lax.psum((losses @ mine, mine.sum(0)), ROW_AXES)
   return {
       f"loss/{name}": sums[i] / counts[i] for i, name in enumerate(names)
   }

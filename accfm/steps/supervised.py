@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from accfm.base.mesh import ROWS
+from accfm.base.mesh import ROW_AXES
 from accfm.losses import labelled
 from accfm.models import build, heads
 from accfm.signals import feed
@@ -49,10 +49,10 @@ def make_loss(predict: Callable, targets: Sequence[Target]) -> Callable:
       else:
         errors = labelled.squared_error(part[:, 0], label)
       known = jnp.isfinite(label).sum().astype(jnp.float32)
-      rows = jax.lax.psum(jnp.float32(label.shape[0]), ROWS)
+      rows = jax.lax.psum(jnp.float32(label.shape[0]), ROW_AXES)
       # Rows without a label add 0. Rows with one weigh more instead, so that
       # the mean over the batch is the mean over its labelled rows.
-      count = jnp.maximum(jax.lax.psum(known, ROWS), 1.0)
+      count = jnp.maximum(jax.lax.psum(known, ROW_AXES), 1.0)
       errors = errors * (rows / count)
       losses += errors / len(targets)
       metrics[f"loss/{target.task}"] = jax.lax.stop_gradient(errors).mean()

@@ -14,7 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from accfm.base import mesh as meshlib
 
-BY_ROW = PartitionSpec(meshlib.ROWS)
+BY_ROW = PartitionSpec(meshlib.ROW_AXES)
 WHOLE = PartitionSpec()
 
 
@@ -25,9 +25,9 @@ def make_parallel(
 
   Args:
     step: `step(state, frozen, batch, key) -> (state, metrics)` that works on
-      one device's rows and averages over the axes `mesh.ROWS` itself.
+      one device's rows and averages over the axes `mesh.ROW_AXES` itself.
     mesh: as `mesh.make_mesh`.
-    state_specs: PartitionSpecs of the state over `mesh.ROWS`, by default
+    state_specs: PartitionSpecs of the state over `mesh.ROW_AXES`, by default
       whole on each device; as `sharding.row_specs`.
 
   Returns:
@@ -43,7 +43,7 @@ def make_parallel(
       out_specs=(state_specs, WHOLE),
       axis_names={
           name for name, size in mesh.shape.items()
-          if name in meshlib.ROWS or size == 1
+          if name in meshlib.ROW_AXES or size == 1
       },
   )
   return jax.jit(sharded, donate_argnums=0)

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 from accfm.base import mesh as meshlib
 from accfm.base import trees
 from accfm.base.errors import InputError
-from accfm.base.mesh import ROWS
+from accfm.base.mesh import ROW_AXES
 from accfm.steps.fsdp import AXIS
 
 LEAST = 1024  # a leaf with fewer numbers is not worth splitting
@@ -91,7 +91,7 @@ def state_specs(state: Any, mesh: Mesh) -> Any:
 def row_specs(specs: Any) -> Any:
   """Specs without `model`, for `parallel.make_parallel`."""
   return _map(
-      lambda s: PartitionSpec(*(a if a in ROWS else None for a in s)), specs
+      lambda s: PartitionSpec(*(a if a in ROW_AXES else None for a in s)), specs
   )
 
 

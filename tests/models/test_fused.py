@@ -19,7 +19,7 @@ from tests.models import fresh
 WIDTH, HEADS, MLP = 128, 2, 256
 PLAIN = transformer.Block(HEADS, MLP, jnp.float32)
 FLAT = PartitionSpec()
-ROWS = PartitionSpec(meshes.ROWS)
+ROWS = PartitionSpec(meshes.ROW_AXES)
 
 
 def inputs(b, length, dtype="float32"):
@@ -109,9 +109,9 @@ def test_shards_sum_to_the_whole():
   def step(x, params, g, **how):
     how.update(heads=HEADS, dtype=x.dtype)
     y = fused.forward(x, params, **how)
-    varying = jax.lax.pcast(params, meshes.ROWS, to="varying")
+    varying = jax.lax.pcast(params, meshes.ROW_AXES, to="varying")
     dx, grads = fused.backward(x, varying, g, **how)
-    return y, dx, jax.lax.psum(grads, meshes.ROWS)
+    return y, dx, jax.lax.psum(grads, meshes.ROW_AXES)
 
   def sharded(**how):
     return jax.shard_map(
@@ -150,9 +150,9 @@ def test_elsewhere_it_is_the_plain_block(devices):
     local = run
 
     def summed(x, params, g):
-      varying = jax.lax.pcast(params, meshes.ROWS, to="varying")
+      varying = jax.lax.pcast(params, meshes.ROW_AXES, to="varying")
       *rows, grads = local(x, varying, g)
-      return *rows, jax.lax.psum(grads, meshes.ROWS)
+      return *rows, jax.lax.psum(grads, meshes.ROW_AXES)
 
     run = jax.jit(jax.shard_map(
         summed, mesh=meshes.make_mesh(jax.devices()[:devices]),
@@ -230,10 +230,10 @@ def test_a_tpus_compiler_takes_it(topology):
   variables = jax.eval_shape(block.init, jax.random.key(0), x)
 
   def local(x, variables, g):
-    variables = jax.lax.pcast(variables, meshes.ROWS, to="varying")
+    variables = jax.lax.pcast(variables, meshes.ROW_AXES, to="varying")
     y, back = jax.vjp(lambda x, v: block.apply(v, x), x, variables)
     dx, grads = back(g)
-    return y, dx, jax.lax.psum(grads, meshes.ROWS)
+    return y, dx, jax.lax.psum(grads, meshes.ROW_AXES)
 
   compiled = jax.jit(jax.shard_map(
       local, mesh=mesh, in_specs=(ROWS, FLAT, ROWS),

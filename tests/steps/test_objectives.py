@@ -118,10 +118,11 @@ def test_no_gradient_reaches_the_frozen_teacher():
   assert set(frozen) == {"teacher"} and "teacher" not in params
   assert set(params) == {"student", "student_head", "teacher_head"}
   mesh = meshes.make_mesh(jax.devices()[:1])
-  whole, rows = PartitionSpec(), PartitionSpec(meshes.ROWS)
+  whole, rows = PartitionSpec(), PartitionSpec(meshes.ROW_AXES)
   mean = jax.shard_map(
       lambda f, batch: jax.lax.pmean(
-          loss(params, {}, f, batch, jax.random.key(0))[0].mean(), meshes.ROWS
+          loss(params, {}, f, batch, jax.random.key(0))[0].mean(),
+          meshes.ROW_AXES,
       ),
       mesh=mesh, in_specs=(whole, rows), out_specs=whole,
   )

@@ -49,8 +49,9 @@ def oracle(params, batch):
 
 def infonce(params, carried, frozen, batch, key):
   q, k = batch["x"] @ params["u"], batch["y"] @ params["v"]
-  keys = jax.lax.all_gather(k, meshes.ROWS, tiled=True)  # [B, D]
-  own = jax.lax.axis_index(meshes.ROWS) * q.shape[0] + jnp.arange(q.shape[0])
+  keys = jax.lax.all_gather(k, meshes.ROW_AXES, tiled=True)  # [B, D]
+  first = jax.lax.axis_index(meshes.ROW_AXES) * q.shape[0]
+  own = first + jnp.arange(q.shape[0])
   logp = jax.nn.log_softmax(q @ keys.T, axis=-1)
   return -jnp.take_along_axis(logp, own[:, None], axis=1)[:, 0], {}, carried
 
@@ -99,7 +100,7 @@ def test_metrics_are_means_over_devices():
     return losses, {
         "first": batch["x"][:, 0].mean(),
         "frozen": frozen["c"],
-        "index": jax.lax.axis_index(meshes.ROWS),
+        "index": jax.lax.axis_index(meshes.ROW_AXES),
     }, carried
 
   _, metrics = one_step(
@@ -164,7 +165,7 @@ def test_what_is_carried_moves_without_a_gradient():
   batch, params = batch_and_params(6)
 
   def loss_fn(params, carried, frozen, batch, key):
-    mean = jax.lax.pmean(batch["x"].mean(0), meshes.ROWS)
+    mean = jax.lax.pmean(batch["x"].mean(0), meshes.ROW_AXES)
     losses = jnp.square(batch["x"] @ params["u"]).sum(1)
     losses += jnp.square(batch["x"] @ carried["target"]["u"]).sum(1)
     return losses, {}, {**carried, "mean": 0.5 * carried["mean"] + 0.5 * mean}

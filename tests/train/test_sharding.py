@@ -107,14 +107,14 @@ def test_parts_are_gathered_and_gradients_scattered():
   def body(x, row):
     full = fsdp.gather_params(x, dims)
     mine = jax.tree.map(
-        lambda p: jax.lax.pcast(p, meshes.ROWS, to="varying") * row[0], full
+        lambda p: jax.lax.pcast(p, meshes.ROW_AXES, to="varying") * row[0], full
     )
     mean = fsdp.scatter_gradients(mine, dims)
     return full, mean, fsdp.global_norm(mean, dims)
 
   full, mean, norm = jax.jit(jax.shard_map(
-      body, mesh=mesh, in_specs=(specs, P(meshes.ROWS)),
-      out_specs=(P(), specs, P()), axis_names=set(meshes.ROWS),
+      body, mesh=mesh, in_specs=(specs, P(meshes.ROW_AXES)),
+      out_specs=(P(), specs, P()), axis_names=set(meshes.ROW_AXES),
   ))(x, rows)
   for name, value in x.items():
     np.testing.assert_array_equal(full[name], value)

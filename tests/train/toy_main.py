@@ -113,13 +113,14 @@ def loss_fn(params, carried, frozen, batch, key):
   x = batch["x"] + 0.1 * noise
   s = x @ params["student"]["w"] + params["bias"][None]
   t = batch["y"] @ frozen["teacher"]["w"]
-  t = jax.lax.all_gather(t, meshes.ROWS, tiled=True)  # [B, D]
-  own = jax.lax.axis_index(meshes.ROWS) * s.shape[0] + jnp.arange(s.shape[0])
+  t = jax.lax.all_gather(t, meshes.ROW_AXES, tiled=True)  # [B, D]
+  first = jax.lax.axis_index(meshes.ROW_AXES) * s.shape[0]
+  own = first + jnp.arange(s.shape[0])
   logits = jnp.tanh(s) @ jnp.tanh(t).T / jnp.exp(params["log_temperature"])
   logp = jax.nn.log_softmax(logits, axis=-1)
   losses = -jnp.take_along_axis(logp, own[:, None], axis=1)[:, 0]
   metrics = {"temperature": jnp.exp(params["log_temperature"])}
-  seen = carried["seen"] + jax.lax.psum(jnp.float32(len(x)), meshes.ROWS)
+  seen = carried["seen"] + jax.lax.psum(jnp.float32(len(x)), meshes.ROW_AXES)
   return losses, metrics, {"seen": seen}
 
 

@@ -54,14 +54,14 @@ def make_forward(mesh: Mesh) -> Callable[..., Any]:
   """The pass over a mesh: `forward(towers, batch) -> outputs`.
 
   Each device holds whole towers; the rows of the batch and of the outputs are
-  spread over `mesh.ROWS`. All callers of a mesh get the same function, so
+  spread over `mesh.ROW_AXES`. All callers of a mesh get the same function, so
   that towers of one architecture and batches of one shape are compiled once.
 
   Returns:
     `forward`; its outputs are {signal: {"embedding", "projection",
     "prediction"}} as in `Embedded.signals`, on the devices.
   """
-  rows = PartitionSpec(meshlib.ROWS)
+  rows = PartitionSpec(meshlib.ROW_AXES)
   return jax.jit(jax.shard_map(  # rows never meet: no collectives
       _outputs, mesh=mesh, in_specs=(PartitionSpec(), rows), out_specs=rows,
       check_vma=False,

@@ -128,7 +128,7 @@ def _part(tree, first, rows):
 @functools.lru_cache
 def make_merge(mesh: Mesh) -> Callable:
   """`merge(by row, whole) -> best` of `_best` over a mesh, compiled once."""
-  rows, whole = PartitionSpec(meshlib.ROWS), PartitionSpec()
+  rows, whole = PartitionSpec(meshlib.ROW_AXES), PartitionSpec()
   return jax.jit(jax.shard_map(  # rows never meet: no collectives
       _best, mesh=mesh, in_specs=(rows, whole), out_specs=rows,
       check_vma=False,
