@@ -1,4 +1,4 @@
-"""Signals, models and losses need only what a plain install brings.
+"""What is not of data or training needs only what a plain install brings.
 
 `pip install accfm` brings JAX, flax, NumPy, SciPy, ml-collections and
 absl-py. Each test imports in a process of its own, where the packages of
@@ -61,12 +61,23 @@ def run(code, *args):
 
 @pytest.mark.parametrize("package", [
     "accfm.base", "accfm.signals", "accfm.models", "accfm.losses",
+    "accfm.evals.stats", "accfm.evals.baselines",
 ])
 def test_nothing_of_an_extra_is_imported(package):
   done = run(IMPORT_ALL, package, *ABSENT)
   assert done.returncode == 0, done.stderr
   files = (ROOT / package.replace(".", "/")).rglob("*.py")
   assert int(done.stdout) == sum(1 for _ in files) - 1  # without __init__
+
+
+@pytest.mark.parametrize("module", [
+    "embedding.forward", "embedding.projection", "files.privacy",
+    "probes.fits", "probes.own_labels", "retrieval.nearest", "retrieval.pools",
+])
+def test_nor_by_the_numbers_of_an_evaluation(module):
+  code = f"{HIDE}\nimport accfm.evals.{module}"
+  done = run(code, *ABSENT)
+  assert done.returncode == 0, done.stderr
 
 
 def test_the_check_sees_what_is_imported():

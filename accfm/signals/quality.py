@@ -25,7 +25,8 @@ DEFAULTS = dict(
     max_clipped=0.01,  # largest share of samples at a device limit
     beyond_limits=0.25,  # allowed overshoot, as a share of the device range
     range={},  # signal name -> [lowest, highest] plausible value, own unit
-    flat_range=1e-6,  # constant: range <= this * max(1, |mean|)
+    # A channel is constant if its range is at most this times max(1, |mean|).
+    flat_range=1e-6,
     # A watch is not worn if its acceleration's SD is below this, in g, and the
     # SD of its PPG below `non_wear_ppg_sd`.
     non_wear_acc_sd_g=0.003,

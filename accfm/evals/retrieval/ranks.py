@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-import threadpoolctl
 
 from accfm.evals.retrieval.masks import Mask, check_vectors
 from accfm.evals.stats import scaling
@@ -71,6 +70,7 @@ def count(
   Raises:
     InputError: shapes that do not fit, NaN or Inf.
   """
+  import threadpoolctl  # only here: a plain install lacks it
   own = np.arange(len(query))
   answer = own if answer is None else np.asarray(answer)
   masks = masks or [Mask.everything(len(query), len(key))]

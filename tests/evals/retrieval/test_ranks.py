@@ -60,7 +60,7 @@ def _groups(rng, n):
 @pytest.mark.parametrize("kind", range(5))
 def test_counts_equal_a_double_loop(kind):
   n = 75
-  name, query, key = list(_kinds(n))[kind]
+  kind_name, query, key = list(_kinds(n))[kind]
   rng = np.random.default_rng(kind)
   control = rng.normal(size=(2, n, 4)).astype(np.float32)
   control[:, ::5] = control[:, :1]  # ties of the control
@@ -70,8 +70,12 @@ def test_counts_equal_a_double_loop(kind):
   b = _loop(query, key, own, everyone)
   e = _loop(*control, own, everyone)
   with_control = ranks.count(query, key, masks, control, block=(4, 64))
-  alone = ranks.count(query, key, masks)
-  for mask, got, single in zip(masks, with_control, alone, strict=True):
+  alone = ranks.count(query, key, masks, block=(7, 13))
+  once = ranks.count(query, key, masks, control)
+  for mask, got, single, want in zip(
+      masks, with_control, alone, once, strict=True):
+    for name, counts in vars(got).items():
+      np.testing.assert_array_equal(counts, getattr(want, name))
     allowed = mask.allows(*np.broadcast_arrays(*both))
     beside = allowed & ~np.eye(n, dtype=bool)
     np.testing.assert_array_equal(got.candidates, 1 + beside.sum(axis=1))
@@ -83,7 +87,7 @@ def test_counts_equal_a_double_loop(kind):
     np.testing.assert_array_equal(single.candidates, got.candidates)
     np.testing.assert_array_equal(single.beaten_by, got.beaten_by)
     assert single.control_beaten_by is None and single.both_beaten_by is None
-  assert name == "collapsed" or 0 < b.sum() < n * (n - 1)
+  assert kind_name == "collapsed" or 0 < b.sum() < n * (n - 1)
 
 
 def test_whole_numbers_tie_exactly():
@@ -107,8 +111,22 @@ def test_whole_numbers_tie_exactly():
   np.testing.assert_array_equal(got.beaten_by, want)
 
 
+@pytest.mark.parametrize("width", [1, 63, 64, 65, 200])
+def test_bits_count_themselves_over_ranges(width):
+  rng = np.random.default_rng(width)
+  ours, theirs = rng.random((2, 30, width)) < 0.5
+  ends = np.sort(rng.integers(-9, width + 9, (4, 30, 2)), axis=2)
+  bits = ranks._Bits.pack(ours) & ranks._Bits.pack(theirs)
+  want = [
+      [(ours & theirs)[i, max(low, 0):max(high, 0)].sum()
+       for i, (low, high) in enumerate(some)] for some in ends
+  ]
+  np.testing.assert_array_equal(bits.count(ends), want)
+  assert np.max(want) > 0
+
+
 def test_float32_alone_would_count_otherwise():
-  """What is settled in float64 matters, in the few and in the many."""
+  """Pairs that float32 cannot tell apart matter: a few, or most of them."""
   rng = np.random.default_rng(0)
   for n, d, spread in ((600, 64, 1.0), (200, 32, 1e-4)):
     query, key = _poor(rng, n, d, spread), _poor(rng, n, d, spread)
