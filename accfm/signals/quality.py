@@ -9,7 +9,6 @@ import functools
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import signal as sps
 
 from accfm.base import settings, shapes
 from accfm.base.errors import InputError
@@ -133,6 +132,8 @@ def motion_g(acc: np.ndarray, rate_hz: float) -> float:
     )
   if not np.isfinite(acc).all():
     return float("nan")
+  from scipy import signal as sps  # here: it takes a second to import
+
   band = sps.sosfiltfilt(
       _motion_filter(float(rate_hz)), acc - acc.mean(axis=0), axis=0
   )
@@ -141,6 +142,8 @@ def motion_g(acc: np.ndarray, rate_hz: float) -> float:
 
 @functools.lru_cache
 def _motion_filter(rate_hz):
+  from scipy import signal as sps  # as in `motion_g`
+
   return sps.butter(2, MOTION_BAND_HZ, "bandpass", fs=rate_hz, output="sos")
 
 

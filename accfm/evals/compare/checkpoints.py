@@ -150,16 +150,15 @@ def tabulate_runs(
     draws, seed: of the bootstrap.
 
   Returns:
-    {"runs": [names], "tasks": {task: part}, "retrieval": {key: part},
-    "facts": {run: facts}}, with a part
-    {"measure", "unit", "errors": {run: [value, low, high]},
-    "differences": {"a minus b": [value, low, high]}} and, of a task, its
-    "evaluator", "target" and "share" of the labelled people; of retrieval
-    the signals of "query" and "answer", and the "pool". Errors are what the
-    measure says: of a classifier its AUC or accuracy, of retrieval its
-    recall; of several draws of labels those of the first. A run that has no
-    such task is left out of it. A run's facts are some of its `_meta`; with
-    labels it has its "label_fraction".
+    {"runs": [names], "tasks": {task: part}, "retrieval": {name: part},
+    "facts": {run: some of its `_meta`}}. A part is {"measure", "unit",
+    "errors": {run: [value, low, high]}, "differences": {"a minus b": [value,
+    low, high]}}; a run that lacks a task is left out of its part. The part of
+    a task also has "evaluator", "target" and "share" (of the labelled
+    people), that of retrieval "query" and "answer" (signals) and "pool".
+    "errors" holds the measure, so for a classifier its AUC or accuracy and
+    for retrieval the recall; with several draws of labels it is of the first
+    draw. The facts of a run that learned labels have its "label_fraction".
 
   Raises:
     InputError: evaluations of other people or segments, or a file of them
@@ -281,7 +280,7 @@ def _hits(
     queries: Mapping[str, np.ndarray], pool: int | str
 ) -> paired.Scored:
   """A Scored whose errors are each query's share of pools with rank 1."""
-  nearer = queries["rank"] - 1  # first, where a pool has none of these
+  nearer = queries["rank"] - 1  # rank 1 in a pool that has none of these
   hits = 1 - pools.control_fails(
       ranks.Counts(queries["windows"], nearer, nearer, nearer), pool
   )
