@@ -5,8 +5,9 @@
 
 Each program is a process of its own; its time starts with its first import.
 "import" imports accfm alone. "first embedding" loads the checkpoint, an encoder
-of acceleration, and embeds one minute of a still wrist. CHECKOUT is one of commit 4ebdd66, which had no
-`accfm.load`: there the same is done by the modules that the evaluation uses.
+of acceleration, and embeds one minute of a still wrist. CHECKOUT is a checkout
+of commit 4ebdd66, which had no `accfm.load`: there the modules of the
+evaluation do the same.
 
 Expected: two minutes on 2 cores.
 """
