@@ -6,8 +6,8 @@
 
 Rebuilds the encoders from the checkpoint alone, embeds people they never
 saw, and scores retrieval and linear probes beside what needs no learning.
-Several checkpoints are compared with each other, pair by pair; with --watch
-each new checkpoint of a run is evaluated while it trains.
+Compares several checkpoints pair by pair. With --watch it evaluates each new
+checkpoint of a run while that trains.
 """
 
 import json

@@ -106,7 +106,7 @@ def make(
   plans = []
   for config, topology, *flags in asked:
     flags = [f"--config=configs/{config}.py", f"--topology={topology}", *flags]
-    command = " ".join(["python -m accfm.plan", *flags])
+    command = " ".join(["accfm plan", *flags])
     name = hashlib.sha256(command.encode()).hexdigest()[:16]
     path = workdir / f"{name}.json"
     if not path.exists():

@@ -1,6 +1,6 @@
 """The paper's ablations, and ours, as variants of the other configs.
 
-Command: python -m accfm.study --config=ablations:small --workdir=W
+Command: accfm study --config=ablations:small --workdir=W
 One group alone: --config=ablations:small,group=teachers.
 Expected: one table with every variant beside the plain student (`distilled`).
 Each variant is a run of the study: the same config with a few fields changed.
@@ -53,7 +53,7 @@ def get_config(arg=None):
   }
   for group in (arg.group,) if arg.group else GROUPS:
     runs |= GROUPS[group](scale)
-  c.order = tuple(runs)
+  c.order = tuple(runs)  # of the runs: one comes after what it needs
   c.runs = ConfigDict(runs)
   return c.lock()
 

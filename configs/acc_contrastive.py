@@ -1,6 +1,6 @@
 """Baseline Accel-CL: contrast on acceleration alone, as `ppg_contrastive`.
 
-Command: python -m accfm.pretrain --config=acc_contrastive --workdir=W
+Command: accfm pretrain --config=acc_contrastive --workdir=W
 Hardware: `laptop` on 2 CPU cores, 240 segments/s, so 9 minutes. The `paper`
 scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline is 0.47
 hours for all steps (results/plan.md), if hosts can feed it.

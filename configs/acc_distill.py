@@ -1,6 +1,6 @@
 """Distillation of a PPG teacher into an accelerometer student.
 
-Command: python -m accfm.distill --config=acc_distill --config.teacher=DIR \
+Command: accfm distill --config=acc_distill --config.teacher=DIR \
              --workdir=W
 Hardware: `laptop` on 2 CPU cores, 380 segments/s, so 6 minutes. The `paper`
 scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline is 0.24
@@ -23,7 +23,7 @@ def get_config(arg=None):
   c = common.training(arg.scale)
   c.objective = "distill"  # the kind of training
   c.signal = "acc"  # that the student reads
-  c.teacher = arg.teacher  # the workdir of a run of accfm.pretrain
+  c.teacher = arg.teacher  # the workdir of a run of accfm pretrain
   c.teacher_step = "latest"  # of its steps: a number, "latest" or "best"
   # "frozen" [D]; "trained" continues to train it; "scratch" trains both
   # encoders from nothing, the teacher as teacher_encoder on teacher_signal:

@@ -1,6 +1,6 @@
 """Baseline Accel-MAE: masked autoencoding of acceleration alone.
 
-Command: python -m accfm.pretrain --config=acc_mae --workdir=W
+Command: accfm pretrain --config=acc_mae --workdir=W
 Hardware: `laptop` on 2 CPU cores, 140 to 180 segments/s, so 13 minutes. The
 `paper` scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline
 is 0.23 hours for all steps (results/plan.md), if hosts can feed it.

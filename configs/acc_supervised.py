@@ -1,6 +1,6 @@
 """Baseline: an encoder trained on labels from nothing.
 
-Command: python -m accfm.supervise --config=acc_supervised --workdir=W
+Command: accfm supervise --config=acc_supervised --workdir=W
 Hardware: `laptop` on 2 CPU cores, minutes. The `paper` scale was not run;
 compiled for v5e:16x16 at batch 32,768 its roofline is 0.18 hours for all steps
 (results/plan.md), if hosts can feed it.

@@ -1,6 +1,6 @@
 """A trained encoder continues with labels: the predictor first, then both.
 
-Command: python -m accfm.supervise --config=finetune --config.init=DIR \
+Command: accfm supervise --config=finetune --config.init=DIR \
              --workdir=W
 Hardware: as `acc_supervised`.
 Expected: the gain over `acc_supervised` was not measured.
@@ -10,8 +10,8 @@ from accfm.configs import acc_supervised, common
 
 
 def get_config(arg=None):
-  """Arguments: a scale of `common`; init (a workdir of accfm.pretrain or
-  accfm.distill); fraction (of labelled people); linear (the encoder stays as
+  """Arguments: a scale of `common`; init (a workdir of accfm pretrain or
+  accfm distill); fraction (of labelled people); linear (the encoder stays as
   it is).
   """
   arg = common.parse(arg, init="", fraction=1.0, linear=False)

@@ -6,7 +6,7 @@ momentum target, and KoLeo spreads the embeddings. It needs as many people as a
 batch has rows. `laptop` and `tiny` contrast two views of one segment instead,
 which works with any cohort.
 
-Command: python -m accfm.pretrain --config=ppg_contrastive --workdir=W
+Command: accfm pretrain --config=ppg_contrastive --workdir=W
 Hardware: `laptop` on 2 CPU cores, 250 to 320 segments/s, so 7 minutes. The
 `paper` scale was not run; compiled for v5e:16x16 at batch 32,768 its roofline
 is 0.48 hours for all steps (results/plan.md), if hosts can feed it.

@@ -1,6 +1,6 @@
 """The paper's teacher: masked autoencoding of PPG.
 
-Command: python -m accfm.pretrain --config=ppg_mae --workdir=W
+Command: accfm pretrain --config=ppg_mae --workdir=W
 Hardware: as `acc_mae`; compiled for v5e:16x16 at batch 32,768 its roofline is
 0.23 hours for all steps (results/plan.md), if hosts can feed it.
 Expected: its final loss at these scales was not measured.

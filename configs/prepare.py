@@ -144,7 +144,7 @@ def signal(channels, unit, kind, gravity_kept=False, band_hz=None):
 def split(arg):
   """How people are split, from `split=20/5/10` or `split=0.8/0.1/0.1`."""
   out = dict(
-      kind="fractions",  # or "counts"
+      kind="fractions",  # "fractions" or "counts": which of the two applies
       fractions=(0.8, 0.1, 0.1),  # of people for train, val and test
       counts=(0, 0, 0),  # people for train, val and test
       seed=0,  # of the order of people

@@ -1,6 +1,6 @@
 """The paper's comparison: one teacher, one student, every baseline.
 
-Command: python -m accfm.study --config=study:small --workdir=W
+Command: accfm study --config=study:small --workdir=W
 Expected: table.md, table.json and table.png in W, all encoders at equal steps
 and batch, scored on the same unseen people. `small` takes about an hour on
 2 CPU cores for 300 people of 24 minutes; `tiny` runs the code.
@@ -57,7 +57,7 @@ def get_config(arg=None):
             f"{scale}{chosen},fraction={fraction}"
         ), fraction=fraction,
     )
-  c.order = tuple(runs)
+  c.order = tuple(runs)  # of the runs: one comes after what it needs
   c.runs = ConfigDict(runs)
   return c.lock()
 

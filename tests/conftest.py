@@ -15,7 +15,9 @@ import tempfile
 # wherever they are. They compile much and compute little; what one process
 # has compiled the others take from a folder that lives as long as the run.
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+# Few optimisations compile faster; tests/test_optimised.py runs some with all.
+if "ACCFM_TEST_OPTIMISED" not in os.environ:
+  os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 if "ACCFM_TEST_CACHE" not in os.environ:
   os.environ["ACCFM_TEST_CACHE"] = tempfile.mkdtemp(prefix="accfm-jit-")
   atexit.register(shutil.rmtree, os.environ["ACCFM_TEST_CACHE"], True)

@@ -33,7 +33,6 @@ def run(simulated, tmp_path, monkeypatch):
       family=NAME, width=3, taps=(7, 4), embed_dim=8, dropout=0.1,
       dtype="float32",
   ))
-  plugins.allow_fields(config)
   pretrain.run(config.lock(), "run")
   plugins._named.clear()
   return simulated, tmp_path / "run"

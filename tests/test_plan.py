@@ -59,7 +59,7 @@ def test_a_plan(chips, tmp_path, capsys):
   printed = capsys.readouterr().out
   assert printed == roofline.report(made) + "\n"
   assert made["config"] == "acc_mae:tiny"
-  assert made["command"] == " ".join(["python -m accfm.plan", *command])
+  assert made["command"] == " ".join(["accfm plan", *command])
   assert (made["kind"], made["signals"]) == ("mae", ["acc"])
   assert (made["chip"], made["chips"], made["batch"]) == ("v5e", 8, 16)
   assert made["flops"] == made["bf16_flops"] == by_hand(2)

@@ -1,4 +1,4 @@
-"""Named fault points, so that tests kill a process exactly where they mean.
+"""Named fault points, at which a test can kill a process.
 
 `ACCFM_FAULT=after_step:7` makes the process kill itself (SIGKILL, as an
 out-of-memory killer would) when it reaches `point("after_step", 7)`. Without
@@ -9,7 +9,7 @@ import os
 import signal
 
 
-def point(name, index):
-  """Dies here if `$ACCFM_FAULT` is `name:index`."""
+def point(name: str, index: int | str) -> None:
+  """Kills the process here if `$ACCFM_FAULT` is `name:index`."""
   if os.environ.get("ACCFM_FAULT") == f"{name}:{index}":
     os.kill(os.getpid(), signal.SIGKILL)

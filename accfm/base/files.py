@@ -4,15 +4,16 @@ import contextlib
 import os
 import pathlib
 import re
+from collections.abc import Iterator
 
 from accfm.base.errors import InputError
 
 
 @contextlib.contextmanager
-def atomic(path):
-  """The path to write instead of `path`; takes its place if all goes well.
+def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+  """The path to write to; the file takes the place of `path` at the end.
 
-  A crash leaves the old file or the new one, an error the old one alone.
+  A crash leaves the old file or the new one, an error only the old one.
   """
   path = pathlib.Path(path)
   partial = path.with_name(path.name + ".partial")
@@ -26,26 +27,28 @@ def atomic(path):
     raise
 
 
-def write_atomic(path, text):
+def write_atomic(path: str | os.PathLike, text: str) -> None:
   """Writes a text file so that a crash leaves the old one or the new one."""
   with atomic(path) as partial:
     partial.write_text(text, encoding="utf-8")
 
 
-def refuse_file(path, name):
-  """Raises InputError for a path where results go and a file is."""
+def refuse_file(path: str | os.PathLike, name: str) -> None:
+  """Raises InputError where a folder for results is wanted and a file is."""
   refuse_url(path, name)
   if os.path.exists(path) and not os.path.isdir(path):
     raise InputError(f"{name}: got {path}, a file, want a folder")
 
 
-def refuse_url(path, name, reads=False):
+def refuse_url(
+    path: str | os.PathLike, name: str, reads: bool = False
+) -> None:
   """Raises InputError for a path such as gs://bucket/folder.
 
   Args:
     path: of a folder.
-    name: of the flag or field that says it.
-    reads: whether it is only read.
+    name: of the flag or field that holds it.
+    reads: whether the folder is only read.
   """
   if not re.match(r"[A-Za-z][\w+.-]*:/", os.fspath(path)):
     return

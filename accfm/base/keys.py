@@ -1,15 +1,16 @@
 """Random keys by name, step and global row: no chains of splits.
 
-A key depends on what it is for and not on who asked before, so a restart,
-another device count or an added consumer draws the same numbers.
+A key depends on its purpose alone, not on what was drawn before. So a restart,
+another number of devices or a new consumer draws the same numbers.
 """
 
 import zlib
+from typing import Any
 
 import jax
 
 
-def stream(root, name, *indices):
+def stream(root: jax.Array, name: str, *indices: Any) -> jax.Array:
   """The key of stream `name` at `indices` (step, global row, ...).
 
   Args:
@@ -26,7 +27,7 @@ def stream(root, name, *indices):
   return key
 
 
-def row_streams(root, name, rows):
+def row_streams(root: jax.Array, name: str, rows: Any) -> jax.Array:
   """Keys [B] of stream `name`, one per global row in `rows` [B]."""
   base = stream(root, name)
   return jax.vmap(lambda row: jax.random.fold_in(base, row))(rows)

@@ -1,14 +1,16 @@
-"""The device mesh and the two shardings everything uses.
+"""The device mesh and the two shardings that everything uses.
 
-One path for one device, eight simulated ones or a pod. A mesh has three axes,
-most of them of one device. Rows of a batch are split over `data` and `fsdp`;
-parameters are whole on each device, but for what `train.sharding` splits over
-`fsdp` and `model` where a config asks for it. Axes are `Auto`:
-`jax.make_mesh` defaults to explicit axes, with which ordinary model code
+There is one path for one device, eight simulated ones or a pod. A mesh has
+three axes, most of them of one device. Rows of a batch are split over `data`
+and `fsdp`. Parameters are whole on each device, except what `train.sharding`
+splits over `fsdp` and `model` where a config asks for it. Axes are `Auto`:
+`jax.make_mesh` makes explicit ones by default, with which ordinary model code
 fails on reshape.
 """
 
 import collections
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,21 +21,23 @@ from accfm.base.errors import InputError
 ROWS = ("data", "fsdp")  # the axes that rows are split over, in this order
 
 
-def make_mesh(devices=None, fsdp=1, model=1):
+def make_mesh(
+    devices: Sequence[Any] | None = None, fsdp: int = 1, model: int = 1
+) -> Mesh:
   """A mesh (data, fsdp, model) over `devices`, by default all of the job's.
 
   Neighbours in `devices` share `model`, then `fsdp`: on a pod they are the
-  nearest chips. Those of a process lie side by side, so that its rows do.
+  nearest chips. The devices of a process lie side by side, and so do its rows.
 
   Raises:
     InputError: fsdp * model does not divide the devices, or a process's own.
   """
   if devices is None:
     devices = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
-  devices = np.asarray(devices)
+  grid = np.asarray(devices)
   for name, shares, count, what in (
-      ("fsdp * model", fsdp * model, devices.size, "devices"),
-      ("model", model, devices.size // jax.process_count(),
+      ("fsdp * model", fsdp * model, grid.size, "devices"),
+      ("model", model, grid.size // jax.process_count(),
        "devices of a process"),
   ):
     if min(fsdp, model) < 1 or count % shares:
@@ -42,27 +46,27 @@ def make_mesh(devices=None, fsdp=1, model=1):
           f" for {count} {what}, want a divisor of {count}"
       )
   return Mesh(
-      devices.reshape(-1, fsdp, model), (*ROWS, "model"),
+      grid.reshape(-1, fsdp, model), (*ROWS, "model"),
       axis_types=(AxisType.Auto,) * 3,
   )
 
 
-def row_shards(mesh):
+def row_shards(mesh: Mesh) -> int:
   """Into how many parts a mesh splits the rows of a batch."""
   return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
-def rows(mesh):
+def rows(mesh: Mesh) -> NamedSharding:
   """The sharding of a batch: its rows over `ROWS`."""
   return NamedSharding(mesh, PartitionSpec(ROWS))
 
 
-def replicated(mesh):
+def replicated(mesh: Mesh) -> NamedSharding:
   """The sharding of parameters: a copy on each device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
-def check_batch(batch_size, mesh):
+def check_batch(batch_size: int, mesh: Mesh) -> None:
   """Raises InputError unless the batch divides over devices and processes."""
   devices = row_shards(mesh)
   counts = collections.Counter(d.process_index for d in mesh.devices.flat)
@@ -79,14 +83,14 @@ def check_batch(batch_size, mesh):
     )
 
 
-def local_rows(batch_size):
+def local_rows(batch_size: int) -> slice:
   """The slice of the global batch that this process reads."""
   per_process = batch_size // jax.process_count()
   start = jax.process_index() * per_process
   return slice(start, start + per_process)
 
 
-def put_rows(batch, mesh):
+def put_rows(batch: Any, mesh: Mesh) -> Any:
   """Makes this process's rows of a batch (NumPy pytree) global arrays."""
   sharding = rows(mesh)
   return jax.tree.map(
@@ -94,16 +98,16 @@ def put_rows(batch, mesh):
   )
 
 
-def put_replicated(tree, mesh):
+def put_replicated(tree: Any, mesh: Mesh) -> Any:
   """Copies a pytree that all processes have to every device of the mesh."""
   return jax.tree.map(lambda x: put(x, replicated(mesh)), tree)
 
 
-def put(x, sharding):
-  """An array that all processes have, as one that lies as `sharding` says.
+def put(x: Any, sharding: NamedSharding) -> jax.Array:
+  """An array that all processes have, laid out over the devices.
 
-  Each process copies its own part and waits for no other: that they have the
-  same values is not checked here.
+  Each process copies its own part and waits for no other. Whether all have
+  the same values is not checked here.
   """
   if jax.process_count() == 1 or not getattr(x, "is_fully_addressable", True):
     return jax.device_put(x, sharding)
@@ -111,9 +115,9 @@ def put(x, sharding):
   return jax.make_array_from_callback(x.shape, sharding, lambda at: x[at])
 
 
-def traced_device():
-  """The kind of device of the mesh that is traced for, None without one.
+def traced_device() -> Any:
+  """The kind of device that is traced for, None outside a mesh.
 
-  With `platform`, `device_kind` and `num_cores`.
+  It has `platform`, `device_kind` and `num_cores`.
   """
   return jax.sharding.get_abstract_mesh().abstract_device

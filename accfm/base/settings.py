@@ -1,7 +1,7 @@
-"""Settings with defaults: a partial config, checked against the known fields.
+"""Settings with defaults: some fields of a config, checked against all.
 
-Where a field's default and meaning live with the code that uses it, a caller
-may leave the field out; a field that the code does not know is an error.
+The code that uses a field holds its default and its meaning. A caller may
+leave the field out; a field that the code does not know is an error.
 """
 
 import difflib

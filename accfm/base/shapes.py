@@ -4,15 +4,18 @@ B batch, T samples, C channels, L patches, D embedding. A digit in a spec is
 a fixed size; equal letters must have equal sizes within one `check_all`.
 """
 
+from collections.abc import Iterable
+from typing import Any
+
 from accfm.base.errors import InputError
 
 
-def check(x, name, spec, fix=""):
+def check(x: Any, name: str, spec: str, fix: str = "") -> None:
   """Checks `x.shape` against `spec`, e.g. `check(acc, "acc", "B T 3")`.
 
   Args:
     x: anything with a `.shape`.
-    name: how the message calls it.
+    name: what the message calls it.
     spec: one word per axis: a letter (any size) or a number (that size).
     fix: what the reader should do, added to the message.
 
@@ -22,9 +25,11 @@ def check(x, name, spec, fix=""):
   check_all([(x, name, spec)], fix)
 
 
-def check_all(triples, fix=""):
+def check_all(
+    triples: Iterable[tuple[Any, str, str]], fix: str = ""
+) -> None:
   """As `check` for several `(x, name, spec)`, letters shared between them."""
-  sizes = {}
+  triples, sizes = list(triples), {}
   for x, name, spec in triples:
     words = spec.split()
     shape = tuple(x.shape)

@@ -40,7 +40,7 @@ class Inputs:
     features: split -> [N, F] hand-made features, or {}.
     student, teacher: the signal of the encoder under test and its partner's;
       "" where it has none.
-    window_sec: length of a window.
+    window_sec: length of a segment.
     targets: what the checkpoint's predictor predicts, () without one.
     outputs: [N, O] outputs of that predictor for the evaluated split, or
       None.
@@ -138,7 +138,7 @@ def open_splits(
     ({split: open split}, ids under evaluation that training saw).
 
   Raises:
-    InputError: no such data set or split, a split without windows, another
+    InputError: no such data set or split, a split without segments, another
       input contract, no partner, or people that were trained on.
   """
   folder = manifest.find(config.data_dir or record.setting("data_dir"), dataset)
@@ -232,7 +232,7 @@ def gather(
     learned, untrained: split -> `forward.Embedded`; `untrained` may be {}.
     handmade: split -> {"features": [N, F], "envelope": {signal: [N, S]}}.
     student, teacher: signal names.
-    window_sec: length of a window.
+    window_sec: length of a segment.
     targets: of the checkpoint.
     extra: split -> further columns of its table (`own_labels.load_columns`).
     recordings: the open split under evaluation.

@@ -197,6 +197,6 @@ def _write_tables(
         c: data.table[c][rows] for c in ("participant", "session", "start_s")
     })
     store.write_queries(workdir / "queries.parquet", {
-        way: (windows[order], rank[order])
-        for way, (windows, rank) in ranks.items()
+        way: (segments[order], rank[order])
+        for way, (segments, rank) in ranks.items()
     }, keys, about)

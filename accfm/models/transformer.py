@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from accfm.base import mesh as meshlib
-from accfm.models import fused, regularise
+from accfm.models import regularise
 
 
 def sinusoidal_positions(length: int, width: int) -> np.ndarray:
@@ -119,6 +119,8 @@ class Block(nn.Module):
         0.
     """
     if self.fused and not self.is_initializing():
+      from accfm.models import fused  # here: Pallas is slow to import
+
       plain: Any = Block(self.heads, self.mlp_width, self.dtype, parent=None)
       return fused.block(
           lambda x, params: plain.apply({"params": params}, x),

@@ -1,13 +1,15 @@
 """Floating-point operations of a traced program: those of its products.
 
-Matrix products and convolutions are counted from the jaxpr, loops as often as
-they run. XLA's own count (`compiled.cost_analysis()`) has a loop's body once
-and a custom kernel not at all. Without loops and kernels the two agree, except
-for the elementwise work that only XLA counts (tests/plans/test_flops.py).
+Matrix products and convolutions are counted from the jaxpr, those in a loop
+as often as it runs. XLA's own count (`compiled.cost_analysis()`) has a loop's
+body once and a custom kernel not at all. Where a program has neither, the two
+agree, except for the elementwise work that only XLA counts
+(tests/plans/test_flops.py).
 """
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -24,9 +26,10 @@ class Work:
   """What a program computes.
 
   Attributes:
-    flops: of products, a multiplication and its addition being two.
+    flops: of products; a multiplication and its addition are two.
     bf16_flops: the same as a TPU does them, in bfloat16 passes.
-    unknown_loops: loops of a length known only when run; counted once.
+    unknown_loops: loops whose length is known only when they run; their
+      bodies are counted once.
   """
 
   flops: float = 0.0
@@ -49,9 +52,9 @@ def count(jaxpr: Any, platform: str = "tpu") -> Work:
   """The Work of a jaxpr.
 
   Inside `shard_map` shapes are those of one device, so a step that is all
-  inside counts one device's work. Of the branches that depend on the
-  platform that of `platform` counts; of others their mean, which is right
-  for a loop that takes each in turn, as augmentations in a drawn order do.
+  inside counts one device's work. Where branches depend on the platform, that
+  of `platform` counts. Of other branches the mean counts, which is right for
+  a loop that takes each in turn, as augmentations in a drawn order do.
 
   Args:
     jaxpr: of `jax.jit(f).trace(...)`, closed or open.
@@ -63,7 +66,7 @@ def count(jaxpr: Any, platform: str = "tpu") -> Work:
   return total
 
 
-def _equation(eqn, platform):
+def _equation(eqn: Any, platform: str) -> Work:
   name, params = eqn.primitive.name, eqn.params
   if name in PRODUCTS:
     flops = PRODUCTS[name](eqn)
@@ -86,7 +89,7 @@ def _equation(eqn, platform):
   return sum(inner, Work())
 
 
-def _jaxprs(params):
+def _jaxprs(params: dict) -> Iterator[Any]:
   """The jaxprs among an equation's parameters."""
   for value in params.values():
     for item in value if isinstance(value, (tuple, list)) else (value,):
@@ -94,17 +97,17 @@ def _jaxprs(params):
         yield item
 
 
-def _dot(eqn):
-  """2 x every output element x the length of the sum behind it."""
+def _dot(eqn: Any) -> float:
+  """2 x output elements x terms of the sum behind each."""
   (summed, _), _ = eqn.params["dimension_numbers"]
   left, out = eqn.invars[0].aval, eqn.outvars[0].aval
   return 2.0 * out.size * math.prod(left.shape[axis] for axis in summed)
 
 
-def _convolution(eqn):
+def _convolution(eqn: Any) -> float:
   """2 x batch x outputs x inputs of a group x pairs (place, tap).
 
-  Pairs that meet padding or the zeros of a dilation are no work.
+  Pairs that meet padding or the zeros of a dilation do not count.
   """
   p = eqn.params
   numbers = p["dimension_numbers"]
@@ -123,7 +126,10 @@ def _convolution(eqn):
   return 2.0 * batch * features * of_group * pairs
 
 
-def _pairs(length, taps, places, stride, before, spread, tap_spread):
+def _pairs(
+    length: int, taps: int, places: int, stride: int, before: int,
+    spread: int, tap_spread: int,
+) -> int:
   """How many (place, tap) of one axis read a real input."""
   at = np.arange(places)[:, None] * stride - before
   at = at + np.arange(taps)[None] * tap_spread
@@ -131,7 +137,7 @@ def _pairs(length, taps, places, stride, before, spread, tap_spread):
   return int((inside & (at % spread == 0)).sum())
 
 
-def _passes(eqn):
+def _passes(eqn: Any) -> int:
   """How many bfloat16 products stand for one of these."""
   factors = [v.aval.dtype.itemsize for v in eqn.invars[:2]]
   if max(factors) < 4:

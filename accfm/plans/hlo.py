@@ -1,16 +1,17 @@
-"""What XLA's texts say: collectives, memory traffic, lack of memory.
+"""What XLA's texts say: collectives, memory traffic, and memory that is short.
 
-A program's text is a list of computations. The body of a loop is one of them;
-it counts as often as it runs, which the loop's condition says (`i < 5`). Each
-of n branches of a choice counts 1/n. A loop that XLA makes of a gather counts
-once: it touches one row each time.
+A program's text is a list of computations. The body of a loop is one of them.
+It counts as often as the loop runs, which the loop's condition tells
+(`i < 5`). The branches of a choice count as equally likely. Loops that XLA
+makes of a gather count once, because they touch one row each time.
 """
 
 import collections
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 KINDS = (
     "all-reduce", "all-gather", "reduce-scatter", "all-to-all",
@@ -21,7 +22,7 @@ _SHAPE = re.compile(r"(\w+)\[([\d,]*)\](?:\{([^}]*)\})?")
 _INSTRUCTION = re.compile(
     r"\s*(?:ROOT )?(%\S+) = (.*?) ([a-z][\w-]*)\((.*)"
 )
-# What moves nothing itself: names, views, and calls, whose bodies do it.
+# These move nothing themselves: names, views, and calls, whose bodies do.
 _FREE = {
     "parameter", "constant", "tuple", "get-tuple-element", "bitcast",
     "while", "conditional", "call", "after-all", "partition-id", "replica-id",
@@ -42,8 +43,8 @@ class Collective:
     kind: one of `KINDS`.
     bytes_by_type: {"f32": bytes, ...} of the whole result: what all devices
       of a group gather, or the array that they sum.
-    group: devices that take part.
-    times: that it runs in a step.
+    group: number of devices that take part.
+    times: how often it runs in a step.
   """
 
   kind: str
@@ -53,12 +54,12 @@ class Collective:
 
   @property
   def bytes(self) -> int:
-    """Of the whole result, once."""
+    """Size of the whole result, once."""
     return sum(self.bytes_by_type.values())
 
   @property
   def received(self) -> float:
-    """Bytes that a device receives at least, by a ring or better, once."""
+    """Bytes that a device has to receive, by a ring or better, once."""
     if self.kind == "collective-permute":
       return float(self.bytes)
     share = (self.group - 1) / self.group
@@ -70,8 +71,8 @@ def collectives(text: str) -> list[Collective]:
   """The Collectives of a compiled program's HLO text.
 
   A collective that runs beside other work is written again in each of the
-  fusions that it passes through: the pieces share a `chain_id` and count
-  once. The channel alone does not tell: two gathers may have the same.
+  fusions that it passes through. The pieces share a `chain_id` and count
+  once. The channel alone cannot tell them: two gathers may have the same.
   """
   out, chains = [], set()
   runs = _runs(text)
@@ -103,7 +104,7 @@ def collectives(text: str) -> list[Collective]:
 
 def by_kind(found: Iterable[Collective]) -> dict[str, dict]:
   """{kind: {"count", "bytes", "bytes_by_type"}} of Collectives, for JSON."""
-  out = {}
+  out: dict[str, dict] = {}
   for one in found:
     entry = out.setdefault(
         one.kind, dict(count=0, bytes=0, bytes_by_type={})
@@ -121,9 +122,9 @@ class Traffic:
   """Bytes of all operands and results of a program's instructions.
 
   Attributes:
-    all: as often as they run.
+    all: each counted as often as it runs.
     once: with each loop's body once, as XLA counts.
-    hbm: of `all`, those that lie in HBM.
+    hbm: the part of `all` that lies in HBM.
   """
 
   all: float
@@ -134,9 +135,9 @@ class Traffic:
 def traffic(text: str) -> Traffic:
   """The Traffic of a compiled program's HLO text.
 
-  Whole operands and results of every instruction outside fusions. Where a
-  layout says `S(1)` they lie on the chip (VMEM); XLA's "bytes accessed" has
-  those too. An in-place update counts its whole array.
+  It counts whole operands and results of every instruction outside fusions.
+  Where a layout says `S(1)` they lie on the chip (VMEM); XLA's "bytes
+  accessed" has those too. An in-place update counts its whole array.
   """
   everything = once = hbm = 0.0
   buffers = {}
@@ -165,22 +166,21 @@ def traffic(text: str) -> Traffic:
   return Traffic(everything, once, hbm)
 
 
-def memory_needed(error: str) -> tuple[float, float] | None:
+def memory_needed(error: str) -> tuple[int, int] | None:
   """(needed, available) bytes of an out-of-memory message, else None."""
   for pattern in _MEMORY:
     found = pattern.search(error)
     if found:
-      needed, needed_unit, available, available_unit = found.groups()
-      return _bytes(needed, needed_unit), _bytes(available, available_unit)
+      numbers = found.groups()
+      return _in_bytes(*numbers[:2]), _in_bytes(*numbers[2:])
   return None
 
 
-def _bytes(number, unit):
-  """Bytes of a number with one of XLA's units."""
+def _in_bytes(number: str, unit: str) -> int:
   return int(float(number) * 1024 ** " KMGT".index(unit or " "))
 
 
-def _instructions(text):
+def _instructions(text: str) -> Iterator[tuple[str | None, tuple]]:
   """Yields (computation, (name, shapes, operation, the rest))."""
   computation = None
   for line in text.splitlines():
@@ -193,10 +193,10 @@ def _instructions(text):
       yield computation, (name, _SHAPE.findall(kind), op, rest)
 
 
-def _runs(text):
+def _runs(text: str) -> dict[Any, tuple[float, float]]:
   """{computation: (times it runs, the same with bodies of loops once)}.
 
-  Of those outside fusions.
+  It has the computations outside fusions.
   """
   conditions, calls = {}, collections.defaultdict(list)
   for computation, (_, _, op, rest) in _instructions(text):
@@ -236,13 +236,14 @@ def _runs(text):
   return out
 
 
-def _named(attribute, text):
-  """The computation that an instruction names, "" if it names none."""
-  found = re.search(rf"{attribute}=(%[\w.-]+)", text)
-  return found[1] if found else ""
+def _named(role: str, rest: str) -> str:
+  """The computation that has a role in an instruction."""
+  found = re.search(rf"{role}=(%[\w.-]+)", rest)
+  assert found, f"no {role} in: {rest}"
+  return found[1]
 
 
-def _size(shape):
+def _size(shape: tuple[str, str, str]) -> int:
   """Bytes of an array (type, dimensions, layout): bf16 has 16 bits, pred 8."""
   kind, dims, _ = shape
   bits = re.search(r"\d+", kind)
@@ -250,8 +251,8 @@ def _size(shape):
   return math.ceil((int(bits[0]) if bits else 8) * count / 8)
 
 
-def _group(line):
-  """Devices in a group: {{0,1},{2,3}} and [2,2]<=[4] have 2."""
+def _group(line: str) -> int:
+  """Number of devices in a group: {{0,1},{2,3}} and [2,2]<=[4] have 2."""
   listed = re.search(r"replica_groups=\{\{([\d,]*)\}", line)
   if listed:
     return len(listed[1].split(","))

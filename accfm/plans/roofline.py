@@ -1,17 +1,15 @@
-"""The time of a step on a chip by the chip's figures, and what to do when the
-step does not fit.
+"""The time of a step on a chip by its figures, and what to do when it does
+not fit.
 
-A roofline: products at the peak of the matrix unit, traffic at the full width
-of the memory, collectives over all links at once, each as if the others took
-no time. Traffic is counted twice. XLA's count has every operand of every
-instruction, also those that it keeps on the chip, so a step may be faster than
-that count says. The bytes whose buffers lie in HBM give a time that no step
-should beat.
+A roofline: products at the peak of the matrix unit, memory traffic at the full
+bandwidth, collectives over all links at once, each as if the others took no
+time. There are two counts of the traffic. XLA's has every operand of every
+instruction, also those that stay on the chip, so a step may be faster than it
+says. The bytes whose buffers lie in HBM give a time that no step should beat.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -28,11 +26,11 @@ class Chip:
     peak_flops: bfloat16 products a second.
     hbm_bytes: memory.
     hbm_bandwidth: bytes a second.
-    ici_bandwidth: bytes a second that all its links bring in.
+    ici_bandwidth: bytes a second that all its links together receive.
     chips_per_host: in slices of several hosts.
-    axes: of a topology.
-    largest: chips of the largest slice.
-    options: what libtpu is told of it, beyond its name.
+    axes: number of sides of a topology.
+    largest: number of chips of the largest slice.
+    options: for libtpu, beyond the name.
   """
 
   name: str
@@ -60,8 +58,8 @@ CHIPS = {chip.name: chip for chip in (
 )}
 
 
-def times(chip: Chip, counts: Mapping[str, Any]) -> dict[str, Any]:
-  """The times of a step on one chip, in seconds, and which one binds.
+def times(chip: Chip, counts: dict[str, Any]) -> dict[str, Any]:
+  """The times of a step on one chip, in seconds, and which one is longest.
 
   Args:
     chip: a Chip.
@@ -70,14 +68,14 @@ def times(chip: Chip, counts: Mapping[str, Any]) -> dict[str, Any]:
 
   Returns:
     {"compute_seconds", "memory_seconds", "link_seconds", "roofline_seconds",
-    "bound"} by XLA's traffic; "hbm_seconds", "least_seconds" by HBM's.
+    "bound"} by XLA's traffic; "hbm_seconds", "least_seconds" by that of HBM.
   """
   parts = {
       "compute": counts["bf16_flops"] / chip.peak_flops,
       "memory": counts["bytes_accessed"] / chip.hbm_bandwidth,
       "link": counts["bytes_received"] / chip.ici_bandwidth,
   }
-  bound = max(parts, key=lambda name: parts[name])
+  bound = max(parts, key=lambda part: parts[part])
   hbm = counts["hbm_bytes"] / chip.hbm_bandwidth
   return {
       **{f"{name}_seconds": value for name, value in parts.items()},
@@ -91,20 +89,20 @@ def times(chip: Chip, counts: Mapping[str, Any]) -> dict[str, Any]:
 def rates(
     seconds: float, batch: int, segments: int, row_bytes: int, hosts: int
 ) -> dict[str, float]:
-  """What a step of that many seconds means for a run and its input.
+  """What the time of a step means for a run and for reading its input.
 
   Args:
-    seconds: of a step.
-    batch: segments of a step.
-    segments: of the run.
-    row_bytes: of one segment, as hosts hand it to chips.
-    hosts: that share the reading.
+    seconds: time of a step.
+    batch: number of segments in a step.
+    segments: number of segments in the run.
+    row_bytes: size of one segment, as hosts hand it to chips.
+    hosts: number of hosts that share the reading.
 
   Returns:
     {"segments_per_second", "segments", "hours", "input_bytes_per_second",
     "input_bytes_per_second_per_host", "reads_per_second_per_host": single
-    records, "share_bytes_per_million": of a host, where hosts divide a
-    million segments among them}.
+    records, "share_bytes_per_million": one host's part where the hosts divide
+    a million segments among them}.
   """
   pace = batch / seconds
   return {
@@ -123,11 +121,12 @@ def remedies(
 ) -> str:
   """What would make a step fit, best first, as text.
 
-  Activations are nearly all of the memory and go with the rows of a chip.
+  Activations take nearly all of the memory; they grow with the rows of a
+  chip.
 
   Args:
     config: of the run, with batch_size and an encoder.
-    devices: chips that share the batch.
+    devices: number of chips that share the batch.
     needed, available: bytes of a chip.
   """
   over = needed / available
@@ -168,12 +167,12 @@ def remedies(
   return "; ".join(out)
 
 
-def report(plan: Mapping[str, Any]) -> str:
-  """A plan (see `accfm.plan`) as text for people."""
+def report(plan: dict[str, Any]) -> str:
+  """A plan (see `accfm.plan`) as text to read."""
   chips = plan["chips"]
   chip = CHIPS[plan["chip"]]
 
-  def line(name, amount, seconds):
+  def line(name: str, amount: str, seconds: float) -> str:
     what = name.removesuffix("_seconds")
     mark = "  <- the bound" if what == plan["bound"] else ""
     return f"  {what:<11}{amount:<44}{1e3 * seconds:9.3f} ms{mark}"

@@ -12,7 +12,8 @@ The probabilities of `PRESETS` are those published for PPG and ECG
 step permutes axes, which is our choice, as are all strengths. Which preset a
 signal gets follows from its kind in the input contract, known only when the
 data are open: until then a config holds None for every field that depends on
-it, and `resolve` fills it in.
+it, and `resolve` fills it in. The marks [L] and [o] say where a choice comes
+from (docs/method.md).
 """
 
 import functools

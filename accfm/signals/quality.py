@@ -9,7 +9,6 @@ import functools
 from collections.abc import Mapping
 
 import numpy as np
-from scipy import signal as sps
 
 from accfm.base import settings, shapes
 from accfm.base.errors import InputError
@@ -25,7 +24,8 @@ DEFAULTS = dict(
     max_clipped=0.01,  # largest share of samples at a device limit
     beyond_limits=0.25,  # allowed overshoot, as a share of the device range
     range={},  # signal name -> [lowest, highest] plausible value, own unit
-    flat_range=1e-6,  # constant: range <= this * max(1, |mean|)
+    # A channel is constant if its range is at most this times max(1, |mean|).
+    flat_range=1e-6,
     # A watch is not worn if its acceleration's SD is below this, in g, and the
     # SD of its PPG below `non_wear_ppg_sd`.
     non_wear_acc_sd_g=0.003,
@@ -132,6 +132,8 @@ def motion_g(acc: np.ndarray, rate_hz: float) -> float:
     )
   if not np.isfinite(acc).all():
     return float("nan")
+  from scipy import signal as sps  # here: it takes a second to import
+
   band = sps.sosfiltfilt(
       _motion_filter(float(rate_hz)), acc - acc.mean(axis=0), axis=0
   )
@@ -140,6 +142,8 @@ def motion_g(acc: np.ndarray, rate_hz: float) -> float:
 
 @functools.lru_cache
 def _motion_filter(rate_hz):
+  from scipy import signal as sps  # as in `motion_g`
+
   return sps.butter(2, MOTION_BAND_HZ, "bandpass", fs=rate_hz, output="sos")
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import signal as sps
 
 from accfm.base.errors import InputError
 from accfm.signals import quality
@@ -230,6 +229,8 @@ def resample(
   x = np.pad(
       x, ((pad, after), (0, 0)), mode="reflect", reflect_type="odd"
   )[whole:]
+  from scipy import signal as sps  # here: it takes a second to import
+
   y = sps.upfirdn(taps, x, up, down, axis=0)
   first = pad * up // down + centre // down
   return y[first:first + count]
@@ -249,6 +250,8 @@ def bandpass(
   Returns:
     [N, C] float64.
   """
+  from scipy import signal as sps  # as in `resample`
+
   low, high = band_hz
   kind, edges = ("bandpass", (low, high)) if low > 0 else ("lowpass", high)
   sos = sps.butter(order, edges, kind, fs=rate_hz, output="sos")

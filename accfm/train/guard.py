@@ -1,37 +1,44 @@
-"""Bad steps: a loss that is no number, or far above the ones before it.
+"""Bad steps: the loss is NaN or infinite, or far above the ones before it.
 
-A bad step stops the run or, with `on_bad_step="skip"`, rolls it back to its
-newest checkpoint, or to the start, and leaves the batch out from then on:
-update n takes the n-th batch that is not left out. Which are left out is all
-that has to be remembered, in the workdir as soon as it is decided and in each
-later checkpoint; so a resumed run goes on exactly, whenever it was killed.
+A bad step stops the run. With `on_bad_step="skip"` the run goes back to its
+newest checkpoint, or to the start, and never uses that batch again: update n
+takes the n-th batch that is not left out. The list of batches left out is all
+that has to be remembered. It is written to the workdir at once and saved in
+each later checkpoint, so that a run resumes exactly, whenever it was killed.
 
 Whether a loss is a spike depends on the losses of the `WINDOW` updates before
-it. A checkpoint holds them, and a rollback or a resume takes them from there.
+it. Each checkpoint holds them, and a run that goes back or resumes takes them
+from there.
 """
 
 import collections
 import functools
 import json
 import math
+import os
 import pathlib
 import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from accfm.base import files
 from accfm.base.errors import InputError
 
 FILE = "skipped.json"
 WINDOW = 64  # losses that a spike is compared with
-LEAST = 16  # of them; with fewer nothing is a spike
+LEAST = 16  # fewer losses than this make no spike
 SHOWN = 8  # rows and people in the log; the file has all
+
+Who = Callable[[int], tuple[Sequence[int], Sequence[str]]]
 
 
 class BadStepError(InputError):
   """A step that must not be kept; `step` is its number."""
 
-  def __init__(self, step, metrics, text):
+  def __init__(self, step: int, metrics: dict[str, float], text: str):
     super().__init__(text)
     self.step, self.metrics = step, metrics
 
@@ -40,8 +47,8 @@ class NonFiniteError(BadStepError, FloatingPointError):
   """The loss or the gradient became NaN or infinite."""
 
 
-def check(cfg):
-  """Raises InputError for fields that mean nothing."""
+def check(cfg: ConfigDict) -> None:
+  """Raises InputError for fields out of their range."""
   if cfg.on_bad_step not in ("stop", "skip"):
     raise InputError(
         f"on_bad_step: got {cfg.on_bad_step!r}, want 'stop' or 'skip'"
@@ -60,10 +67,13 @@ def check(cfg):
 class Guard:
   """Judges the steps of a run and knows which batches it leaves out.
 
-  Processes of a job decide alike, as their metrics are the same.
+  The processes of a job decide alike, because their metrics are the same.
   """
 
-  def __init__(self, workdir, cfg, who=None):
+  def __init__(
+      self, workdir: str | os.PathLike, cfg: ConfigDict,
+      who: Who | None = None,
+  ):
     """Reads what the run left out before.
 
     Args:
@@ -78,19 +88,19 @@ class Guard:
     self._losses = collections.deque(maxlen=WINDOW)
 
   @property
-  def skipped(self):
+  def skipped(self) -> list[int]:
     """Numbers of the batches that are left out, sorted."""
     return sorted({record["batch"] for record in self._records})
 
-  def number(self, k):
+  def number(self, k: int) -> int:
     """The k-th batch, from 0, of those that are not left out."""
     return _number(self.skipped, k)
 
-  def sampler(self, sampler):
-    """A sampler without the batches that are left out by now."""
+  def sampler(self, sampler: Callable[[int], Any]) -> Callable[[int], Any]:
+    """`sampler` without the batches that are left out by now."""
     return functools.partial(_draw, sampler, self.skipped)
 
-  def resume(self, meta):
+  def resume(self, meta: dict) -> None:
     """Goes on from a checkpoint's record, {} for the start."""
     known = set(self.skipped)
     self._records += [
@@ -100,14 +110,14 @@ class Guard:
     self._losses.clear()
     self._losses.extend(meta.get("losses", ()))
 
-  def meta(self):
+  def meta(self) -> dict[str, Any]:
     """What a checkpoint has to hold for `resume`."""
-    out = {"skipped": self._records} if self._records else {}
+    out: dict[str, Any] = {"skipped": self._records} if self._records else {}
     if self._cfg.spike_factor:
       out["losses"] = list(self._losses)
     return out
 
-  def judge(self, step, metrics, saved):
+  def judge(self, step: int, metrics: dict[str, float], saved: int) -> None:
     """Raises BadStepError for the metrics of a step that must not be kept.
 
     Args:
@@ -138,16 +148,19 @@ class Guard:
         ))
     self._losses.append(loss)
 
-  def skip(self, error, saved, say):
+  def skip(
+      self, error: BadStepError, saved: int, say: Callable[[str], None]
+  ) -> None:
     """Leaves the batch of a bad step out from now on.
 
     Args:
-      error: the BadStepError.
-      saved: step that the run is rolled back to.
-      say: `say(text)`.
+      error: what `judge` raised.
+      saved: step that the run goes back to.
+      say: prints a line.
 
     Raises:
-      BadStepError: a bad step stops the run, or enough were left out.
+      BadStepError: a bad step stops the run, or as many batches as are
+        allowed have been left out.
     """
     if self._cfg.on_bad_step == "stop":
       raise error
@@ -172,23 +185,23 @@ class Guard:
         f"{_some(people)}; {self._path} has all")
 
 
-def _number(skipped, k):
+def _number(skipped: list[int], k: int) -> int:
   for batch in skipped:
     k += batch <= k
   return k
 
 
-def _draw(sampler, skipped, k):
+def _draw(sampler: Callable, skipped: list[int], k: int) -> Any:
   return sampler(_number(skipped, k))
 
 
-def _some(items):
+def _some(items: Sequence) -> str:
   """The first few of a list as text."""
   text = ", ".join(str(item) for item in items[:SHOWN])
   return text + f", ... {len(items)} in all" * (len(items) > SHOWN)
 
 
-def _load(path):
+def _load(path: pathlib.Path) -> list[dict]:
   try:
     return [{**r, "batch": int(r["batch"])} for r in json.loads(
         path.read_text()
@@ -202,7 +215,7 @@ def _load(path):
     ) from error
 
 
-def _save(path, records):
+def _save(path: pathlib.Path, records: list[dict]) -> None:
   try:
     files.write_atomic(path, json.dumps(records) + "\n")
   except OSError as error:

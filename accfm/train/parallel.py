@@ -1,21 +1,26 @@
 """The one parallel path: a jitted `shard_map` over the rows of a batch.
 
-One device, eight simulated ones or a pod run the same program. The mesh axis
-`model` stays automatic where it has more than one device: what is sharded over
-it the compiler partitions. Kernels it cannot partition, so that those need all
-axes to be explicit.
+One device, eight simulated ones or a pod run the same program. Where the mesh
+axis `model` has more than one device it stays automatic: the compiler
+partitions what is sharded over it. It cannot partition our kernels, which
+need all axes to be explicit.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from accfm.base import mesh as meshlib
 
-ROWS = PartitionSpec(meshlib.ROWS)
+BY_ROW = PartitionSpec(meshlib.ROWS)
 WHOLE = PartitionSpec()
 
 
-def make_parallel(step, mesh, state_specs=WHOLE):
+def make_parallel(
+    step: Callable, mesh: Mesh, state_specs: Any = WHOLE
+) -> Any:
   """Compiles a step for a mesh.
 
   Args:
@@ -23,18 +28,18 @@ def make_parallel(step, mesh, state_specs=WHOLE):
       one device's rows and averages over the axes `mesh.ROWS` itself.
     mesh: as `mesh.make_mesh`.
     state_specs: PartitionSpecs of the state over `mesh.ROWS`, by default
-      whole on each device; as `sharding.State.specs`.
+      whole on each device; as `sharding.row_specs`.
 
   Returns:
-    The same function of global arrays: batch leaves split by rows, the state
-    as `state_specs` says, everything else whole on each device. The state is
-    donated: the caller's old one, and any array that shares its memory, is
-    gone.
+    The same function of global arrays, jitted: batch leaves are split by
+    rows, the state as `state_specs` says, everything else is whole on each
+    device. The state is donated: the caller's old one, and any array that
+    shares its memory, is gone.
   """
   sharded = jax.shard_map(
       step,
       mesh=mesh,
-      in_specs=(state_specs, WHOLE, ROWS, WHOLE),
+      in_specs=(state_specs, WHOLE, BY_ROW, WHOLE),
       out_specs=(state_specs, WHOLE),
       axis_names={
           name for name, size in mesh.shape.items()

@@ -1,18 +1,22 @@
 """Which device holds which part of the training state.
 
 By default every device holds all of it: the paper's encoder and its AdamW
-moments are 76 MB. A config with `fsdp` above 1 splits what is large over that
-many neighbouring devices, which also split the batch; with `model` above 1
-the matrices of the Transformer blocks are split as well, and the compiler
-partitions their products (Shoeybi et al. 2019, arXiv 1909.08053).
+moments are 76 MB. With `fsdp` above 1, that many neighbouring devices split
+the large arrays among them, as well as the batch. With `model` above 1 the
+matrices of the Transformer blocks are split too, and the compiler partitions
+their products (Shoeybi et al. 2019, arXiv 1909.08053).
 
 The rule looks at a leaf's name and shape alone, so parameters and their
 moments are split alike. What is carried (batch statistics, momentum targets)
 and what is frozen stays whole.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
 from accfm.base import mesh as meshlib
 from accfm.base import trees
@@ -20,12 +24,12 @@ from accfm.base.errors import InputError
 from accfm.base.mesh import ROWS
 from accfm.steps.fsdp import AXIS
 
-LEAST = 1024  # numbers in a leaf that is worth splitting
+LEAST = 1024  # a leaf with fewer numbers is not worth splitting
 # Layers of a block whose outputs, and whose inputs, `model` splits.
 OUTPUTS, INPUTS = ("qkv", "mlp_in"), ("out", "mlp_out")
 
 
-def check_blocks(config, mesh):
+def check_blocks(config: ConfigDict, mesh: Mesh) -> None:
   """Raises InputError for kernels that `model` would have to partition."""
   for name in ("encoder", "teacher_encoder"):
     block = config.get(name, {}).get("block")
@@ -37,7 +41,9 @@ def check_blocks(config, mesh):
       )
 
 
-def spec(path, shape, mesh):
+def spec(
+    path: tuple[str, ...], shape: tuple[int, ...], mesh: Mesh
+) -> PartitionSpec:
   """The PartitionSpec of a leaf.
 
   Args:
@@ -46,7 +52,7 @@ def spec(path, shape, mesh):
     shape: of the leaf.
     mesh: as `mesh.make_mesh`.
   """
-  axes = [None] * len(shape)
+  axes: list[str | None] = [None] * len(shape)
   model, fsdp = mesh.shape["model"], mesh.shape[AXIS]
   layer = path[-2] if len(path) > 1 else ""
   place = {True: -1, False: -2}[layer in OUTPUTS]
@@ -67,7 +73,7 @@ def spec(path, shape, mesh):
   return PartitionSpec(*axes)
 
 
-def state_specs(state, mesh):
+def state_specs(state: Any, mesh: Mesh) -> Any:
   """The specs of a TrainState of arrays or shapes, as a TrainState."""
   def of(tree):
     return jax.tree_util.tree_map_with_path(
@@ -82,29 +88,29 @@ def state_specs(state, mesh):
   )
 
 
-def row_specs(specs):
-  """Specs without `model`: what `parallel.make_parallel` is told."""
+def row_specs(specs: Any) -> Any:
+  """Specs without `model`, for `parallel.make_parallel`."""
   return _map(
       lambda s: PartitionSpec(*(a if a in ROWS else None for a in s)), specs
   )
 
 
-def split_dims(specs):
+def split_dims(specs: Any) -> Any:
   """The `dims` of `steps.fsdp`."""
   return _map(lambda s: list(s).index(AXIS) if AXIS in s else -1, specs)
 
 
-def place(state, mesh):
-  """Puts a TrainState that every process has whole onto the devices."""
+def place(state: Any, mesh: Mesh) -> Any:
+  """A TrainState that every process has whole, put onto the devices."""
   return jax.tree.map(meshlib.put, state, shardings(state, mesh))
 
 
-def shardings(state, mesh):
+def shardings(state: Any, mesh: Mesh) -> Any:
   """A TrainState's NamedShardings."""
   return _map(lambda s: NamedSharding(mesh, s), state_specs(state, mesh))
 
 
-def _map(function, specs):
+def _map(function: Callable, specs: Any) -> Any:
   return jax.tree.map(
       function, specs, is_leaf=lambda x: isinstance(x, PartitionSpec)
   )

@@ -1,24 +1,27 @@
 """A profiler's trace of some steps, for TensorBoard or Perfetto.
 
-`--config.profile_steps=10:13` traces steps 10 to 13 into WORKDIR/profile.
-The device finishes what came before the first of them and all of them before
-the trace ends, so it holds these steps and no others.
+`--config.profile_steps=10:13` traces steps 10 to 13 into WORKDIR/profile. The
+device finishes all earlier steps before the trace begins, and these before it
+ends, so the trace holds these steps and no others.
 """
 
 import contextlib
+import os
 import pathlib
 import re
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 
 from accfm.base.errors import InputError
 
 
-def parse(text, total_steps):
+def parse(text: str, total_steps: int) -> tuple[int, int] | None:
   """(first, last) of "first:last", steps from 1 on; None for "".
 
   Raises:
-    InputError: it is no such range, or not one of the run's.
+    InputError: the text is not a range, or the run has no such steps.
   """
   if not text:
     return None
@@ -33,16 +36,18 @@ def parse(text, total_steps):
 
 
 class Trace:
-  """Traces a range of a run's steps; process 0 alone does."""
+  """Traces a range of a run's steps, in process 0 alone."""
 
-  def __init__(self, workdir, steps):
+  def __init__(
+      self, workdir: str | os.PathLike, steps: tuple[int, int] | None
+  ):
     """`steps`: as from `parse`."""
     self.folder = pathlib.Path(workdir) / "profile"
     self._steps = steps if jax.process_index() == 0 else None
     self._on = False
 
   @contextlib.contextmanager
-  def step(self, step, state):
+  def step(self, step: int, state: Any) -> Iterator[None]:
     """Around the call of a step that starts from `state`."""
     first, last = self._steps or (0, 0)
     if first <= step <= last and not self._on:
@@ -55,15 +60,16 @@ class Trace:
     with jax.profiler.StepTraceAnnotation("train", step_num=step):
       yield
 
-  def end(self, step, state, say):
+  def end(self, step: int, state: Any, say: Callable[[str], None]) -> None:
     """After the call: writes the trace if `step` was its last one."""
-    if self._on and step == self._steps[1]:
+    first, last = self._steps or (0, 0)
+    if self._on and step == last:
       jax.block_until_ready(state)
       self.close()
-      say(f"profile of steps {self._steps[0]} to {step}: {self.folder}")
+      say(f"profile of steps {first} to {step}: {self.folder}")
 
-  def close(self):
-    """Writes what was traced so far; nothing if no trace is under way."""
+  def close(self) -> None:
+    """Writes what was traced so far, if a trace is under way."""
     if self._on:
       self._on = False
       jax.profiler.stop_trace()

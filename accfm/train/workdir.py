@@ -1,14 +1,18 @@
 """One run owns one workdir: the config that opened it is the one it keeps.
 
-Running the same command again resumes. Running another config there would
-mix two runs in one set of checkpoints, so it is refused with the fields that
-differ. Fields that change nothing that is learned may differ.
+Running the same command again resumes. Another config would mix two runs in
+one set of checkpoints, so it is refused, and the message lists the fields that
+differ. Fields that do not change what is learned may differ.
 """
 
 import json
+import os
 import pathlib
+from collections.abc import Collection
+from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from accfm.base import configlib, files
 from accfm.base.errors import InputError
@@ -50,7 +54,10 @@ ADDED = {
 }
 
 
-def claim(workdir, config, volatile=VOLATILE):
+def claim(
+    workdir: str | os.PathLike, config: ConfigDict | dict,
+    volatile: Collection[str] = VOLATILE,
+) -> pathlib.Path:
   """Opens a workdir for a config, or checks that it is that config's.
 
   The first run writes `config.json`: the resolved config, its digest and
@@ -58,7 +65,7 @@ def claim(workdir, config, volatile=VOLATILE):
 
   Args:
     workdir: a folder; created if absent.
-    config: a ConfigDict or a nested dict of plain values.
+    config: nested plain values.
     volatile: names of fields that may differ.
 
   Returns:
@@ -70,7 +77,7 @@ def claim(workdir, config, volatile=VOLATILE):
       holds checkpoints and no config.json.
   """
   files.refuse_url(workdir, "--workdir")
-  plain = config.to_dict() if hasattr(config, "to_dict") else config
+  plain = config.to_dict() if isinstance(config, ConfigDict) else config
   plain = json.loads(json.dumps(plain))  # tuples as they will be read back
   workdir = pathlib.Path(workdir)
   path = workdir / "config.json"
@@ -107,12 +114,14 @@ def claim(workdir, config, volatile=VOLATILE):
   return workdir
 
 
-def load_config(workdir):
+def load_config(workdir: str | os.PathLike) -> dict[str, Any]:
   """The plain config that opened a workdir; InputError if there is none."""
   return _read(pathlib.Path(workdir) / "config.json")["config"]
 
 
-def _check_same(path, plain, volatile):
+def _check_same(
+    path: pathlib.Path, plain: dict, volatile: Collection[str]
+) -> None:
   old = _with_added(_read(path)["config"], plain)
   lines = configlib.differences(
       _fixed(old, volatile), _fixed(plain, volatile)
@@ -124,7 +133,7 @@ def _check_same(path, plain, volatile):
     )
 
 
-def _read(path):
+def _read(path: pathlib.Path) -> dict:
   try:
     found = json.loads(path.read_text())
     if isinstance(found, dict) and isinstance(found.get("config"), dict):
@@ -140,7 +149,7 @@ def _read(path):
   )
 
 
-def _with_added(old, new):
+def _with_added(old: dict, new: dict) -> dict:
   """An older config with the fields of ADDED that only the newer one has."""
   out = dict(old)
   for name, value in new.items():
@@ -151,7 +160,7 @@ def _with_added(old, new):
   return out
 
 
-def _fixed(plain, volatile):
+def _fixed(plain: dict, volatile: Collection[str]) -> dict:
   """A nested dict without its volatile fields."""
   return {
       name: _fixed(value, volatile) if isinstance(value, dict) else value

@@ -1,23 +1,28 @@
 """Metrics to the console, to `metrics.jsonl` and to TensorBoard.
 
-Event files are written with tensorboardX because it needs no TensorFlow. A
-run that is killed has written rows after its last checkpoint; when it
-resumes they are dropped, so that a file holds each step once.
+tensorboardX writes the event files, because it needs no TensorFlow. A run
+that is killed has written rows after its last checkpoint. They are dropped
+when it resumes, so that a file holds each step once.
 """
 
 import contextlib
 import json
 import math
+import os
 import pathlib
 import sys
+from typing import Any, TextIO
 
 import jax
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.proto import event_pb2, summary_pb2
 from tensorboardX.writer import FileWriter
 
 from accfm.base import files
 from accfm.base.errors import InputError
+
+# Any: protobuf makes their classes when they are imported.
+_event: Any = event_pb2
+_summary: Any = summary_pb2
 
 
 class Writer:
@@ -27,17 +32,19 @@ class Writer:
     workdir: where `metrics.jsonl` and `tensorboard/` are.
   """
 
-  def __init__(self, workdir, stream=None):
+  def __init__(
+      self, workdir: str | os.PathLike, stream: TextIO | None = None
+  ):
     """Touches no file yet; `start` does. `stream`: default stdout."""
     self.workdir = pathlib.Path(workdir)
     self._stream = stream
     self._active = jax.process_index() == 0
     self._total = 0
-    self._rows = None
-    self._board = None
+    self._rows: TextIO | None = None
+    self._board: Any = None
 
-  def start(self, step, total_steps=0):
-    """Opens the files of a run that is at `step`; drops what came after."""
+  def start(self, step: int, total_steps: int = 0) -> None:
+    """Opens the files of a run that is at `step`; drops later rows."""
     self.close()
     self._total = total_steps
     if not self._active:
@@ -58,10 +65,10 @@ class Writer:
         self.workdir / "tensorboard", filename_suffix=f".from{step}"
     )
     # TensorBoard then hides what earlier files hold from that step on.
-    restart = SessionLog(status=SessionLog.START)
-    self._board.add_event(Event(session_log=restart), step + 1)
+    restart = _event.SessionLog(status=_event.SessionLog.START)
+    self._board.add_event(_event.Event(session_log=restart), step + 1)
 
-  def write(self, step, metrics):
+  def write(self, step: int, metrics: dict[str, float]) -> None:
     """Writes one row; NaN and infinities become null in the JSON.
 
     Args:
@@ -76,7 +83,7 @@ class Writer:
     if self._rows is None:
       raise RuntimeError("Writer.write before Writer.start")
     metrics = {name: float(value) for name, value in metrics.items()}
-    row = {"step": int(step)}
+    row: dict[str, Any] = {"step": int(step)}
     for name, value in metrics.items():
       row[name] = value if math.isfinite(value) else None
     try:
@@ -87,16 +94,19 @@ class Writer:
           f"{self._rows.name}: step {step} cannot be written "
           f"({error.strerror}); free space and run the same command again"
       ) from error
-    values = [Summary.Value(tag=n, simple_value=v) for n, v in metrics.items()]
-    self._board.add_summary(Summary(value=values), int(step))
+    values = [
+        _summary.Summary.Value(tag=n, simple_value=v)
+        for n, v in metrics.items()
+    ]
+    self._board.add_summary(_summary.Summary(value=values), int(step))
     self.say(console_line(step, self._total, metrics))
 
-  def say(self, text):
+  def say(self, text: str) -> None:
     """Prints a line where the rows are printed."""
     if self._active:
       print(text, file=self._stream or sys.stdout, flush=True)
 
-  def close(self):
+  def close(self) -> None:
     """Flushes and closes the files."""
     rows, self._rows = self._rows, None
     board, self._board = self._board, None
@@ -110,18 +120,21 @@ class Writer:
           f"({error.strerror}); free space and run the same command again"
       ) from error
 
-  def __enter__(self):
+  def __enter__(self) -> "Writer":
     return self
 
-  def __exit__(self, kind, *unused):
+  def __exit__(self, kind, *unused) -> None:
     if kind is None:
       self.close()
     else:  # the error on its way matters more than a second one
       with contextlib.suppress(InputError):
         self.close()
 
-  def _drop_after(self, path, step):
-    """Keeps the rows up to `step`; a torn last line goes, others are said."""
+  def _drop_after(self, path: pathlib.Path, step: int) -> None:
+    """Keeps the rows up to `step`; warns of lines that are not rows.
+
+    A last line that was cut off by a kill is dropped without a word.
+    """
     kept = []
     lines = path.read_text(errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
@@ -136,8 +149,8 @@ class Writer:
     files.write_atomic(path, "".join(kept))
 
 
-def load_rows(workdir):
-  """The rows of a workdir's `metrics.jsonl`; a torn last line is left out."""
+def load_rows(workdir: str | os.PathLike) -> list[dict]:
+  """The rows of a workdir's `metrics.jsonl`, without a last line cut off."""
   path = pathlib.Path(workdir) / "metrics.jsonl"
   if not path.exists():
     raise InputError(f"{path}: not found, want the metrics of a run")
@@ -166,7 +179,7 @@ _SHORT = {
 }
 
 
-def console_line(step, total, metrics):
+def console_line(step: int, total: int, metrics: dict[str, float]) -> str:
   """`step 20/100 | loss 1.2345 | ... | 2 min 05 s left`."""
   width = len(str(total))
   parts = [f"step {step:>{width}}/{total}"]
@@ -183,7 +196,7 @@ def console_line(step, total, metrics):
   return " | ".join(parts)
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
   """`45 s`, `2 min 05 s` or `3 h 20 min`."""
   seconds = int(round(seconds))
   if seconds < 60:

@@ -1,6 +1,6 @@
 """Several evaluations of one command, side by side, with paired differences.
 
-Every difference is over the very windows that both encoders scored, and
+Every difference is over the very segments that both encoders scored, and
 people are drawn once for both. Two intervals that overlap may hide a clear
 difference; the interval of the paired difference shows it.
 """
@@ -63,7 +63,7 @@ def name_runs(paths: Sequence[pathlib.Path]) -> list[str]:
 
 
 def check_same(facts: Mapping[str, Mapping[str, Any]]) -> None:
-  """Raises InputError unless all evaluations are of the same windows.
+  """Raises InputError unless all evaluations are of the same segments.
 
   Args:
     facts: run -> {"dataset", "split", "split_hash", "rows_hash", ...}.
@@ -93,7 +93,7 @@ def check_runs(
     Names of the data sets, the same for all.
 
   Raises:
-    InputError: as `inputs.open_splits`, or other people or windows.
+    InputError: as `inputs.open_splits`, or other people or segments.
   """
   names = {run: inputs.datasets(config, one) for run, one in records.items()}
   datasets = next(iter(names.values()))
@@ -150,19 +150,18 @@ def tabulate_runs(
     draws, seed: of the bootstrap.
 
   Returns:
-    {"runs": [names], "tasks": {task: part}, "retrieval": {key: part},
-    "facts": {run: facts}}, with a part
-    {"measure", "unit", "errors": {run: [value, low, high]},
-    "differences": {"a minus b": [value, low, high]}} and, of a task, its
-    "evaluator", "target" and "share" of the labelled people; of retrieval
-    the signals of "query" and "answer", and the "pool". Errors are what the
-    measure says: of a classifier its AUC or accuracy, of retrieval its
-    recall; of several draws of labels those of the first. A run that has no
-    such task is left out of it. A run's facts are some of its `_meta`; with
-    labels it has its "label_fraction".
+    {"runs": [names], "tasks": {task: part}, "retrieval": {name: part},
+    "facts": {run: some of its `_meta`}}. A part is {"measure", "unit",
+    "errors": {run: [value, low, high]}, "differences": {"a minus b": [value,
+    low, high]}}; a run that lacks a task is left out of its part. The part of
+    a task also has "evaluator", "target" and "share" (of the labelled
+    people), that of retrieval "query" and "answer" (signals) and "pool".
+    "errors" holds the measure, so for a classifier its AUC or accuracy and
+    for retrieval the recall; with several draws of labels it is of the first
+    draw. The facts of a run that learned labels have its "label_fraction".
 
   Raises:
-    InputError: evaluations of other people or windows, or a file of them
+    InputError: evaluations of other people or segments, or a file of them
       that cannot be read.
   """
   facts = {name: _load_facts(folder) for name, folder in folders.items()}
@@ -267,7 +266,7 @@ def _load_queries(path: str) -> dict[str, dict[str, np.ndarray]]:
     for way in dict.fromkeys(group["direction"].tolist()):
       mine = group["direction"] == way
       out.setdefault(way, []).append({
-          "keys": paired.window_keys(group, token)[mine],
+          "keys": paired.segment_keys(group, token)[mine],
           "people": group["participant"][mine],
           "windows": group["windows"][mine], "rank": group["rank"][mine],
       })
@@ -281,7 +280,7 @@ def _hits(
     queries: Mapping[str, np.ndarray], pool: int | str
 ) -> paired.Scored:
   """A Scored whose errors are each query's share of pools with rank 1."""
-  nearer = queries["rank"] - 1  # first, where a pool has none of these
+  nearer = queries["rank"] - 1  # rank 1 in a pool that has none of these
   hits = 1 - pools.control_fails(
       ranks.Counts(queries["windows"], nearer, nearer, nearer), pool
   )

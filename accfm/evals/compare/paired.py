@@ -1,9 +1,9 @@
 """Several encoders on the same people: pooled errors, paired differences.
 
 It reads the `predictions.parquet` of evaluations, so the folds of a cohort can
-be put together: every window is predicted by models that never saw its person.
-Two encoders are compared on exactly the windows that both predicted, and
-people are resampled together.
+be put together: every segment is predicted by models that never saw its
+person. Two encoders are compared on exactly the segments that both predicted,
+and people are resampled together.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ class Scored:
   """One encoder's predictions of one task.
 
   Attributes:
-    keys: [N] text, one per window: person, session and start, or numbers.
+    keys: [N] text, one per segment: person, session and start, or numbers.
     people: [N] ids.
     true, predicted: [N].
     unit: of both; "log_odds" or "class" for classes.
@@ -75,7 +75,7 @@ def load(
   for number, path in enumerate(paths):
     token = store.read_facts(path, WANTED).get("redaction", "")
     for group in store.read(path, _columns, WANTED):
-      keys = window_keys(group, f"{number}|{token}")
+      keys = segment_keys(group, f"{number}|{token}")
       name = np.stack([group[c] for c in ("task", "row", "unit")], 1)
       for key in dict.fromkeys(map(tuple, name.tolist())):
         mine = (name == key).all(1)
@@ -98,8 +98,8 @@ def _columns(there: Sequence[str]) -> list[str]:
   return list(dict.fromkeys(["participant", *keys, *store.PREDICTIONS]))
 
 
-def window_keys(group: Mapping[str, np.ndarray], first: str) -> np.ndarray:
-  """[N] text that names each window; `first` goes before it."""
+def segment_keys(group: Mapping[str, np.ndarray], first: str) -> np.ndarray:
+  """[N] text that names each segment; `first` goes before it."""
   columns = [group[n].tolist() for n in store.ROW_KEYS if n in group]
   return np.array([
       "|".join((first, *map(str, row))) for row in zip(*columns, strict=True)
@@ -115,7 +115,7 @@ def score(scored: Scored, draws: int, seed: int) -> list[float | None]:
 def difference(
     scored: Scored, other: Scored, draws: int, seed: int
 ) -> list[float | None]:
-  """Measure of one minus that of the other, on the windows of both.
+  """Measure of one minus that of the other, on the segments of both.
 
   Args:
     scored, other: Scored of one task.
@@ -125,7 +125,7 @@ def difference(
     [value, low, high].
 
   Raises:
-    InputError: they predicted different windows.
+    InputError: they predicted different segments.
   """
   scored, other = _paired(scored, other)
   crowd = stats.People(scored.people, draws, seed)
@@ -146,7 +146,7 @@ def improvement(
 
 
 def _paired(one: Scored, other: Scored) -> tuple[Scored, Scored]:
-  """Both in one order of windows."""
+  """Both in one order of segments."""
   one, other = one.sorted(), other.sorted()
   if not np.array_equal(one.keys, other.keys):
     raise InputError(

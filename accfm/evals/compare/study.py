@@ -59,9 +59,9 @@ def tabulate_study(
 
   Returns:
     {"errors": {title: {"task@fraction": [value, low, high]}},
-    "improvements": {title: the same, of the subject over that row},
-    "retrieval": {title: {"a2b": [value, low, high] or mean over data
-    sets}}, "runs": {name: facts}}.
+    "improvements": {title: the same for how far the subject is below},
+    "retrieval": {title: {"a2b": [value, low, high]}}, "runs": {name: facts}}.
+    Retrieval on several data sets has their mean, without an interval.
   """
   scored, errors, retrieval, facts = {}, {}, {}, {}
   rank = key(Figure("test", "health", measure="effective_rank"))
@@ -74,7 +74,7 @@ def tabulate_study(
     if name == config.subject:
       rows |= dict(config.shared_rows)
     for row, title in rows.items():
-      # Runs of one title share a row: a supervised run a label fraction.
+      # Runs of one title share a row: one supervised run a label fraction.
       cells = _cells(config, spec, found, row)
       scored.setdefault(title, {}).update(cells)
       errors.setdefault(title, {}).update({

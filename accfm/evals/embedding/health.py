@@ -144,7 +144,7 @@ def uniformity(
 def consecutive(
     table: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Pairs of neighbouring windows: each and the next of its recording.
+  """Pairs of neighbouring segments: each and the next of its recording.
 
   Args:
     table: `participant`, `session` and `start_s`, [N] each.
@@ -166,10 +166,10 @@ def score_health(
   """Adds the health of every encoder of `data`, and warns of a collapse.
 
   Where an encoder has a partner, alignment and uniformity are those of
-  projections: alignment of both encoders' projections of the same window
+  projections: alignment of both encoders' projections of the same segment
   (once, under the encoder under test), uniformity of its own. Without a
   partner they are those of embeddings, and a positive pair is two consecutive
-  windows of one recording.
+  segments of one recording.
 
   Args:
     data: what is measured; uses `encoders` and `pairs`.

@@ -9,7 +9,7 @@ from accfm.evals.results import words
 from accfm.evals.results.figures import TESTED
 from accfm.evals.results.section import Plot, pick_points, say_picked
 
-LEAST_WINDOWS = 10
+LEAST_SEGMENTS = 10
 HOW = {
     "pca": "The first two principal components, with their share of the "
            "variance.",
@@ -26,10 +26,10 @@ def describe_map(data: inputs.Inputs, cfg: ConfigDict) -> list[Plot]:
     cfg: `map_label`, `map_method`, `seed`.
 
   Returns:
-    One Plot, or none for few windows or embeddings of one dimension.
+    One Plot, or none for few segments or embeddings of one dimension.
   """
   count = len(data.table["participant"])
-  if count < LEAST_WINDOWS:
+  if count < LEAST_SEGMENTS:
     return []
   rows = pick_points(count, projection.METHODS[cfg.map_method])
   # t-SNE is slow, so it is made of one encoder.

@@ -150,7 +150,7 @@ def describe_targets(
 
 
 def _say_counts(figures: Figures, target: Target) -> str:
-  """How many windows and people a target was scored on."""
+  """How many segments and people a target was scored on."""
   counts = ((figures.value(target.about, measure=what, unit=""), what)
             for what in ("windows", "people"))
   return ", ".join(f"{n:,.0f} {what}" for n, what in counts if n is not None)

@@ -26,13 +26,13 @@ class Group:
   Attributes:
     title: its name.
     score: a Figure, whose value is None where not evaluable.
-    people, windows: how many it has, None where not known.
+    people, segments: how many it has, None where not known.
   """
 
   title: str
   score: Figure
   people: int | None
-  windows: int | None
+  segments: int | None
 
   @property
   def counted(self) -> str:
@@ -142,6 +142,6 @@ def _table(panels: Sequence[Panel], name: str) -> Folded:
       ["group", p.scale or "error", "people", "windows"], [Line([
           Cell(g.title), number_cell(g.score, 2, main=True),
           *(Cell(words.DASH if n is None else f"{n:,}")
-            for n in (g.people, g.windows)),
+            for n in (g.people, g.segments)),
       ]) for g in p.groups], title=p.title,
   ) for p in panels])

@@ -1,9 +1,9 @@
-"""Direct predictions: what a supervised model says, on the probes' windows.
+"""Direct predictions: what a supervised model says, on the probes' segments.
 
 Its predictor was trained with the encoder, so nothing is fitted or chosen
-here: the threshold of two classes is log-odds 0. Labels of a window are scored
-window by window; a person's traits by the mean output over that person's
-windows.
+here: the threshold of two classes is log-odds 0. Labels of a segment are
+scored segment by segment, a person's traits by the mean output over that
+person's segments.
 """
 
 import functools

@@ -3,9 +3,9 @@
 One protocol for every encoder, learned or not: standardise on the fitting
 people, choose the penalty on the selecting people, score the others.
 Numbers are predicted by ridge regression, classes by logistic regression;
-"predict the mean" is the same with no columns at all. Labels of windows are
+"predict the mean" is the same with no columns at all. Labels of segments are
 predicted from their embedding, a person's traits from the embeddings of all
-the person's windows.
+the person's segments.
 """
 
 import dataclasses
@@ -55,21 +55,21 @@ def score_probes(
   if data.split == "train":
     figures.skip(about, "probes are fitted on the train split")
     return Outcome()
-  windows = panel.of_windows(data, cfg)
-  persons = panel.of_people(windows, cfg.person_pooling)
-  asked = [c for c in windows.columns if not c.startswith("attributes/")]
+  segments = panel.of_windows(data, cfg)
+  persons = panel.of_people(segments, cfg.person_pooling)
+  asked = [c for c in segments.columns if not c.startswith("attributes/")]
   labels = [c for c in asked if c.startswith("labels/")] or asked
-  labelled = np.zeros(len(windows.people), bool)
+  labelled = np.zeros(len(segments.people), bool)
   for column in labels:
-    labelled |= known_rows(windows.columns[column])
+    labelled |= known_rows(segments.columns[column])
   few, many = ((n, n) for n in (cfg.min_people, cfg.min_participants))
   found: list[Predictions] = []
-  for share in fractions.plan(windows.roles, windows.people, labelled, cfg):
+  for share in fractions.plan(segments.roles, segments.people, labelled, cfg):
     least = (cfg.min_windows, cfg.min_people)
     least = {FIT: least, SELECT: least, TEST: least}
     if share.fraction < 1:  # few labelled people is then what is asked for
       least[FIT] = (2, 2)
-    found += _Probes(about, cfg, figures, windows, share, least).score(asked)
+    found += _Probes(about, cfg, figures, segments, share, least).score(asked)
   traits = [c for c in persons.columns if c.startswith("attributes/")]
   if 1.0 in cfg.label_fractions:  # traits need people to fit on: all of them
     share = fractions.Share(1.0, (persons.roles,), None)
@@ -94,7 +94,7 @@ class _Probes:
     self.panel, self.share, self.least = panel, share, least
     self.flat = [role for draw in share.draws for role in draw]
     self.tested = np.flatnonzero(roles.tested(self.flat))
-    self.windows = "session" in panel.keys  # else a row is a person
+    self.segments = "session" in panel.keys  # else a row is a person
 
   def score(self, columns: list[str]) -> list[Predictions]:
     """Scores every column that can be evaluated, and says why others not."""
@@ -133,7 +133,7 @@ class _Probes:
     """Adds how many rows and people are tested and fitted."""
     add = self.figures.add
     known = self.tested[task.known[self.tested]]
-    if self.windows:
+    if self.segments:
       add(about, len(known), measure="windows")
     add(about, len(np.unique(self.panel.people[known])), measure="people")
     if task.classes is not None:
@@ -262,7 +262,7 @@ class _Probes:
       subgroups.score_subgroups(
           self.figures, about, task,
           {name: v[at] for name, v in self.panel.groups.items()}, crowd,
-          first, self.cfg.min_people, self.windows, self._crowd,
+          first, self.cfg.min_people, self.segments, self._crowd,
       )
 
   def _predictions(

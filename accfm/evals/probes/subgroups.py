@@ -81,7 +81,7 @@ def _text(values: np.ndarray, name: Callable[..., str]) -> np.ndarray:
 def score_subgroups(
     figures: Figures, about: Figure, task: Task,
     groups: Mapping[str, np.ndarray], crowd: People, first: Score,
-    least: int, windows: bool, draw: Callable[[np.ndarray], People],
+    least: int, segments: bool, draw: Callable[[np.ndarray], People],
 ) -> None:
   """Adds the first score of the encoder's probe for each group.
 
@@ -101,7 +101,7 @@ def score_subgroups(
     first: gives the score of some rows as a function of weights over the
       people of a crowd, or a text that says why there is none.
     least: people that a group needs.
-    windows: whether rows are windows, else people.
+    segments: whether rows are segments, else people.
     draw: ids [m] -> their People.
   """
   people = crowd.names[crowd.index]
@@ -113,7 +113,7 @@ def score_subgroups(
       rows = np.flatnonzero(values == group)
       at = dataclasses.replace(about, attribute=attribute, group=str(group))
       count = len(np.unique(people[rows]))
-      if windows:
+      if segments:
         figures.add(at, len(rows), measure="windows")
       figures.add(at, count, measure="people")
       at = dataclasses.replace(at, measure=task.measure, unit=task.unit)

@@ -15,6 +15,7 @@ from accfm.evals.results.section import Plot
 
 # The plots that a section may name; each takes the data of a Plot.
 PLOTS = {
+    "lines": encoder_plots.lines,  # of any evaluator
     "recall_curves": encoder_plots.recall_curves,
     "pool_sizes": encoder_plots.pool_sizes,
     "pair": encoder_plots.pair,

@@ -80,6 +80,28 @@ def pool_sizes(
                    alt="Recall at 1 against pool size, both directions")
 
 
+def lines(
+    series: Mapping[str, Sequence[tuple[float, Estimate]]], x: str, y: str,
+    log: bool = False,
+) -> str:
+  """A line for each encoder, with its intervals as a band.
+
+  Args:
+    series: encoder -> [(x, score)].
+    x, y: what the axes are.
+    log: whether the x axis is logarithmic.
+  """
+
+  def draw(axes):
+    ax = axes[0, 0]
+    for encoder, points in series.items():
+      intervals(ax, points, words.encoder(encoder), plots.line(encoder))
+    ax.set(xlabel=x, ylabel=y, xscale="log" if log else "linear")
+    plots.legend(axes)
+
+  return plots.svg(draw, 7.6, 3.1, alt=f"{y} against {x}")
+
+
 def intervals(
     ax: Any, points: Sequence[tuple[float, Estimate]], name: str,
     style: dict[str, Any],

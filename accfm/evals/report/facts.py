@@ -11,7 +11,7 @@ from accfm.base import configlib
 from accfm.evals import inputs
 from accfm.evals.embedding import cache
 from accfm.evals.files import privacy
-from accfm.evals.retrieval import windows as candidates
+from accfm.evals.retrieval import segments as candidates
 from accfm.version import __version__
 
 

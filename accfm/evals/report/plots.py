@@ -1,8 +1,8 @@
 """Plots as inline SVG that takes its ink from the page.
 
 Text and axes are drawn in one marker colour that becomes `currentColor`, so
-a plot reads on a light and on a dark page alike. Here is how a plot is made;
-what is drawn of probes and of encoders is in files of their own.
+a plot can be read on a light and on a dark page. This module makes a plot;
+`encoder_plots`, `probe_plots` and `forest` say what is drawn.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ COLORS = {
     "untrained": GREY, "mean": GREY,
 }
 DASHED = (0, (3, 3))
-# Of middling lightness throughout: neither end fades into either page.
+# Of medium lightness throughout, so that it shows on light and dark pages.
 SCALE = colors.LinearSegmentedColormap.from_list(
     "accfm", (BLUE, VIOLET, PINK, ORANGE)
 )

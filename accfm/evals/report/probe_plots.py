@@ -78,7 +78,7 @@ def roc(
   Args:
     panels: [(title, second line, encoder -> curve)].
   """
-  columns = min(3, len(panels))
+  columns = 3  # also for one panel, which the page would stretch
   rows = -(-len(panels) // columns)
 
   def draw(axes):
@@ -95,9 +95,11 @@ def roc(
               label="chance")
       ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal",
              xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+      if place + columns >= len(panels):  # nothing is below it
+        ax.set_xlabel("false positive rate")
+      if place % columns == 0:
+        ax.set_ylabel("true positive rate")
       _titles(ax, title, text)
-    axes[0, 0].figure.supxlabel("false positive rate", fontsize=9)
-    axes[0, 0].figure.supylabel("true positive rate", fontsize=9)
     for ax in axes.flat[len(panels):]:
       ax.set_axis_off()
     plots.legend(axes)

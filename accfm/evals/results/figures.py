@@ -33,12 +33,12 @@ class Figure:
     subject: a direction of retrieval ("acc2ppg") or a target ("hr"); "" for
       a figure of neither.
     variant: which wrong answers a query meets, e.g. "still"; "" for all.
-    attribute, group: of a subgroup of people or windows, e.g. "sex" and
+    attribute, group: of a subgroup of people or segments, e.g. "sex" and
       "female"; the group is "" for a figure over all groups.
     share: the share of the labelled people that probes were fitted on.
     measure: e.g. "recall@1", "mae", "people".
     unit: of the value, e.g. "bpm"; "" for none.
-    pool: how many windows a query is sought among, or "all"; None where
+    pool: how many segments a query is sought among, or "all"; None where
       nothing is sought.
     headline: whether it is one of the few to follow a training by.
     value: None where not evaluable.

@@ -46,11 +46,11 @@ def task_name(evaluator: str, target: str, share: float = 1.0) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Queries:
-  """The rank of each query of the encoder under test, among all windows.
+  """The rank of each query of the encoder under test, among all segments.
 
   Attributes:
     rows: [M] numbers of the queries in the split's table, rising.
-    ranks: direction -> (windows [M] that were searched, rank [M] of the right
+    ranks: direction -> (segments [M] that were searched, rank [M] of the right
       one, ties counted against it).
   """
 

@@ -123,7 +123,7 @@ class _Page:
     return found is not None and found.value is not None
 
   def count(self, measure: str) -> str:
-    """How many windows or people are searched."""
+    """How many segments or people are searched."""
     return f"{self.figures.value(self.about, measure=measure) or 0:,.0f}"
 
   def shown_pool(self, variant: str, base: str) -> int | str | None:
@@ -164,10 +164,10 @@ class _Page:
   def _note(self, variant: str, pool: int | str) -> str:
     """What a line of the table is of."""
     notes = [words.among(pool)]
-    windows = self.figures.value(
+    segments = self.figures.value(
         self.about, variant=variant, measure="windows")
-    if windows is not None:
-      notes.append(f"{windows:,.0f} windows")
+    if segments is not None:
+      notes.append(f"{segments:,.0f} windows")
     share = self.find(TESTED, variant, self.pairs[0], "share", pool)
     if share is not None and share.value is not None:
       notes.append(f"{100 * share.value:.0f} % of pairs")
@@ -201,15 +201,15 @@ class _Page:
   def scores_by_size(
       self
   ) -> dict[str, dict[str, list[tuple[int, Estimate]]]]:
-    """encoder -> direction -> [(size, recall@1)] among all windows."""
+    """encoder -> direction -> [(size, recall@1)] among all segments."""
     out = {}
-    windows = int(self.figures.value(self.about, measure="windows") or 0)
+    segments = int(self.figures.value(self.about, measure="windows") or 0)
     for e in ENCODERS:
       for pair in self.pairs:
         for pool in pool_sizes(self.cfg):
           found = self.find(e, "", pair, "recall@1", pool)
           if found is not None and found.value is not None:
-            size = windows if pool == "all" else pool
+            size = segments if pool == "all" else pool
             out.setdefault(e, {}).setdefault("2".join(pair), []).append(
                 (size, Estimate(found.value, found.low, found.high)))
     return out

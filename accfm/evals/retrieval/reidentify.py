@@ -1,15 +1,15 @@
-"""Re-identification: is a window's nearest neighbour the same person's?
+"""Re-identification: is a segment's nearest neighbour the same person's?
 
 Embeddings made to tell physiology also tell people, which is a property to
-know before embeddings are shared. A window is sought among the windows of
+know before embeddings are shared. A segment is sought among the segments of
 everybody else and those of its own person that were recorded at another
 time. Two rules say what that is, and each is also reported by itself:
-windows of other sessions, or, for a person with one session only, windows
+segments of other sessions, or, for a person with one session only, segments
 at least `adjacent_sec` from it in that session, where the sensor still sits
 as it did.
 
 Similarity is the cosine of embeddings standardised by the mean and SD of
-this split's windows. A tie counts as a miss.
+this split's segments. A tie counts as a miss.
 """
 
 import functools
@@ -30,7 +30,7 @@ from accfm.evals.results.section import (
   number_cell,
 )
 from accfm.evals.retrieval import nearest, pools, ranks
-from accfm.evals.retrieval import windows as candidates
+from accfm.evals.retrieval import segments as candidates
 from accfm.evals.retrieval.masks import Mask
 from accfm.evals.stats import bootstrap as stats
 from accfm.evals.stats import scaling
@@ -49,8 +49,8 @@ def score_reidentification(
 ) -> Outcome:
   """Adds recall@k of the person, by rule, for each encoder of `data`.
 
-  `recall@1` and `recall@5` are over all windows that have another one of
-  their person, and by rule over the windows of its people. For all encoders
+  `recall@1` and `recall@5` are over all segments that have another one of
+  their person, and by rule over the segments of its people. For all encoders
   alike come what a random order scores (CHANCE), and how many `windows` and
   `people` that is.
 
@@ -63,14 +63,14 @@ def score_reidentification(
   table, about = data.table, Figure(data.split, "reidentify")
   outcome = Outcome(functools.partial(
       describe_reidentification, data, figures))
-  windows = candidates.Windows(table, candidates.thin(
+  segments = candidates.Segments(table, candidates.thin(
       table["participant"], table["session"], table["start_s"],
       data.window_sec,
   ))
-  people = len(np.unique(windows.participant))
-  alone = np.all(windows.person == windows.recording, axis=1)
-  same = Mask(windows.person, np.where(
-      alone[:, None], windows.adjacent(cfg.adjacent_sec), windows.recording
+  people = len(np.unique(segments.participant))
+  alone = np.all(segments.person == segments.recording, axis=1)
+  same = Mask(segments.person, np.where(
+      alone[:, None], segments.adjacent(cfg.adjacent_sec), segments.recording
   ))
   found = same.sizes() > 0
   reason = ""
@@ -92,9 +92,9 @@ def score_reidentification(
     else:
       figures.skip(
           about, _why_not(rule, cfg), measure="recall@1", variant=rule)
-  others = windows.but(windows.person)
+  others = segments.but(segments.person)
   for rule, chosen in chosen_by.items():
-    crowd = windows.participant[chosen]
+    crowd = segments.participant[chosen]
     figures.add(about, int(chosen.sum()), measure="windows", variant=rule)
     figures.add(about, len(np.unique(crowd)), measure="people", variant=rule)
     for k in TOP:
@@ -108,10 +108,10 @@ def score_reidentification(
   if data.split in data.features:
     vectors["features"] = data.features[data.split]
   for encoder, x in vectors.items():
-    beaten_by = count_nearer_others(x[windows.rows], same, others)
+    beaten_by = count_nearer_others(x[segments.rows], same, others)
     for rule, chosen in chosen_by.items():
       crowd = stats.People(
-          windows.participant[chosen], cfg.bootstrap_draws, cfg.seed
+          segments.participant[chosen], cfg.bootstrap_draws, cfg.seed
       )
       for k in TOP:
         hits = np.column_stack([beaten_by[chosen] < k, np.ones(chosen.sum())])
@@ -134,14 +134,14 @@ def _why_not(rule: str, cfg: ConfigDict) -> str:
 def count_nearer_others(
     x: np.ndarray, same: Mask, others: Mask
 ) -> np.ndarray:
-  """How many windows of others come before the nearest of the same person.
+  """How many segments of others come before the nearest of the same person.
 
   The nearest of the same person is found in float32; nothing but a tie
-  between windows of that person can depend on it.
+  between segments of that person can depend on it.
 
   Args:
     x: [N, D] embeddings, standardised here.
-    same, others: the windows of the same person that count, and those of
+    same, others: the segments of the same person that count, and those of
       other people.
 
   Returns:
@@ -157,16 +157,16 @@ def count_nearer_others(
 def describe_reidentification(
     data: Inputs, figures: Figures
 ) -> list[Section]:
-  """The section "Privacy": recall@k of people by their windows, by rule."""
+  """The section "Privacy": recall@k of people by their segments, by rule."""
   about, lines = Figure(data.split, "reidentify"), []
-  windows = {
+  segments = {
       rule: figures.value(about, measure="windows", variant=rule)
       for rule in RULES
   }
   measures = [f"recall@{k}" for k in TOP]
   for rule, title in RULES.items():
-    if not rule and windows[""] in list(windows.values())[1:] and (
-        windows[""] is not None):
+    if not rule and segments[""] in list(segments.values())[1:] and (
+        segments[""] is not None):
       continue  # one rule holds for all, and is shown
     known = [f for f in figures.find(evaluator="reidentify", variant=rule)
              if f.measure in measures and f.value is not None]

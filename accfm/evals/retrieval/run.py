@@ -3,13 +3,13 @@
 Each figure is the mean over all pools of its size (`pools`); its interval is
 over people. The variants differ in what the wrong answers are drawn from:
 
-  (none)         everybody's windows
-  still          the stiller half of the windows, which are the queries too
-  within_person  the person's own windows
+  (none)         everybody's segments
+  still          the stiller half of the segments, which are the queries too
+  within_person  the person's own segments
   not_adjacent   all but those of the recording that start less than
                  `adjacent_sec` from the query: what lasts for minutes, as
                  posture does, no longer helps to find the minute
-  other_people   the windows of other people
+  other_people   the segments of other people
 
 Each variant has a second one, `control_fails`: the same queries over the
 pools in which the motion envelope does not rank the right answer first.
@@ -26,7 +26,7 @@ from accfm.evals.inputs import Inputs
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Queries
 from accfm.evals.retrieval import describe, pools, ranks
-from accfm.evals.retrieval import windows as candidates
+from accfm.evals.retrieval import segments as candidates
 from accfm.evals.retrieval.masks import Mask
 from accfm.evals.retrieval.variants import (
   TOP,
@@ -60,8 +60,8 @@ def score_retrieval(
       table["participant"], table["session"], table["start_s"],
       data.window_sec,
   )
-  windows = candidates.Windows(table, rows)
-  motion = np.asarray(table["motion_g"], float)[windows.rows]
+  segments = candidates.Segments(table, rows)
+  motion = np.asarray(table["motion_g"], float)[segments.rows]
   still = motion <= np.nanmedian(motion) if np.isfinite(motion).any() else (
       np.zeros(len(rows), bool)
   )
@@ -72,14 +72,14 @@ def score_retrieval(
     figures.add(about, motion[still].max(), variant="still",
                 measure="motion_g_limit")
   scorer = _Scorer(data, cfg, figures, about)
-  scorer.score(windows, {
-      "": windows.everybody(),
-      "within_person": windows.within_person(),
-      "not_adjacent": windows.but(windows.adjacent(cfg.adjacent_sec)),
-      "other_people": windows.but(windows.person),
+  scorer.score(segments, {
+      "": segments.everybody(),
+      "within_person": segments.within_person(),
+      "not_adjacent": segments.but(segments.adjacent(cfg.adjacent_sec)),
+      "other_people": segments.but(segments.person),
   })
   if still.any():
-    quiet = candidates.Windows(table, windows.rows[still])
+    quiet = candidates.Segments(table, segments.rows[still])
     scorer.score(quiet, {"still": quiet.everybody()})
   else:
     figures.skip(about, "no windows", variant="still", measure="windows")
@@ -91,8 +91,8 @@ def score_retrieval(
     )
   queries = None
   if scorer.everybody:
-    order = np.argsort(windows.rows)
-    queries = Queries(windows.rows[order], {
+    order = np.argsort(segments.rows)
+    queries = Queries(segments.rows[order], {
         way: (counts.candidates[order], counts.beaten_by[order] + 1)
         for way, counts in scorer.everybody.items()
     })
@@ -143,7 +143,7 @@ class _Pool:
 
   Attributes:
     size: or "all".
-    enough: [M] which queries have so many windows.
+    enough: [M] which queries have so many segments.
     people: of those queries, None where there are none.
   """
 
@@ -153,13 +153,13 @@ class _Pool:
 
 
 class _Scorer:
-  """Scores sets of windows, and keeps what the report draws.
+  """Scores sets of segments, and keeps what the report draws.
 
   Attributes:
-    curves: encoder -> direction -> recall@r [R] among all windows, at the
+    curves: encoder -> direction -> recall@r [R] among all segments, at the
       first pool.
     everybody: direction -> counts of the encoder under test among all
-      windows.
+      segments.
   """
 
   def __init__(
@@ -171,26 +171,26 @@ class _Scorer:
     self.everybody: dict[str, ranks.Counts] = {}
 
   def score(
-      self, windows: candidates.Windows, masks: Mapping[str, Mask]
+      self, segments: candidates.Segments, masks: Mapping[str, Mask]
   ) -> None:
-    """One set of windows: all pairs, both directions, its variants and pools.
+    """One set of segments: all pairs, both directions, its variants and pools.
 
     Args:
-      windows: queries and answers at once.
+      segments: queries and answers at once.
       masks: variant -> what a query may meet.
     """
     data, pairs = self.data, self.data.pairs
     pools_of = {
-        variant: self._pools(variant, windows, mask)
+        variant: self._pools(variant, segments, mask)
         for variant, mask in masks.items()
     }
     for encoder, vectors in pairs.items():
       control = pairs.get(CONTROL) if encoder != CONTROL else None
       for a, b in data.ways:
-        query, key = vectors[a][windows.rows], vectors[b][windows.rows]
+        query, key = vectors[a][segments.rows], vectors[b][segments.rows]
         every = ranks.count(
             query, key, list(masks.values()), None if control is None else
-            (control[a][windows.rows], control[b][windows.rows]),
+            (control[a][segments.rows], control[b][segments.rows]),
         )
         for variant, counts in zip(masks, every, strict=True):
           about = dataclasses.replace(
@@ -242,22 +242,22 @@ class _Scorer:
       add_ranks(self.figures, about, pool, counts, people)
 
   def _pools(
-      self, variant: str, windows: candidates.Windows, mask: Mask
+      self, variant: str, segments: candidates.Segments, mask: Mask
   ) -> list[_Pool]:
     """The pools of a variant, after adding what they consist of."""
-    own, out = np.arange(len(windows)), []
+    own, out = np.arange(len(segments)), []
     sizes = mask.sizes() + 1 - mask.allows(own, own)
     about = dataclasses.replace(self.about, variant=variant)
     add = self.figures.add
     if variant:
-      add(about, len(windows), measure="windows")
-    add(about, len(np.unique(windows.participant)), measure="people")
+      add(about, len(segments), measure="windows")
+    add(about, len(np.unique(segments.participant)), measure="people")
     for pool in pool_sizes(self.cfg, variant):
       enough = sizes >= (2 if pool == "all" else pool)
       people = None
       if enough.any():
         people = stats.People(
-            windows.participant[enough], self.cfg.bootstrap_draws,
+            segments.participant[enough], self.cfg.bootstrap_draws,
             self.cfg.seed,
         )
         size = sizes[enough] if pool == "all" else np.full(enough.sum(), pool)

@@ -1,7 +1,7 @@
 """Intervals by resampling people.
 
-Windows of one person are not independent, so a bootstrap draws people, never
-windows. Every statistic here is a function of sums over windows. One draw is
+Segments of one person are not independent, so a bootstrap draws people, never
+segments. Every statistic here is a function of sums over segments. One draw is
 then a row of weights over people, and a thousand draws are one product of a
 matrix of weights with the sums of each person.
 """
@@ -31,15 +31,15 @@ class Estimate:
 
 
 class People:
-  """The people behind N windows, and their bootstrap draws.
+  """The people behind N segments, and their bootstrap draws.
 
   The same ids, draws and seed give the same draws. Two encoders that are
-  scored on the same windows are therefore resampled together, and their
+  scored on the same segments are therefore resampled together, and their
   difference can be taken draw by draw.
 
   Attributes:
     names: [P] ids, sorted.
-    index: [N] the place in `names` of each window's person.
+    index: [N] the place in `names` of each segment's person.
     weights: [draws, P] how often each draw took each person.
   """
 
@@ -47,12 +47,12 @@ class People:
     """Draws people.
 
     Args:
-      ids: [N] person of each window.
+      ids: [N] person of each segment.
       draws: number of resamplings; 0 for no intervals.
       seed: of the draws.
 
     Raises:
-      InputError: no windows.
+      InputError: no segments.
     """
     self.names, self.index = np.unique(np.asarray(ids), return_inverse=True)
     if not len(self.names):
@@ -68,7 +68,7 @@ class People:
   def sums(
       self, columns: np.ndarray, rows: slice | np.ndarray = slice(None)
   ) -> np.ndarray:
-    """The sums of each person [P, M] of columns [N, M] of the windows `rows`.
+    """The sums of each person [P, M] of columns [N, M] of the segments `rows`.
     """
     index = self.index[rows]
     order = np.argsort(index, kind="stable")
@@ -80,7 +80,7 @@ class People:
   def estimate(
       self, sums: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]
   ) -> Estimate:
-    """Estimate of a function of sums over windows.
+    """Estimate of a function of sums over segments.
 
     Args:
       sums: [P, M], from `sums`.

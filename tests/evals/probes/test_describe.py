@@ -41,11 +41,11 @@ def test_subgroups_of_each_attribute():
   hr, sex = describe_subgroups.find_panels(pages.make_figures())
   assert (hr.attribute, hr.title, hr.scale) == ("sex", "HR", "bpm")
   assert hr.whole.value == 2.0 and hr.gap.value == 0.6 and hr.gap.low is None
-  assert [(g.title, g.score.value, g.people, g.windows) for g in hr.groups
+  assert [(g.title, g.score.value, g.people, g.segments) for g in hr.groups
           ] == [("female", 1.8, 4, 32), ("male", 2.4, 4, 32)]
   assert (sex.attribute, sex.scale, sex.gap.value) == (
       "skin_tone", "AUC", 0.123)
-  assert [(g.counted, g.windows) for g in sex.groups] == [
+  assert [(g.counted, g.segments) for g in sex.groups] == [
       ("type 1 (5)", None), ("type 2 (3)", None)]
 
 
@@ -70,7 +70,7 @@ def test_a_subgroup_that_cannot_be_evaluated_stays():
   figures.skip(about, "no two groups", group="", measure="worst_gap")
   (one,) = describe_subgroups.find_panels(figures)
   (group,) = one.groups
-  assert (group.title, group.people, group.windows) == ("under 30", 1, None)
+  assert (group.title, group.people, group.segments) == ("under 30", 1, None)
   assert group.score.value is None and one.gap.value is None
   assert one.whole is None
   assert not describe_subgroups.describe_subgroups(figures)

@@ -169,8 +169,8 @@ def test_captions_count_ties_as_recall_does():
     assert m.flat()[f"test/{way}/recall@1_pool8"] == 0
     assert m.flat()[f"test/{way}/recall@1_poolall"] == 0
     assert (outcome.queries.ranks[way][1] == 64).all()
-  found = _captions(data, examples=4)
-  assert len(found) == 4
+  found = _captions(data, examples=64)
+  assert len(found) == 64
   for caption, drawn in found:
     assert caption.startswith("Missed") and caption.endswith("at rank 64.")
     assert drawn["right"] is not None

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from accfm.evals.retrieval import windows as candidates
+from accfm.evals.retrieval import segments as candidates
 
 
 def test_thinning_leaves_no_overlap_and_is_greedy():
@@ -29,14 +29,14 @@ def test_ranges_equal_pairwise_rules():
       "start_s": 1.7e9 + 0.1 * rng.permutation(40 * n)[:n].round(-1),
   }
   rows = rng.permutation(n)[:50]
-  windows = candidates.Windows(table, rows)
-  assert sorted(windows.rows) == sorted(rows)
+  segments = candidates.Segments(table, rows)
+  assert sorted(segments.rows) == sorted(rows)
   who, which, when = (
-      table[c][windows.rows] for c in ("participant", "session", "start_s")
+      table[c][segments.rows] for c in ("participant", "session", "start_s")
   )
-  np.testing.assert_array_equal(windows.participant, who)
+  np.testing.assert_array_equal(segments.participant, who)
   near = 30.0
-  adjacent = windows.adjacent(near)
+  adjacent = segments.adjacent(near)
   borders = 0
   for i, j in itertools.product(range(50), repeat=2):
     inside = lambda ends: ends[i, 0] <= j < ends[i, 1]  # noqa: B023, E731
@@ -44,12 +44,12 @@ def test_ranges_equal_pairwise_rules():
     recording = person and which[i] == which[j]
     apart = abs(when[i] - when[j])
     borders += recording and round(apart, 3) == near
-    assert inside(windows.person) == person
-    assert inside(windows.recording) == recording
+    assert inside(segments.person) == person
+    assert inside(segments.recording) == recording
     assert inside(adjacent) == (recording and apart < near - 1e-3)
     for mask, want in (
-        (windows.everybody(), True), (windows.within_person(), person),
-        (windows.but(windows.person), not person),
+        (segments.everybody(), True), (segments.within_person(), person),
+        (segments.but(segments.person), not person),
     ):
       assert mask.allows(np.array([i]), np.array([j]))[0] == want
   assert borders > 1  # starting exactly so far apart is not adjacent

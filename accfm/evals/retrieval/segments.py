@@ -1,7 +1,7 @@
-"""Which windows a query may be answered with: everybody's, one person's, ...
+"""Which segments a query may be answered with: everybody's, one person's, ...
 
-Windows are sorted by person, recording and time. A person, a recording and
-the minutes around a window are then ranges of rows. So is any set that a
+Segments are sorted by person, recording and time. A person, a recording and
+the minutes around a segment are then ranges of rows. So is any set that a
 query must keep to or stay out of (`masks.Mask`).
 """
 
@@ -23,10 +23,10 @@ def thin(
   Args:
     participant, session: [N] text.
     start_s: [N] seconds.
-    window_sec: length of a window.
+    window_sec: length of a segment.
 
   Returns:
-    Sorted row numbers. All rows where the hop is at least the window.
+    Sorted row numbers. All rows where the hop is at least the segment.
   """
   kept, free = [], {}
   for i in np.argsort(start_s, kind="stable"):
@@ -37,14 +37,14 @@ def thin(
   return np.sort(np.asarray(kept, int))
 
 
-class Windows:
+class Segments:
   """Some rows of a split, sorted so that what belongs together is a range.
 
   Attributes:
     rows: [M] their numbers in the split's table.
     participant: [M] the person of each.
     start_s: [M] seconds.
-    person, recording: [M, 2] first and one past the last of the windows of
+    person, recording: [M, 2] first and one past the last of the segments of
       the same person, and of the same recording.
   """
 
@@ -71,9 +71,9 @@ class Windows:
     return len(self.rows)
 
   def adjacent(self, seconds: float) -> np.ndarray:
-    """[M, 2] the windows of the recording that start less than this apart.
+    """[M, 2] the segments of the recording that start less than this apart.
 
-    The window itself is one of them.
+    The segment itself is one of them.
     """
     out = np.empty((len(self), 2), int)
     for first, last in np.unique(self.recording, axis=0):
@@ -84,7 +84,7 @@ class Windows:
     return out
 
   def everybody(self) -> Mask:
-    """Mask: all windows."""
+    """Mask: all segments."""
     return Mask.everything(len(self), len(self))
 
   def within_person(self) -> Mask:
@@ -92,7 +92,7 @@ class Windows:
     return Mask(self.person, np.zeros_like(self.person))
 
   def but(self, ranges: np.ndarray) -> Mask:
-    """Mask: all windows but a range [M, 2] of each."""
+    """Mask: all segments but a range [M, 2] of each."""
     return Mask(self.everybody().keep, ranges)
 
 
