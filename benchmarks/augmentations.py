@@ -3,29 +3,28 @@
   python -m benchmarks.augmentations --out=results/benchmark_augmentations \\
     --peers_python=peers/bin/python
 
-Milliseconds a segment of 60 s of three-axis acceleration, batches of 64,
-every operation at every segment: ours compiled for the CPU with one XLA
-device, braindecode's batched in torch with as many threads as there are
-cores, tsaug's in NumPy. Only operations with a counterpart
-(benchmarks/peers/augmentations.py tells how alike they are); rotation, shift
-and jitter in time have none.
+Times are milliseconds per segment of 60 s of three-axis acceleration, in
+batches of 64, where every operation changes every segment. Ours are compiled
+for the CPU with one XLA device, braindecode's are batched in torch with as
+many threads as there are cores, tsaug's run in NumPy. Only operations with a
+counterpart are timed (benchmarks/peers/augmentations.py says how alike they
+are); rotation, shift and jitter in time have none.
 
-Then the distillation step of benchmarks/step.py (`vit_s`, batch 32, float32),
-with both signals augmented as configs/acc_distill.py says and without, by turns
-in one process: what part of the augmented step is augmentation. Wanted: 0.05.
+Then one process takes the distillation step of benchmarks/step.py (`vit_s`,
+batch 32, float32) by turns with and without the augmentation of both signals
+that `acc_distill` asks for. This gives the share of the augmented step that
+is augmentation; at most 0.05 is wanted.
 
-Expected: 5 minutes on 2 idle cores. On busy cores set OMP_WAIT_POLICY=PASSIVE,
-else torch's threads spin while they wait for one another.
+Expected: 5 minutes on 2 idle cores. On busy cores set OMP_WAIT_POLICY=PASSIVE:
+otherwise torch's threads spin while they wait for one another.
 """
 
-import argparse
 import json
 import os
 import statistics
 import sys
 import time
 
-from accfm.base import files
 from benchmarks import interleave, others, step
 
 SIZES = {
@@ -68,7 +67,7 @@ def one(way, args):
 
 
 def steps_in_turn(args):
-  """The step with augmentation and without, one after the other."""
+  """Times the step with augmentation and without, by turns."""
   import jax
   programs, seconds = {}, {}
   for way in ("augmented", "plain"):
@@ -114,7 +113,7 @@ def commands(args):
 
 
 def compare(runs):
-  """Plain results of `interleave.run`'s runs.
+  """What the runs of `interleave.run` say, as plain data.
 
   Returns:
     {"operations": {operation: {package: {"ms": [per round], "times as long":
@@ -141,12 +140,12 @@ def compare(runs):
 
 
 def markdown(result):
-  """The comparison as a table, with machine and command."""
+  """The comparison as a table with its notes."""
   found = result["compared"]
   lines = [
       f"# {result['title']}", "",
       "| operation | " + " | ".join(
-          f"{p}, ms a segment" + (" (times as long)" if p in PEERS else "")
+          f"{p}, ms per segment" + (" (times as long)" if p in PEERS else "")
           for p in ("accfm", *PEERS)) + " |",
       "|---|---|---|---|",
   ]
@@ -158,25 +157,15 @@ def markdown(result):
           f"{statistics.median(at['ms']):.3f} "
           f"({interleave.spread(at['times as long'], 1)})"))
     lines.append(f"| {name} | " + " | ".join(cells) + " |")
-  facts, loads = result["machine"], [r["load_average"] for r in result["runs"]]
-  return "\n".join([
-      *lines, "", f"Median and [lowest, highest] of {result['rounds']} rounds "
-      "in which the programs take turns, each in a process of its own after "
-      "its own warm-up; ratios are taken within a round.", "",
-      "- augmentation's share of an augmented distillation step (vit_s, "
-      f"float32): {interleave.spread(found['share of the step'], 3)} "
+  return "\n".join([*lines, *interleave.notes(
+      result, "- augmentation's share of an augmented distillation step "
+      f"(vit_s, float32): {interleave.spread(found['share of the step'], 3)} "
       "(wanted: 0.05)",
-      f"- Machine: {facts['cpu']}, {facts['cores']} cores, "
-      f"{facts['system']}, Python {facts['python']}; load average "
-      f"{min(loads):.1f} to {max(loads):.1f}",
-      f"- Command: `{result['command']}`",
-  ]) + "\n"
+  )]) + "\n"
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--out", help="path of the results without suffix")
-  parser.add_argument("--rounds", type=int, default=5)
+  parser = interleave.make_parser(__doc__)
   parser.add_argument("--peers_python", default=sys.executable)
   parser.add_argument("--scale", default="paper", help="of the step")
   parser.add_argument("--batch", type=int, default=32, help="of the step")
@@ -193,13 +182,13 @@ def main():
   result = interleave.run(
       commands(args), args.rounds, args.out,
       f"Augmentations beside braindecode and tsaug, {SIZES['batch']} segments",
-      others.command("augmentations", parser, args,
+      others.command(parser, args, "augmentations",
                      ("out", "rounds", "scale", "batch", "steps")),
   )
-  del result["seconds"], result["times_as_long"]  # of unlike programs
+  # The programs do different work: their times cannot be compared.
+  del result["seconds"], result["times_as_long"]
   result["compared"] = compare(result["runs"])
-  files.write_atomic(f"{args.out}.json", json.dumps(result, indent=1) + "\n")
-  files.write_atomic(f"{args.out}.md", markdown(result))
+  interleave.write(result, args.out, markdown(result))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ same program; the reference is the device's own inter-beat intervals, or the
 cup's heart rate from the ECG. Needs a minute on 2 cores.
 """
 
-import argparse
 import importlib.metadata
-import json
 import pathlib
 import sys
 import warnings
@@ -21,7 +19,6 @@ import warnings
 import numpy as np
 
 from accfm import prepare
-from accfm.base import files
 from accfm.base.errors import InputError
 from accfm.configs import prepare as prepare_config
 from accfm.data.sources import SOURCES, ieee_spc
@@ -210,10 +207,9 @@ def markdown(result):
         f"({interleave.spread(ratio, 1)}) |"
     )
   lines += [
-      "", f"Median and [lowest, highest] of {result['rounds']} rounds in which "
-      "the programs take turns.", "",
-      "Labels with `labels.beat_source=ppg_beats`, windows of 60 s every 20 s; "
-      "differences from the reference are medians over windows with both:", "",
+      "", "Labels with `labels.beat_source=ppg_beats`, windows of 60 s every "
+      "20 s; differences from the reference are medians over windows with "
+      "both:", "",
       "| recordings | beats by | windows labelled | with reference | heart "
       "rate, bpm (95th percentile) | SDNN, ms | RMSSD, ms |",
       "|---|---|---|---|---|---|---|",
@@ -245,23 +241,16 @@ def markdown(result):
         f"| {package} | {q['windows']:,} | {q['hr_bpm']:.3f} | "
         f"{q['hr_bpm p95']:.2f} | {q['more than 5 bpm']} |"
     )
-  facts, loads = result["machine"], [r["load_average"] for r in result["runs"]]
   version = next(r["version"] for r in result["runs"] if r["version"])
-  return "\n".join([
-      *lines, "",
-      f"- neurokit2 {version}: its `elgendi` method of PPG, its default of ECG",
-      f"- Machine: {facts['cpu']}, {facts['cores']} cores, "
-      f"{facts['system']}, Python {facts['python']}; load average "
-      f"{min(loads):.1f} to {max(loads):.1f}",
-      f"- Command: `{result['command']}`",
-  ]) + "\n"
+  return "\n".join([*lines, *interleave.notes(
+      result, f"- neurokit2 {version}: its `elgendi` method of PPG, its "
+      "default of ECG",
+  )]) + "\n"
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = interleave.make_parser(__doc__)
   parser.add_argument("--recordings", required=True, type=pathlib.Path)
-  parser.add_argument("--out", help="path of the results without suffix")
-  parser.add_argument("--rounds", type=int, default=5)
   parser.add_argument("--one", choices=PACKAGES, help="one process")
   args = parser.parse_args()
   if args.one:
@@ -279,8 +268,7 @@ def main():
   )
   result["commands"] = {}  # they name the folder
   result["quality"] = quality(args.recordings)
-  files.write_atomic(f"{args.out}.json", json.dumps(result, indent=1) + "\n")
-  files.write_atomic(f"{args.out}.md", markdown(result))
+  interleave.write(result, args.out, markdown(result))
 
 
 if __name__ == "__main__":

@@ -3,16 +3,15 @@
   JAX_PLATFORMS=cpu python -m benchmarks.embed --out=results/benchmark_embed
 
 The pass of `accfm.evaluate` reads shards, parses records, undoes the storage
-scale, normalises, embeds, fetches and checks; "bare" is the encoder alone,
-again and again on one batch that lies on the devices, as many times as the
-pass has batches. What is left of its throughput is what the pass is worth:
-at least 90 % is wanted. Weights are random, rows are simulated and prepared
-by `accfm.prepare` (60 people, 24 minutes each), all under launch/cores.sh.
+scale, normalises, embeds, fetches and checks. "bare" is the encoder alone: it
+embeds one batch that lies on the devices, as many times as the pass has
+batches. The pass should reach at least 90 % of the bare throughput. Weights
+are random; segments are simulated and prepared by `accfm.prepare` (60 people,
+24 minutes each). All programs run under launch/cores.sh.
 
 Expected: 10 minutes on 2 idle cores.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -23,45 +22,43 @@ import numpy as np
 from jax.sharding import PartitionSpec
 
 from accfm import prepare
-from accfm.base import files
 from accfm.base import mesh as meshlib
 from accfm.configs import prepare as prepare_config
 from accfm.data import manifest, pipeline
-from accfm.evals.embedding import forward as passes
+from accfm.evals.embedding import forward
 from accfm.models import build
 from accfm.steps import towers as towerlib
+from accfm.steps.record import Record
 from benchmarks import interleave
 
-ROWS = {"vit_laptop": 8192, "vit_s": 512}  # of the train split, again and again
+ROWS = {"vit_laptop": 8192, "vit_s": 512}  # of the train split, repeated
 BATCH = 128
 WAYS = ("bare", "pass")
 
 
-def make_data(folder):
+def make_data(folder: str) -> None:
   """Prepares the simulated recordings."""
   config = prepare_config.get_config("simulated,participants=60,minutes=24")
   prepare.run(config, "", folder)
 
 
-def one(way, encoder, data_dir):
-  """One process: opens, compiles, then times a pass over all rows once."""
+def one(way: str, encoder: str, data_dir: str) -> None:
+  """One process: opens the data, compiles, then times all rows once."""
   folder = manifest.find(data_dir, prepare_config.get_config("simulated").name)
   split = pipeline.open_split(folder, "train")
   rows = np.arange(ROWS[encoder]) % len(split)
-  towers = towerlib.untrained({
-      "kind": "mae", "signals": ["acc"],
-      "contract": split.contract.to_dict(),
-      "config": {"encoder": build.encoder_config(encoder).to_dict()},
-  }, 0)
+  config = {"encoder": build.encoder_config(encoder).to_dict()}
+  towers = towerlib.untrained(
+      Record("mae", config, ("acc",), split.contract), 0
+  )
   mesh = meshlib.make_mesh()
   split.table  # noqa: B018  as an evaluation has read it for the leak guard
   if way == "pass":
     def work(rows):
-      return passes.embed_split(towers, split, BATCH, mesh, rows)
-    work(rows[:BATCH])
+      forward.embed_split(towers, split, BATCH, mesh, rows)
   else:
     work = make_bare(towers["acc"], split, mesh)
-    work(rows[:BATCH])
+  work(rows[:BATCH])
   start = time.perf_counter()
   work(rows)
   seconds = time.perf_counter() - start
@@ -77,21 +74,22 @@ def make_bare(tower, split, mesh):
   x = meshlib.put_rows(np.asarray(tower.normalize(x)), mesh)
   variables = meshlib.put_replicated(tower.variables, mesh)
   data = PartitionSpec("data")
-  forward = jax.jit(jax.shard_map(
+  encode = jax.jit(jax.shard_map(
       lambda v, x: tower.encoder.apply(v, x, train=False), mesh=mesh,
       in_specs=(PartitionSpec(), data), out_specs=data, check_vma=False,
   ))
 
   def work(rows):
+    out = None
     for _ in range(0, len(rows), BATCH):
-      out = forward(variables, x)
-    out.block_until_ready()
+      out = encode(variables, x)
+    jax.block_until_ready(out)
 
   return work
 
 
-def shares(runs):
-  """encoder -> text of the pass's share of the bare throughput, by round."""
+def shares(runs: list[dict]) -> dict[str, str]:
+  """{what: text}: the pass's share of the bare throughput, by encoder."""
   out = {}
   for encoder in ROWS:
     bare, full = (
@@ -105,10 +103,8 @@ def shares(runs):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--out", help="path of the results without suffix")
-  parser.add_argument("--rounds", type=int, default=5)
-  parser.add_argument("--one", help="bare or pass: one process")
+  parser = interleave.make_parser(__doc__)
+  parser.add_argument("--one", choices=WAYS, help="one process")
   parser.add_argument("--encoder", help="of that process")
   parser.add_argument("--data_dir", help="of that process")
   args = parser.parse_args()
@@ -127,14 +123,14 @@ def main():
             ] for encoder in ROWS for way in WAYS
         }, args.rounds, args.out,
         f"Embedding pass beside the bare forward pass, batches of {BATCH}",
-        f"JAX_PLATFORMS=cpu python -m benchmarks.embed --out={args.out}"
-        + (f" --rounds={args.rounds}" if args.rounds != 5 else ""),
+        interleave.command(
+            parser, args, "embed", environment=("JAX_PLATFORMS",)),
     )
   result["checks"] = {
       "rows": ", ".join(f"{n:,} for {e}" for e, n in ROWS.items()),
       **shares(result["runs"]),
   }
-  files.write_atomic(f"{args.out}.md", interleave.markdown(result))
+  interleave.write(result, args.out)
 
 
 if __name__ == "__main__":

@@ -2,26 +2,28 @@
 
   JAX_PLATFORMS=cpu python -m benchmarks.input --out=results/benchmark_input
 
-Every program reads the same rows of a train split once, both signals, and
-its second passes are timed, so files lie in the page cache: "frombuffer"
-reads records in order with array_record, 256 at a time, parses each with
-protobuf and makes arrays of its values and scales, but no batch; "files"
-reads the shard files from end to end; accfm draws shuffled batches of 128,
-reads, parses, fills and puts them on the device, with 1, 2 and 4 threads
-that read ahead, or with 1 and 2 workers, processes that read. Records and
-bytes a second are told of each, and accfm's records a second as a share of
-frombuffer's, also by seconds of CPU, which other programs on the machine
-change less. Wanted: 0.70.
+Every program reads the same rows of a train split, both signals, in several
+passes. The first pass is not timed, so files lie in the page cache.
+
+- "frombuffer" reads records in order with array_record, 256 at a time, parses
+  each with protobuf and makes arrays of its values and scales, but no batch.
+- "files" reads the shard files from end to end.
+- "accfm" draws shuffled batches of 128, reads, parses, fills and puts them on
+  the device, with 1, 2 and 4 threads that read ahead, or with 1 and 2
+  workers, which are processes that read.
+
+The results give records and bytes per second, and accfm's records per second
+as a share of frombuffer's: at least 0.70 is wanted. The same share by seconds
+of CPU depends less on other programs of the machine.
 
 After that `accfm.distill` trains for a short while at the scale `laptop` on
-the same data; what share of the time it waited for data is what metrics say.
+the same data; its metrics say what share of the time it waited for data.
 
 Data are simulated and prepared first (60 people, 24 minutes each).
 
 Expected: 4 minutes on 2 idle cores.
 """
 
-import argparse
 import glob
 import json
 import os
@@ -34,14 +36,13 @@ import time
 
 import numpy as np
 
-from accfm.base import files
 from benchmarks import interleave
 
 DATA = "simulated,participants=60,minutes=24"
 SIGNALS = ("acc", "ppg")
 BATCH, CHUNK, PASSES = 128, 256, 9
 THREADS, WORKERS = (1, 2, 4), (1, 2)
-STEPS = 60  # of the training that may wait
+STEPS = 60  # of the training
 
 
 def find(data_dir):
@@ -194,7 +195,7 @@ def train(main, config, data_dir, workdir, steps, *more):
   from accfm.configs import prepare as prepare_config
   subprocess.run([
       sys.executable, "-m", f"accfm.{main}",
-      f"--config=configs/{config}.py:laptop", f"--config.data_dir={data_dir}",
+      f"--config={config}:laptop", f"--config.data_dir={data_dir}",
       f"--config.dataset={prepare_config.get_config(DATA).name}",
       f"--config.total_steps={steps}", "--config.warmup_steps=0",
       "--config.validate_every=0", "--config.log_every=10",
@@ -223,9 +224,7 @@ def waited(data_dir):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--out", help="path of the results without suffix")
-  parser.add_argument("--rounds", type=int, default=5)
+  parser = interleave.make_parser(__doc__)
   parser.add_argument("--one", choices=PROGRAMS, help="one process")
   parser.add_argument("--data_dir", help="prepared data; made if not given")
   args = parser.parse_args()
@@ -244,13 +243,11 @@ def main():
                    f"--data_dir={data_dir}"] for name in PROGRAMS
         }, args.rounds, args.out,
         f"{BATCH}-row batches of acceleration and PPG from shards",
-        "JAX_PLATFORMS=cpu python -m benchmarks.input "
-        f"--out={args.out}"
-        + (f" --rounds={args.rounds}" if args.rounds != 5 else ""),
+        interleave.command(
+            parser, args, "input", environment=("JAX_PLATFORMS",)),
     )
     result["checks"] = {**compare(result["runs"]), **waited(data_dir)}
-  files.write_atomic(f"{args.out}.json", json.dumps(result, indent=1) + "\n")
-  files.write_atomic(f"{args.out}.md", interleave.markdown(result))
+  interleave.write(result, args.out)
 
 
 if __name__ == "__main__":

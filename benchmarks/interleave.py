@@ -2,10 +2,11 @@
 
 A machine's speed drifts while others use it. Programs that take turns meet
 the same drift, so the ratio within one round is steadier than either time.
-Each program is a process of its own, so that neither threads nor memory of
-one reach the other; it does its own warm-up, and prints its time itself.
+Each program is a process of its own, so that it shares neither threads nor
+memory with the others. It warms up and prints its time itself.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -17,16 +18,52 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from accfm.base import files
 from accfm.base.errors import InputError
 
-# Before a command: the settings that launch/*.sh give a main.
+# Goes before a command: the settings that launch/*.sh give to a main.
 LAUNCH = ("bash", "-c", '. launch/cores.sh && exec "$@"', "bash")
 
 
-def measure(work, repeats=1):
-  """Median seconds of `work()` over `repeats`, after one call unmeasured."""
+def make_parser(doc: str | None, rounds: int = 5) -> argparse.ArgumentParser:
+  """The arguments that benchmarks share: --out and --rounds.
+
+  Args:
+    doc: the benchmark's docstring; `--help` shows its first line.
+    rounds: how often each program runs by default.
+  """
+  parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+  parser.add_argument("--out", help="path of the results without suffix")
+  parser.add_argument("--rounds", type=int, default=rounds)
+  return parser
+
+
+def command(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, module: str,
+    names: Iterable[str] = ("out", "rounds"), environment: Iterable[str] = (),
+) -> str:
+  """How a reader runs a benchmark again.
+
+  Args:
+    parser, args: its parser, and what that read.
+    module: name of the benchmark.
+    names: arguments to name where they are not the default.
+    environment: variables to name where they are set.
+  """
+  words = [f"{n}={os.environ[n]}" for n in environment if n in os.environ]
+  words += ["python", "-m", f"benchmarks.{module}"]
+  for name in names:
+    value = getattr(args, name)
+    if value != parser.get_default(name):
+      words.append(f"--{name}" if value is True else f"--{name}={value}")
+  return " ".join(words)
+
+
+def measure(work: Callable[[], Any], repeats: int = 1) -> float:
+  """Median seconds of `work()` over `repeats`, after one untimed call."""
   work()
   seconds = []
   for _ in range(repeats):
@@ -36,13 +73,13 @@ def measure(work, repeats=1):
   return statistics.median(seconds)
 
 
-def emit(seconds, **facts):
-  """Prints what `run` reads: one JSON line, last on standard output.
+def emit(seconds: float, **facts: Any) -> None:
+  """Prints what `run` reads: one line of JSON, the last on standard output.
 
   Args:
-    seconds: the time measured.
-    **facts: anything else to keep: versions, scores, sizes. The process's
-      peak memory so far is added, `peak_mib`.
+    seconds: the measured time.
+    **facts: anything else to keep: versions, scores, sizes. `peak_mib`, the
+      peak memory of the process so far, is added.
   """
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   peak /= 2 ** 20 if sys.platform == "darwin" else 2 ** 10  # bytes, KiB
@@ -51,14 +88,18 @@ def emit(seconds, **facts):
   ), flush=True)
 
 
-def emit_each(works, count, repeats, **facts):
-  """Measures several works and prints the time of each for one of `count`.
+def emit_each(
+    works: Mapping[str, Callable[[], Any]], count: int, repeats: int,
+    **facts: Any,
+) -> None:
+  """Measures several works and prints the time of each per segment.
 
   Args:
-    works: name -> `work()`, done for `count` segments at once.
-    count: of segments.
+    works: name -> `work()`, which handles `count` segments at once.
+    count: number of segments.
     repeats: as `measure`.
-    **facts: as `emit`, which also gets `ms`, name -> milliseconds a segment.
+    **facts: as `emit`, which also gets `ms`, name -> milliseconds per
+      segment.
   """
   seconds = {name: measure(work, repeats) for name, work in works.items()}
   emit(sum(seconds.values()), ms={
@@ -66,26 +107,29 @@ def emit_each(works, count, repeats, **facts):
   }, **facts)
 
 
-def run(commands, rounds, out, title, command, checks=None):
+def run(
+    commands: Mapping[str, Sequence[str]], rounds: int, out: str, title: str,
+    command: str, checks: Callable[[], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
   """Runs commands in turn and writes OUT.json and OUT.md.
 
   Args:
-    commands: name -> arguments of a process; its last line on standard
-      output is a JSON object with `seconds` and any facts (see `emit`). The
-      first is the one that ratios are of.
-    rounds: how often each runs; the order turns round each time.
+    commands: name -> arguments of a process. The last line that it prints
+      is a JSON object with `seconds` and any facts (see `emit`). Ratios are
+      relative to the first command.
+    rounds: how often each command runs; every round reverses the order.
     out: path of the results without suffix.
     title: heading of the results.
     command: how a reader runs this benchmark, kept with the results.
-    checks: None, or a function without arguments that is called after all
-      rounds and returns {what was checked: result}, plain data.
+    checks: None, or a function that is called after all rounds and returns
+      {what was checked: result}, plain data.
 
   Returns:
     What OUT.json holds: `title`, `command`, `machine`, `rounds`, `seconds`
-    (name -> median, low, high), `times_as_long` (name -> the same of that
-    program's time over the first's within one round), `checks`, `commands`,
-    and `runs`, all that each process printed with its round and the load
-    average just before it. low and high are the extremes.
+    (name -> median, low, high), `times_as_long` (name -> the same of the
+    program's time divided by the first's in the same round), `checks`,
+    `commands`, and `runs`: all that each process printed, with its round and
+    the load average just before it. low and high are the extremes.
 
   Raises:
     InputError: no commands, or no rounds.
@@ -127,14 +171,25 @@ def run(commands, rounds, out, title, command, checks=None):
       },
       "runs": runs,
   }
-  pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
-  files.write_atomic(f"{out}.json", json.dumps(result, indent=1) + "\n")
-  files.write_atomic(f"{out}.md", markdown(result))
+  write(result, out)
   return result
 
 
+def write(result: dict[str, Any], out: str, page: str = "") -> None:
+  """Writes OUT.json and OUT.md.
+
+  Args:
+    result: what `run` returned, perhaps changed since.
+    out: path of the results without suffix.
+    page: the text of OUT.md; by default `markdown(result)`.
+  """
+  pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
+  files.write_atomic(f"{out}.json", json.dumps(result, indent=1) + "\n")
+  files.write_atomic(f"{out}.md", page or markdown(result))
+
+
 def _run_one(name, arguments):
-  """What a process printed last, as a dict."""
+  """The last line that a process printed, as a dict."""
   done = subprocess.run(
       arguments, capture_output=True, text=True, check=False
   )
@@ -153,7 +208,7 @@ def _run_one(name, arguments):
 
 
 def _portable(argument):
-  """An argument without what differs from machine to machine."""
+  """An argument without the parts that differ from machine to machine."""
   if argument == sys.executable:
     return "python"
   temporary = re.escape(tempfile.gettempdir())
@@ -167,8 +222,8 @@ def _spread(values):
   }
 
 
-def machine():
-  """What the times depend on: processor, cores, system, Python."""
+def machine() -> dict[str, Any]:
+  """What times depend on: processor, cores, system, Python."""
   model = platform.processor()
   try:
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -187,8 +242,8 @@ def machine():
   }
 
 
-def spread(values, digits=2):
-  """Text of a median with its extremes."""
+def spread(values: Sequence[float], digits: int = 2) -> str:
+  """The text of a median with its extremes."""
   return _text(_spread(values), digits)
 
 
@@ -197,9 +252,29 @@ def _text(found, digits):
           f"{found['high']:.{digits}f}]")
 
 
-def markdown(result):
-  """A result as a table with its machine and command."""
+def notes(result: Mapping[str, Any], *more: str) -> list[str]:
+  """The lines below a table: how times were taken, checks, machine, command.
+
+  Args:
+    result: what `run` returned.
+    *more: further lines, between the checks and the machine.
+  """
   facts, loads = result["machine"], [r["load_average"] for r in result["runs"]]
+  return [
+      "", f"Median and [lowest, highest] of {result['rounds']} rounds in which "
+      "the programs take turns, each in a process of its own after its own "
+      "warm-up; ratios are taken within a round.", "",
+      *(f"- {what}: {value}" for what, value in result["checks"].items()),
+      *more,
+      f"- Machine: {facts['cpu']}, {facts['cores']} cores, "
+      f"{facts['system']}, Python {facts['python']}; load average "
+      f"{min(loads):.1f} to {max(loads):.1f}",
+      f"- Command: `{result['command']}`",
+  ]
+
+
+def markdown(result: Mapping[str, Any]) -> str:
+  """A result as a table with its notes."""
   peaks = {r["name"]: r.get("peak_mib") for r in result["runs"]}
   first = next(iter(result["seconds"]))
   lines = [
@@ -214,16 +289,4 @@ def markdown(result):
         f"| {name} | {_text(spread, 3)} | "
         f"{_text(ratio, 2) if ratio else '1'} | {peak} |"
     )
-  lines += [
-      "", f"Median and [lowest, highest] of {result['rounds']} rounds in which "
-      "the programs take turns, each in a process of its own after its own "
-      "warm-up; ratios are taken within a round.", "",
-  ]
-  lines += [f"- {what}: {value}" for what, value in result["checks"].items()]
-  lines += [
-      f"- Machine: {facts['cpu']}, {facts['cores']} cores, "
-      f"{facts['system']}, Python {facts['python']}; load average "
-      f"{min(loads):.1f} to {max(loads):.1f}",
-      f"- Command: `{result['command']}`",
-  ]
-  return "\n".join(lines) + "\n"
+  return "\n".join([*lines, *notes(result)]) + "\n"

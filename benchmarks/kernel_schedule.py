@@ -2,13 +2,15 @@
 
   python -m benchmarks.kernel_schedule
 
-Needs the extra `tpu`. A kernel's program is a loop over segments, without
-branches; libtpu, asked by a flag of its own that may go one day, writes it as
-bundles of which a v5e issues one a cycle. Their number is what a roofline
-leaves out: units that wait for each other, exponentials, registers that go to
-memory and back. Stalls on memory it does not have.
+Needs the extra `tpu`. The program of a kernel is a loop over segments without
+branches. A flag makes libtpu write this program as bundles (a later libtpu may
+lack the flag); a v5e issues one bundle per cycle. The number of bundles
+includes what a roofline leaves out: units that wait for each other,
+exponentials, registers that are spilled to memory. It leaves out stalls on
+memory.
 """
 
+import argparse
 import functools
 import json
 import os
@@ -17,21 +19,24 @@ import re
 import tempfile
 
 LOOP = re.compile(r"^ *0x[0-9a-f]+ .*: >", re.MULTILINE)
+ROWS, TOKENS, WIDTH, HEADS, MLP_WIDTH = 128, 192, 256, 4, 1024
 CLOCK = 197e12 / (4 * 2 * 128**2)  # Hz of a v5e: four units of 128 x 128
 
 
-def bundles(text):
-  """Bundles within loops of a program."""
+def bundles(text: str) -> int:
+  """How many bundles the loops of a program have."""
   return len(LOOP.findall(text))
 
 
-def main(rows=128, tokens=192, width=256, heads=4, mlp_width=1024):
-  """Prints {"forward", "backward"}: cycles for each segment, as JSON."""
+def main():
+  """Prints {"forward", "backward"}: cycles per segment, as JSON."""
+  parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+  parser.parse_args()
   folder = tempfile.mkdtemp()
   os.environ["LIBTPU_INIT_ARGS"] = (
       f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true"
   )
-  # Only now: libtpu reads its flags once.
+  # These imports come after the flag: libtpu reads its flags once.
   import jax
   import jax.numpy as jnp
   from jax.sharding import PartitionSpec
@@ -42,14 +47,14 @@ def main(rows=128, tokens=192, width=256, heads=4, mlp_width=1024):
 
   _, devices = aot.open_topology("v5e:1x1")
   mesh = meshlib.make_mesh(devices)
-  x = jax.ShapeDtypeStruct((rows, tokens, width), jnp.bfloat16)
-  block = transformer.Block(heads, mlp_width, jnp.bfloat16)
+  x = jax.ShapeDtypeStruct((ROWS, TOKENS, WIDTH), jnp.bfloat16)
+  block = transformer.Block(HEADS, MLP_WIDTH, jnp.bfloat16)
   params = jax.eval_shape(block.init, jax.random.key(0), x)["params"]
   out = {}
   for name, operands in (("forward", (x, params)),
                          ("backward", (x, params, x))):
     run = functools.partial(
-        getattr(fused, name), heads=heads, dtype=jnp.bfloat16
+        getattr(fused, name), heads=HEADS, dtype=jnp.bfloat16
     )
     jax.jit(jax.shard_map(
         run, mesh=mesh, in_specs=PartitionSpec(), out_specs=PartitionSpec(),

@@ -1,9 +1,11 @@
-"""The interpreter that has other packages."""
+"""The Python interpreter that has the packages that accfm is compared with."""
 
-import os
+import argparse
 import subprocess
+from collections.abc import Iterable, Mapping
 
 from accfm.base.errors import InputError
+from benchmarks import interleave
 
 _LOOK = (
     "import importlib.util, sys\n"
@@ -12,12 +14,12 @@ _LOOK = (
 )
 
 
-def check(python, packages):
+def check(python: str, packages: Mapping[str, str]) -> None:
   """Raises InputError unless an interpreter has packages.
 
   Args:
     python: path of the interpreter.
-    packages: {name of the module: name of the package}.
+    packages: {name of a module: name of its package}.
   """
   want = ("want an interpreter with benchmarks/requirements.txt installed; "
           "set --peers_python")
@@ -37,17 +39,12 @@ def check(python, packages):
     )
 
 
-def command(module, parser, args, names):
-  """How a reader runs a benchmark with peers again.
-
-  Args:
-    module: name of the benchmark.
-    parser, args: its argparse parser and what that read.
-    names: of the arguments that are told where they are not the default.
-  """
-  words = [f"--{name}={getattr(args, name)}" for name in names
-           if getattr(args, name) != parser.get_default(name)]
-  given = [f"{name}={os.environ[name]}" for name in ("OMP_WAIT_POLICY",)
-           if name in os.environ]
-  return " ".join([*given, f"python -m benchmarks.{module}", *words,
-                   "--peers_python=PYTHON"])
+def command(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, module: str,
+    names: Iterable[str],
+) -> str:
+  """`interleave.command` of a benchmark that runs other packages."""
+  return " ".join([
+      interleave.command(parser, args, module, names, ("OMP_WAIT_POLICY",)),
+      "--peers_python=PYTHON",
+  ])

@@ -5,14 +5,18 @@ The distillation on four kinds of TPU, the other configs on one.
   python -m benchmarks.plans WORKDIR
 
 Needs the extra `tpu`. Each plan compiles for one to three minutes on two
-idle cores; run again, it goes on with those that WORKDIR lacks.
+idle cores. Plans are kept in WORKDIR, and a second call makes only those that
+are missing.
 """
 
+import argparse
 import hashlib
 import json
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 RESULTS = pathlib.Path(__file__).parents[1] / "results"
 
@@ -74,7 +78,7 @@ COLUMNS = (
 )
 
 
-def table(plans):
+def table(plans: Sequence[dict[str, Any]]) -> str:
   """Plans as Markdown: what they say, then their commands."""
   rows = [[title for title, _ in COLUMNS], ["---"] * len(COLUMNS)]
   rows += [[cell(plan) for _, cell in COLUMNS] for plan in plans]
@@ -88,8 +92,15 @@ def table(plans):
   ])
 
 
-def make(asked, workdir):
-  """The plans of (config, topology, *flags), those that WORKDIR lacks anew."""
+def make(
+    asked: Iterable[Sequence[str]], workdir: str | pathlib.Path
+) -> list[dict[str, Any]]:
+  """The plans of (config, topology, *flags), from WORKDIR where it has them.
+
+  Args:
+    asked: what to plan.
+    workdir: folder that keeps the plans.
+  """
   workdir = pathlib.Path(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   plans = []
@@ -108,12 +119,13 @@ def make(asked, workdir):
   return plans
 
 
-def main(workdir):
-  """Plans what is missing, then writes the table."""
-  plans = make(PLANS, workdir)
+def main():
+  parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+  parser.add_argument("workdir", help="folder that keeps the plans")
+  plans = make(PLANS, parser.parse_args().workdir)
   (RESULTS / "plan.json").write_text(json.dumps(plans, indent=1) + "\n")
   (RESULTS / "plan.md").write_text(table(plans))
 
 
 if __name__ == "__main__":
-  main(*sys.argv[1:])
+  main()

@@ -2,21 +2,20 @@
 
   python -m benchmarks.probes --out=results/benchmark_probes
 
-50 targets on 50,000 embeddings of 256 numbers (40,000 to fit, 5,000 to choose
-among 13 penalties, 5,000 to test): 20 targets known everywhere, 20 unknown in
-a tenth of the fitting rows, 10 unknown in another fifth. The peer is
-scikit-learn's multi-output `Ridge`, once for each penalty and each pattern of
-unknown labels, by the quicker of its solvers "cholesky" and "svd": each peer
-process tries both on one penalty before its time is taken. All standardise on
-the fitting rows, choose each target's penalty by the squared error on the
-selecting rows, and predict the test rows. Linear algebra has one thread in
-each process (`--threads`): more of them wait for one another on a busy
-machine, which would say nothing of the two programs.
+There are 50 targets on 50,000 embeddings of 256 numbers: 40,000 rows to fit,
+5,000 to choose among 13 penalties, 5,000 to test. 20 targets are known
+everywhere, 20 are unknown in a tenth of the fitting rows, and 10 in another
+fifth. The peer is scikit-learn's multi-output `Ridge`, once for each penalty
+and each pattern of unknown labels, by the quicker of its solvers "cholesky"
+and "svd": each peer process tries both on one penalty before its time is
+taken. Both programs standardise on the fitting rows, choose each target's
+penalty by the squared error on the selecting rows, and predict the test rows.
+Linear algebra has one thread in each process (`--threads`): on a busy machine
+more threads wait for one another, which would say nothing about the programs.
 
 Expected: two minutes on a free core.
 """
 
-import argparse
 import functools
 import sys
 import tempfile
@@ -37,8 +36,8 @@ SOLVERS = ("cholesky", "svd")
 def make(seed=0, columns=COLUMNS, sizes=(FIT, SELECT, TEST)):
   """(x float32 [N, D], y [N, 50] with NaN, masks [3, N]): the same each time.
 
-  Embeddings have a spectrum that falls as they do in practice, and targets
-  need from a few to all of the directions, so they choose other penalties.
+  The spectrum of the embeddings falls as it does in practice. Targets depend
+  on a few or on all directions, so that they choose different penalties.
   """
   rng = np.random.default_rng(seed)
   rows = sum(sizes)
@@ -57,13 +56,13 @@ def make(seed=0, columns=COLUMNS, sizes=(FIT, SELECT, TEST)):
 
 
 def ours(x, y, parts):
-  """(predictions [M, K], penalties [K]) by one decomposition a pattern."""
+  """(predictions [M, K], penalties [K]), by one decomposition a pattern."""
   found = ridge.predict(x, y, *parts, alphas=ALPHAS)
   return found.predicted, found.alpha
 
 
 def peer(solver, x, y, parts):
-  """The same by scikit-learn, multi-output, a fit a penalty and pattern."""
+  """The same by scikit-learn, with one fit for each penalty and pattern."""
   from sklearn.linear_model import Ridge
   from sklearn.preprocessing import StandardScaler
   fit, select, test = parts
@@ -90,7 +89,7 @@ def peer(solver, x, y, parts):
 
 
 def quicker(x, y, parts):
-  """The solver that fits one penalty sooner, and the seconds of both."""
+  """The solver that fits one penalty faster, and the seconds of both."""
   from sklearn.linear_model import Ridge
   rows = parts[0] & np.isfinite(y).all(axis=1)
   z, seconds = x[rows].astype(np.float64), {}
@@ -98,7 +97,7 @@ def quicker(x, y, parts):
     start = time.perf_counter()
     Ridge(solver=solver).fit(z, y[rows])
     seconds[solver] = round(time.perf_counter() - start, 3)
-  return min(seconds, key=seconds.get), seconds
+  return min(SOLVERS, key=lambda solver: seconds[solver]), seconds
 
 
 def one(name, keep):
@@ -118,7 +117,7 @@ def one(name, keep):
 
 
 def agreement(folder):
-  """What the last processes left: do they say the same?"""
+  """How far the last processes of both programs agree."""
   mine, theirs = (np.load(f"{folder}/{n}.npz") for n in ("accfm", "peer"))
   far = np.max(np.abs(mine["predicted"] / theirs["predicted"] - 1))
   counts = np.unique(mine["chosen"], return_counts=True)
@@ -132,10 +131,8 @@ def agreement(folder):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--out", help="path of the results without suffix")
-  parser.add_argument("--rounds", type=int, default=5)
-  parser.add_argument("--one", help="accfm or peer: one process")
+  parser = interleave.make_parser(__doc__)
+  parser.add_argument("--one", choices=("accfm", "peer"), help="one process")
   parser.add_argument("--threads", type=int, default=1)
   parser.add_argument("--keep", help="file for that process's predictions")
   args = parser.parse_args()
@@ -156,9 +153,8 @@ def main():
     interleave.run(
         commands, args.rounds, args.out,
         "Ridge probes: 50 targets, 13 penalties, 50,000 x 256",
-        f"python -m benchmarks.probes --out={args.out}"
-        + (f" --rounds={args.rounds}" if args.rounds != 5 else "")
-        + (f" --threads={args.threads}" if args.threads != 1 else ""),
+        interleave.command(
+            parser, args, "probes", ("out", "rounds", "threads")),
         lambda: agreement(folder),
     )
 

@@ -17,11 +17,9 @@ which meet all 100,000 keys; a search of all takes 12.5 times as long.
 Expected: 15 minutes on 2 idle cores; 2 GiB.
 """
 
-import argparse
 import dataclasses
 import hashlib
 import inspect
-import json
 import pathlib
 import shutil
 import subprocess
@@ -32,7 +30,6 @@ import time
 
 import numpy as np
 
-from accfm.base import files
 from accfm.base.errors import InputError
 from benchmarks import interleave
 
@@ -152,7 +149,7 @@ def compare(runs):
 
 
 def markdown(result):
-  """The comparison as a table, with machine and command."""
+  """The comparison as a table with its notes."""
   columns = next(iter(result["compared"].values()))
   lines = [
       f"# {result['title']}", "", f"| what | {' | '.join(columns)} |",
@@ -161,20 +158,10 @@ def markdown(result):
   for task, line in result["compared"].items():
     cells = [interleave.spread(t) for t in line.values()]
     lines.append(f"| {' | '.join([task, *cells])} |")
-  facts, loads = result["machine"], [r["load_average"] for r in result["runs"]]
-  return "\n".join([
-      *lines, "", f"Median and [lowest, highest] of {result['rounds']} rounds "
-      "in which the programs take turns, each in a process of its own; each "
-      "search is timed once a process, after one of fewer queries; ratios are "
-      "taken within a round. CPU seconds are those of all threads, which other "
-      "programs on the machine change less. `benchmarks/ranks.py` says what is "
-      "searched.", "",
-      *(f"- {what}: {value}" for what, value in result["checks"].items()),
-      f"- Machine: {facts['cpu']}, {facts['cores']} cores, "
-      f"{facts['system']}, Python {facts['python']}, shared with other "
-      f"programs: load average {min(loads):.1f} to {max(loads):.1f}",
-      f"- Command: `{result['command']}`",
-  ]) + "\n"
+  return "\n".join([*lines, *interleave.notes(
+      result, "- CPU seconds are those of all threads, which other programs on "
+      "the machine change less. `benchmarks/ranks.py` says what is searched.",
+  )]) + "\n"
 
 
 def check(runs):
@@ -191,10 +178,8 @@ def check(runs):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--out", help="path of the results without suffix")
+  parser = interleave.make_parser(__doc__)
   parser.add_argument("--before", help="commit to compare with")
-  parser.add_argument("--rounds", type=int, default=5)
   parser.add_argument("--small", action="store_true", help="2,400 windows only")
   parser.add_argument("--one", action="store_true", help="one process")
   args = parser.parse_args()
@@ -213,15 +198,14 @@ def main():
     result = interleave.run(
         commands, args.rounds, args.out,
         "Exact ranks beside those of an earlier commit",
-        f"JAX_PLATFORMS=cpu python -m benchmarks.ranks --out={args.out}"
-        + (f" --before={args.before}" if args.before else "")
-        + (f" --rounds={args.rounds}" if args.rounds != 5 else "")
-        + (" --small" if args.small else ""),
+        interleave.command(
+            parser, args, "ranks", ("out", "before", "rounds", "small"),
+            ("JAX_PLATFORMS",),
+        ),
     )
   result["checks"] = check(result["runs"])
   result["compared"] = compare(result["runs"])
-  files.write_atomic(f"{args.out}.json", json.dumps(result, indent=1) + "\n")
-  files.write_atomic(f"{args.out}.md", markdown(result))
+  interleave.write(result, args.out, markdown(result))
 
 
 if __name__ == "__main__":

@@ -3,23 +3,22 @@
   JAX_PLATFORMS=cpu XLA_FLAGS=--xla_force_host_platform_device_count=2 \\
     python -m benchmarks.startup --out=results/benchmark_startup
 
-Imports are those of each main and, to compare, of jax alone. The first step is
-that of `accfm.distill` with a frozen teacher, at the scales tiny and laptop,
-from the start of the process until its loss is printed: imports, data,
-teacher, compiling, one update. Each scale runs with nothing kept of earlier
-processes; with jax's compilation cache as JAX_COMPILATION_CACHE_DIR switches it
-on, which keeps what took more than a second to compile; and with a cache that
-keeps all. The caches are filled by one process before anything is timed.
+The imports of each main are timed and, to compare, those of jax alone. The
+first step is that of `accfm.distill` with a frozen teacher, at the scales tiny
+and laptop, from the start of the process until it prints its loss: imports,
+data, teacher, compilation, one update. Each scale runs in three ways: without
+anything from earlier processes; with jax's compilation cache as
+JAX_COMPILATION_CACHE_DIR switches it on, which keeps what took more than a
+second to compile; and with a cache that keeps everything. One process fills
+the caches before anything is timed.
 
-Data are simulated and prepared, and the teachers trained for a step, before
-(40 people, 6 minutes each). Where libtpu is installed, JAX_PLATFORMS=cpu saves
-seconds of every process here.
+Before that, data are simulated and prepared (40 people, 6 minutes each), and
+the teachers are trained for one step. Where libtpu is installed,
+JAX_PLATFORMS=cpu saves seconds of every process.
 
 Expected: 12 minutes on 2 idle cores.
 """
 
-import argparse
-import json
 import os
 import re
 import resource
@@ -29,14 +28,13 @@ import tempfile
 import time
 
 from accfm import prepare
-from accfm.base import files
 from accfm.configs import prepare as prepare_config
 from benchmarks import interleave
 
 MAINS = ("prepare", "pretrain", "distill", "supervise", "evaluate", "study",
          "plan")
 SCALES = ("tiny", "laptop")
-# How a process caches -> the variables that say so, FOLDER being the cache.
+# How a process caches -> its environment variables; FOLDER is the cache.
 CACHES = {
     "no cache": {},
     "cache": {"JAX_COMPILATION_CACHE_DIR": "FOLDER"},
@@ -53,7 +51,7 @@ def main_command(main, config, scale, folder, workdir):
   """Arguments of one step of a main, with neither validation nor warm-up."""
   return [
       sys.executable, "-m", f"accfm.{main}",
-      f"--config=configs/{config}.py:{scale}", f"--config.data_dir={folder}",
+      f"--config={config}:{scale}", f"--config.data_dir={folder}",
       f"--config.dataset={prepare_config.get_config(DATA).name}",
       "--config.total_steps=1", "--config.warmup_steps=0",
       "--config.validate_every=0", f"--workdir={workdir}",
@@ -61,7 +59,7 @@ def main_command(main, config, scale, folder, workdir):
 
 
 def environment(cache, folder):
-  """This process's, with a way of caching and without any other."""
+  """This process's environment, with one way of caching and no other."""
   kept = {
       name: value for name, value in os.environ.items()
       if "COMPILATION_CACHE" not in name and "PERSISTENT_CACHE" not in name
@@ -84,7 +82,7 @@ def first_step(scale, cache, folder):
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env=environment(cache, folder),
     ) as process:
-      for line in process.stdout:
+      for line in process.stdout or ():
         if seconds is None and FIRST.search(line):
           seconds = time.perf_counter() - start
         lines.append(line)
@@ -107,7 +105,7 @@ def importing(module):
 
 
 def one(module, scale, cache, folder):
-  """One process: what it times is a process of its own."""
+  """One process; what it times is another process."""
   if module:
     seconds = importing(module)
   else:
@@ -118,7 +116,7 @@ def one(module, scale, cache, folder):
 
 
 def make(folder):
-  """Data, a teacher for each scale, and full caches."""
+  """Makes the data and a teacher for each scale, and fills the caches."""
   prepare.run(prepare_config.get_config(DATA), "", folder)
   for scale in SCALES:
     subprocess.run(
@@ -145,7 +143,7 @@ def programs(folder):
 
 
 def saved(result):
-  """What each cache saves of the first step, by the rounds' medians."""
+  """How much sooner the first step comes with each cache, by medians."""
   seconds = {n: s["median"] for n, s in result["seconds"].items()}
   out = {}
   for scale in SCALES[::-1]:
@@ -158,9 +156,7 @@ def saved(result):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--out", help="path of the results without suffix")
-  parser.add_argument("--rounds", type=int, default=5)
+  parser = interleave.make_parser(__doc__)
   parser.add_argument("--module", help="one process: what it imports")
   parser.add_argument("--scale", help="one process: of its first step")
   parser.add_argument("--cache", help="of that process")
@@ -171,19 +167,18 @@ def main():
     return
   if not args.out:
     parser.error("want --out=PATH")
-  given = [f"{name}={os.environ[name]} " for name in
-           ("JAX_PLATFORMS", "XLA_FLAGS") if name in os.environ]
   with tempfile.TemporaryDirectory() as folder:
     make(folder)
     result = interleave.run(
         programs(folder), args.rounds, args.out,
         "Start-up: imports, and time to the first step",
-        f"{''.join(given)}python -m benchmarks.startup --out={args.out}"
-        + (f" --rounds={args.rounds}" if args.rounds != 5 else ""),
+        interleave.command(
+            parser, args, "startup",
+            environment=("JAX_PLATFORMS", "XLA_FLAGS"),
+        ),
     )
   result["checks"] = saved(result)
-  files.write_atomic(f"{args.out}.json", json.dumps(result, indent=1) + "\n")
-  files.write_atomic(f"{args.out}.md", interleave.markdown(result))
+  interleave.write(result, args.out)
 
 
 if __name__ == "__main__":

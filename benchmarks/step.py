@@ -5,33 +5,33 @@
   python -m benchmarks.step --task=mae --out=results/benchmark_mae \\
     --peers_python=peers/bin/python
 
-`distill` is the paper's student, 8 layers of 256 over 192 patches of
-three-axis acceleration, beside its frozen teacher of four PPG channels, two
-heads and InfoNCE; `mae` masks 0.8 of the patches of PPG and predicts them
-with a decoder of 2 layers of 128. Batch 32, float32, AdamW with clipping,
-no augmentation; rows lie on the device as int16 and are normalised in the
-step. Ours is the step that `accfm.distill` and `accfm.pretrain` run, with
-one XLA device for all cores and with one for each. Peers: a ViT of timm's
+`distill` is the paper's student (8 layers of width 256 over 192 patches of
+three-axis acceleration) beside its frozen teacher of four PPG channels, with
+two heads and InfoNCE. `mae` masks 0.8 of the patches of PPG and predicts them
+with a decoder of 2 layers of width 128. Both have batch 32, float32, AdamW
+with clipping, and no augmentation; segments lie on the device as int16 and
+are normalised in the step.
+
+Ours is the step that `accfm.distill` and `accfm.pretrain` run, with one XLA
+device for all cores and with one for each core. The peers are a ViT of timm's
 blocks, eager and compiled, with open_clip's loss, and vit-pytorch's MAE
-(benchmarks/peers/step.py tells how it is adapted). All run under
+(benchmarks/peers/step.py says how it is adapted). All run under
 launch/cores.sh, so that memory stays with each process, with as many threads
 as there are cores. A process compiles, takes two steps, and then prints the
 median of `--steps` more.
 
-Expected: 6 minutes for `distill` and 4 for `mae` on 2 idle cores, the first
-compiling of PyTorch's programs two of them. On busy cores set
-OMP_WAIT_POLICY=PASSIVE: else PyTorch's threads spin while they wait for one
-another, and a step takes twenty times as long.
+Expected: 6 minutes for `distill` and 4 for `mae` on 2 idle cores; two of them
+are the first compilation of PyTorch's programs. On busy cores set
+OMP_WAIT_POLICY=PASSIVE: otherwise PyTorch's threads spin while they wait for
+one another, and a step takes twenty times as long.
 """
 
-import argparse
 import json
 import os
 import statistics
 import sys
 import time
 
-from accfm.base import files
 from accfm.base.errors import InputError
 from benchmarks import interleave, others
 
@@ -42,13 +42,13 @@ PACKAGES = {
     "mae": dict(torch="torch", timm="timm", vit_pytorch="vit-pytorch",
                 absl="absl-py"),
 }
-PEERS = {  # name -> (task it does, arguments)
+PEERS = {  # name -> (tasks that it does, arguments)
     "timm": (("distill", "mae"), ["--program=timm"]),
     "timm compiled": (("distill", "mae"), ["--program=timm", "--compile"]),
     "vit-pytorch": (("mae",), ["--program=vit-pytorch"]),
     "vit-pytorch compiled": (("mae",), ["--program=vit-pytorch", "--compile"]),
 }
-ALIKE = 0.02  # how far sizes may differ where layers do, and products
+ALIKE = 0.02  # how far products may differ, and sizes where layers differ
 
 
 def make_config(task, scale, batch, augmented=False):
@@ -69,7 +69,7 @@ def make_config(task, scale, batch, augmented=False):
 
 
 def sizes(task, config):
-  """What a peer has to know, plain values."""
+  """What a peer has to know of a config, as plain values."""
   from accfm.plans import aot
   encoder = config.encoder
   out = {
@@ -94,7 +94,7 @@ def sizes(task, config):
 
 
 def make_step(task, config):
-  """(step, arguments): as training compiles it, and what it is called with."""
+  """(step, arguments): the step of training, and what it is called with."""
   import jax
   import numpy as np
 
@@ -115,12 +115,13 @@ def make_step(task, config):
   else:
     objective = mae.make_objective(config, Given(contract))
   mesh = meshlib.make_mesh()
-  batch = {"row": np.arange(config.batch_size, dtype=np.int32)}
+  batch = {}
   for name in CHANNELS[task]:
     shape = (config.batch_size, contract.samples,
              contract.signals[name].channels)
     batch[name] = rng.integers(-20_000, 20_000, shape, np.int16)
     batch[f"{name}_scale"] = np.full((shape[0], shape[2]), 1e-4, np.float32)
+  batch["row"] = np.arange(config.batch_size, dtype=np.int32)
   step, tx, _ = fit.make_step(config, objective, ("one",), mesh)
   state = meshlib.put_replicated(statelib.create(objective, tx), mesh)
   frozen = meshlib.put_replicated(objective.frozen, mesh)
@@ -156,11 +157,11 @@ def one(task, config, steps):
 
 
 def check_alike(runs):
-  """{what: text} where all programs are of one size.
+  """{what: text} of sizes, which are those of the first program in all.
 
   Raises:
-    InputError: one has other parameters or products than the first; those of
-      vit-pytorch, whose layers differ a little, within `ALIKE`.
+    InputError: a program has another number of parameters, or of products.
+      vit-pytorch, whose layers differ a little, may differ by `ALIKE`.
   """
   want = runs[0]
   for run in runs:
@@ -186,7 +187,7 @@ def check_alike(runs):
 
 
 def speeds(runs):
-  """The ratio that counts: the quickest peer's time by our quickest."""
+  """{what: text} of the time of the quickest peer by our quickest."""
   ratios = []
   for number in sorted({run["round"] for run in runs}):
     times = {r["name"]: r["seconds"] for r in runs if r["round"] == number}
@@ -225,10 +226,8 @@ def commands(args):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = interleave.make_parser(__doc__, rounds=3)
   parser.add_argument("--task", choices=CHANNELS, required=True)
-  parser.add_argument("--out", help="path of the results without suffix")
-  parser.add_argument("--rounds", type=int, default=3)
   parser.add_argument("--steps", type=int, default=5, help="timed, a process")
   parser.add_argument("--scale", default="paper")
   parser.add_argument("--batch", type=int, default=32)
@@ -244,12 +243,11 @@ def main():
   result = interleave.run(
       commands(args), args.rounds, args.out,
       f"A training step ({args.task}, batch {args.batch}) beside PyTorch",
-      others.command("step", parser, args,
+      others.command(parser, args, "step",
                      ("task", "out", "rounds", "steps", "scale", "batch")),
   )
   result["checks"] = {**speeds(result["runs"]), **check_alike(result["runs"])}
-  files.write_atomic(f"{args.out}.json", json.dumps(result, indent=1) + "\n")
-  files.write_atomic(f"{args.out}.md", interleave.markdown(result))
+  interleave.write(result, args.out)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""How far the step of the distillation is from what its products alone take:
-results/step_limit.{json,md}.
+"""How far a step of distillation is from the time of its products alone.
 
   python -m benchmarks.step_limit WORKDIR
 
-Needs the extra `tpu`; plans as `benchmarks.plans` does, nothing is run.
+Writes results/step_limit.{json,md}. Needs the extra `tpu`. Plans are made and
+kept in WORKDIR as by `benchmarks.plans`; nothing is run.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -39,12 +40,12 @@ PURE = "plain, bfloat16"  # its products, none computed twice
 
 
 def traffic_floor(parameters, rows):
-  """Bytes that must move for each pair, one block being one kernel.
+  """Bytes that must move for each pair where each block is one kernel.
 
-  The student's blocks: x read and y written; then x and dy read and dx
-  written. The teacher's: x read and y written. All in bfloat16. The state:
-  parameters and two moments read and written, gradients written and read, in
-  float32, by a chip's rows.
+  A block of the student reads x and writes y; then it reads x and dy and
+  writes dx. A block of the teacher reads x and writes y. All of these are
+  bfloat16. Of the state, parameters and two moments are read and written, and
+  gradients are written and read, in float32; a chip's rows share this.
   """
   cfg = build.encoder_config("vit_s")
   tokens = 2 * TOKENS * cfg.width
@@ -53,7 +54,7 @@ def traffic_floor(parameters, rows):
 
 
 def schedule():
-  """Cycles of the kernels for each segment; see `kernel_schedule`."""
+  """Cycles that the kernels take per segment; see `kernel_schedule`."""
   out = subprocess.run(
       [sys.executable, "-m", "benchmarks.kernel_schedule"], check=True,
       stdout=subprocess.PIPE, text=True,
@@ -143,8 +144,10 @@ while exponentials, norms and transposes are done.
 """
 
 
-def main(workdir):
-  """Plans what is missing, then writes the page."""
+def main():
+  parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+  parser.add_argument("workdir", help="folder that keeps the plans")
+  workdir = parser.parse_args().workdir
   asked = [
       ("acc_distill", "v5e:16x16", plans.LARGE, *flags)
       for flags in VARIANTS.values()
@@ -160,4 +163,4 @@ def main(workdir):
 
 
 if __name__ == "__main__":
-  main(*sys.argv[1:])
+  main()

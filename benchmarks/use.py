@@ -4,14 +4,14 @@
     --out=results/benchmark_use [--before=CHECKOUT]
 
 Each program is a process of its own; its time starts with its first import.
-`import` imports accfm alone, `first embedding` loads the checkpoint and embeds
-one minute of a still wrist. CHECKOUT is one of commit 4ebdd66, which had no
-`accfm.load`: there the same is done by the modules that the evaluation uses.
+"import" imports accfm alone. "first embedding" loads the checkpoint, an encoder
+of acceleration, and embeds one minute of a still wrist. CHECKOUT is a checkout
+of commit 4ebdd66, which had no `accfm.load`: there the modules of the
+evaluation do the same.
 
 Expected: two minutes on 2 cores.
 """
 
-import argparse
 import sys
 
 from benchmarks import interleave
@@ -53,14 +53,15 @@ emit()
 """
 
 
-def main(argv=None):
+def main():
   """Measures and writes the table."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument("--checkpoint", required=True)
-  parser.add_argument("--out", default="results/benchmark_use")
-  parser.add_argument("--before", default="")
-  parser.add_argument("--rounds", type=int, default=5)
-  args = parser.parse_args(argv)
+  parser = interleave.make_parser(__doc__)
+  parser.add_argument("--checkpoint", required=True,
+                      help="workdir of an encoder of acceleration")
+  parser.add_argument("--before", default="", help="checkout to compare with")
+  args = parser.parse_args()
+  if not args.out:
+    parser.error("want --out=PATH")
   run = [sys.executable, "-c"]
   commands = {
       "first embedding": [*run, NOW, args.checkpoint],

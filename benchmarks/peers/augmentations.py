@@ -2,10 +2,10 @@
 
   python -m benchmarks.peers.augmentations --package=tsaug --sizes=JSON
 
-Each of accfm's operations that a package has a counterpart of, at every
+Runs each of accfm's operations for which a package has a counterpart, on every
 segment (probability 1). Counterparts are not copies: braindecode masks a span
-of fixed length with smooth edges; tsaug's drift is a spline and per channel,
-its dropout as many spans as their chance gives, one on average.
+of fixed length with smooth edges; tsaug's drift is a spline for each channel,
+and its dropout masks a random number of spans, one on average.
 """
 
 import argparse
@@ -56,7 +56,7 @@ PACKAGES = {"braindecode": braindecode, "tsaug": tsaug}
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
   parser.add_argument("--package", choices=PACKAGES, required=True)
   parser.add_argument("--sizes", required=True, type=json.loads)
   parser.add_argument("--repeats", type=int, default=5)

@@ -2,11 +2,11 @@
 
   python -m benchmarks.peers.step --program=timm --task=distill --sizes=JSON
 
-Needs benchmarks/requirements.txt, and neither JAX nor accfm's own packages.
-The Transformers' blocks are timm's or vit-pytorch's, the contrastive loss is
-open_clip's. What is round them (patches, fixed positions, heads, masking,
-clipping, AdamW) is written here as accfm does it, so that the two train the
-same function with the same parameters.
+Needs benchmarks/requirements.txt, and neither JAX nor the packages that accfm
+needs. The Transformers' blocks are timm's or vit-pytorch's, the contrastive
+loss is open_clip's. The rest (patches, fixed positions, heads, masking,
+clipping, AdamW) is written here as accfm does it, so that both train the same
+function with the same parameters.
 """
 
 import argparse
@@ -235,7 +235,7 @@ def make_step(model, sizes, compiled):
 
 
 def main():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
   parser.add_argument("--program", required=True)
   parser.add_argument("--task", required=True)
   parser.add_argument("--sizes", required=True, type=json.loads)
@@ -256,7 +256,7 @@ def main():
   start, seconds = time.perf_counter(), []
   losses = [float(step(batch))]
   first = time.perf_counter() - start
-  losses.append(float(step(batch)))  # what is allocated once is now there
+  losses.append(float(step(batch)))  # now everything is allocated
   for _ in range(args.steps):
     start = time.perf_counter()
     losses.append(float(step(batch)))
