@@ -97,3 +97,19 @@ def test_emit_is_what_run_reads(tmp_path, monkeypatch):
   (only,) = got["runs"]
   assert only["calls"] == 4  # the first is the warm-up
   assert only["seconds"] >= 0 and only["peak_mib"] > 1
+
+
+def test_a_command_names_what_is_not_the_default(monkeypatch):
+  parser = interleave.make_parser("A benchmark.\n\nAnd more.", rounds=7)
+  parser.add_argument("--small", action="store_true")
+  args = parser.parse_args(["--out=x", "--small"])
+  monkeypatch.setenv("ONE", "1")
+  monkeypatch.delenv("TWO", raising=False)
+  assert interleave.command(
+      parser, args, "speed", ("out", "rounds", "small"), ("ONE", "TWO")
+  ) == "ONE=1 python -m benchmarks.speed --out=x --small"
+  args = parser.parse_args(["--out=x", "--rounds=2"])
+  assert interleave.command(parser, args, "speed") == (
+      "python -m benchmarks.speed --out=x --rounds=2")
+  assert "A benchmark." in parser.format_help()
+  assert "And more" not in parser.format_help()
