@@ -10,6 +10,12 @@
 # Ends with the last code of COMMAND. SIGTERM to this script goes on to COMMAND,
 # which saves; it is not run again then.
 set -euo pipefail
+child='' signals=0 # first: a run may be stopped as soon as it is started
+trap 'signals=$((signals + 1))
+  [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true' TERM INT
+# Whoever started it may wait to hear that; see launch/worker.sh.
+[ -z "${ACCFM_READY:-}" ] || echo > "$ACCFM_READY"
+unset ACCFM_READY
 # shellcheck source=launch/flags.sh
 . "$(dirname "$0")/flags.sh"
 if [ "${1:-}" = --help ]; then
@@ -21,10 +27,6 @@ whole RESTARTS "$1"
 whole ERROR_RESTARTS "$2"
 restarts=$1 error_restarts=$2
 shift 2
-
-child='' signals=0
-trap 'signals=$((signals + 1))
-  [ -z "$child" ] || kill -TERM "$child" 2>/dev/null || true' TERM INT
 
 used=0 error_used=0
 while true; do

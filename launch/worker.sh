@@ -52,9 +52,18 @@ start() { # RESTARTS ERROR_RESTARTS MAIN [FLAG...]
   [ -x "$python" ] || fail "no $python on $(hostname): run install first"
   mkdir -p "$run"
   echo "== $(date -u +%FT%TZ) accfm.$3 $(quoted "${@:4}")" >> "$run/log.txt"
-  setsid nohup bash launch/restart.sh "$1" "$2" "$python" -m "accfm.$3" \
-    "${@:4}" < /dev/null >> "$run/log.txt" 2>&1 &
+  # The run says through a pipe when it can be stopped in good order.
+  local ready
+  rm -f "$run/ready"
+  mkfifo "$run/ready"
+  exec {ready}<> "$run/ready"
+  ACCFM_READY=$run/ready setsid nohup bash launch/restart.sh "$1" "$2" \
+    "$python" -m "accfm.$3" "${@:4}" \
+    < /dev/null >> "$run/log.txt" 2>&1 {ready}>&- &
   echo $! > "$run/pid"
+  read -r -t 60 -u "$ready" _ || true # or it has ended by now, as its log says
+  exec {ready}>&-
+  rm -f "$run/ready"
   echo "started on $(hostname), process $!"
 }
 

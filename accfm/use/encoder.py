@@ -37,7 +37,7 @@ class Encoder:
     signal: name of its signal, such as "acc".
   """
 
-  tower: Tower
+  tower: Tower = dataclasses.field(repr=False)  # it would print all weights
   contract: Contract
   signal: str
 

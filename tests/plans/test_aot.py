@@ -24,6 +24,7 @@ from accfm.configs import (
 )
 from accfm.configs import prepare as prepare_config
 from accfm.plans import aot, flops, hlo, roofline
+from accfm.signals import augment
 from accfm.steps import nets
 from accfm.steps.given import Start
 from accfm.train import loop, optim
@@ -231,9 +232,8 @@ def test_too_little_memory():
 
 
 def augment_off(config):
-  for part in (config.augment.student, config.augment.teacher):
-    for operation in part.values():
-      operation.prob = 0.0
+  off = augment.off()
+  config.augment = ml_collections.ConfigDict(dict(student=off, teacher=off))
   return config
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import accfm
-from accfm.base import configlib
+from accfm.base import configlib, plugins
 from accfm.base import plain as plainlib
 from accfm.version import __version__
 
@@ -68,10 +68,15 @@ def collect(
 def sources() -> str:
   """A short hash of the package's sources, by name and content."""
   root = pathlib.Path(accfm.__file__).parent
+  files = {path.relative_to(root).as_posix(): path
+           for path in root.rglob("*.py")}
+  # In a clone the configs lie beside the package, not in it.
+  for folder in plugins.load_own("accfm.configs").__path__:
+    files |= {f"configs/{path.name}": path
+              for path in pathlib.Path(folder).glob("*.py")}
   found = hashlib.sha256()
-  for path in sorted(root.rglob("*.py")):
-    found.update(f"{path.relative_to(root).as_posix()}\0".encode())
-    found.update(path.read_bytes() + b"\0")
+  for name, path in sorted(files.items()):
+    found.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
   return found.hexdigest()[:16]
 
 
