@@ -15,7 +15,15 @@ def get_config(arg=None):
   c.seed = 77  # mine
   return c.lock()
 """
-WHERE = "import accfm.configs.common as c; print(c.__file__)"
+# Several commands in one process: each would import JAX again.
+USE = """
+import accfm.configs.common
+from accfm import cli
+print(accfm.configs.common.__file__)
+for place in ([], ["acc_distill:tiny"], ["./mine.py:tiny"]):
+  print("==")
+  cli.main(["config", *place])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +41,12 @@ def works(python, path, folder, home):
   (folder / "mine.py").write_text(MINE)
   # A file of the current folder is never what a name means.
   (folder / "acc_distill.py").write_text("raise SystemExit('the wrong one')\n")
-  assert str(home) in installs.run([python, "-c", WHERE], folder, path)
-  accfm = [python, "-m", "accfm"]
-  listed = installs.run([*accfm, "config"], folder, path)
+  said = installs.run([python, "-c", USE], folder, path)
+  where, listed, by_name, by_path = said.split("==\n")
+  assert str(home) in where
   assert "acc_distill" in listed.splitlines()
-  by_name = installs.run([*accfm, "config", "acc_distill:tiny"], folder, path)
   assert "batch_size = 8" in by_name and "temperature = 0.04" in by_name
-  by_path = installs.run([*accfm, "config", "./mine.py:tiny"], folder, path)
   assert "seed = 77" in by_path and "mine" in by_path
-  said = installs.run([*accfm, "distill", "--help"], folder, path)
-  assert "--workdir" in said
 
 
 def test_wheel(packages, tmp_path):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import accfm
-from accfm import distill, pretrain
+from accfm import distill
 from accfm.base.errors import InputError
-from accfm.configs import acc_distill, acc_mae, ppg_contrastive
+from accfm.configs import acc_distill
 from accfm.configs import prepare as prepare_config
 from accfm.data import manifest, pipeline
 from accfm.data.sources import simulated as source
@@ -23,15 +23,11 @@ from accfm.train import checkpoints
 @pytest.fixture(scope="module")
 def run(simulated, tmp_path_factory):
   """(data_dir, workdir of a tiny distilled student)."""
-  folder = tmp_path_factory.mktemp("runs")
-  teacher, student = folder / "teacher", folder / "student"
-  config = ppg_contrastive.get_config("tiny")
-  config.data_dir = simulated
-  pretrain.run(config, str(teacher))
+  workdir = tmp_path_factory.mktemp("runs") / "student"
   config = acc_distill.get_config("tiny")
-  config.data_dir, config.teacher = simulated, str(teacher)
-  distill.run(config, str(student))
-  return simulated, student
+  config.data_dir, config.teacher_mode = simulated, "scratch"
+  distill.run(config, str(workdir))
+  return simulated, workdir
 
 
 @pytest.fixture(scope="module")
@@ -169,18 +165,15 @@ def test_the_teacher_is_in_it_too(run, raw):
     accfm.load(run[1], signal="ecg")
 
 
-def test_steps_and_folders(run, simulated, tmp_path):
-  config = acc_mae.get_config("tiny")
-  config.data_dir = simulated
-  pretrain.run(config, str(tmp_path / "w"))
-  a = accfm.load(tmp_path / "w", step="best")
-  b = accfm.load(tmp_path / "w" / "checkpoints" / "2")
+def test_steps_and_folders(run, tmp_path):
+  a = accfm.load(run[1], step="best")
+  b = accfm.load(run[1] / "checkpoints" / "2")
   x = np.ones((512, 3)) / np.sqrt(3)
   np.testing.assert_array_equal(
       a.embed(x, rate_hz=64, unit="g"), b.embed(x, rate_hz=64, unit="g")
   )
   with pytest.raises(InputError, match="got step 7"):
-    accfm.load(tmp_path / "w", step=7)
+    accfm.load(run[1], step=7)
   with pytest.raises(InputError, match="nothing there"):
     accfm.load(tmp_path / "no")
 
