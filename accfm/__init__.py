@@ -18,12 +18,19 @@ The package is layered (a module imports lower layers only):
 `accfm.configs` holds the configs that commands take by name.
 """
 
+import os
+from collections.abc import Iterable
+from typing import Any
+
 from accfm.version import __version__
 
 __all__ = ["__version__", "load"]
 
 
-def load(path, step="latest", signal=None, plugins=()):
+def load(
+    path: str | os.PathLike, step: int | str = "latest",
+    signal: str | None = None, plugins: Iterable[str] = (),
+) -> Any:
   """The trained encoder of a run; see `accfm.use.load`.
 
   Args:

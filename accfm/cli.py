@@ -62,8 +62,7 @@ def overview() -> str:
 def _summary(name: str) -> str:
   """The first line of a main's docstring, read without importing it."""
   path = pathlib.Path(__file__).with_name(f"{name}.py")
-  doc = ast.get_docstring(ast.parse(path.read_text())) or ""
-  return doc.partition("\n")[0].removeprefix("Main: ")
+  return helptext.summary(ast.get_docstring(ast.parse(path.read_text())))
 
 
 def _unknown(name: str) -> str:

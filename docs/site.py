@@ -12,7 +12,7 @@ import re
 from mkdocs.structure.files import File
 
 from accfm import cli
-from accfm.base import configfiles, fielddocs, plugins
+from accfm.base import commandline, configfiles, fielddocs, plugins
 
 ROOT = pathlib.Path(__file__).parents[1]
 # What others call. A name is documented with its class's methods.
@@ -60,9 +60,10 @@ def configs_page():
     main = plugins.load_own(f"accfm.{name}").MAIN
     out += [f"## accfm {name}", "", main.summary, "",
             "| flag | meaning |", "|---|---|"]
-    flags = [("config", "a config's name, or the path of one of your own")]
-    flags += [(flag.name, flag.help) for flag in main.flags]
-    out += [f"| `--{flag}` | {_cell(text)} |" for flag, text in flags]
+    out += [
+        f"| `--{flag.name}` | {_cell(flag.help)} |"
+        for flag in (*commandline.COMMON, *main.flags)
+    ]
     out += ["", "Configs: " + ", ".join(
         f"[{usual}](#{usual})" for usual in main.usual), ""]
   for name in configfiles.names():

@@ -81,7 +81,7 @@ def parse(arguments: Sequence[str], flags: Iterable[Flag], default: str = "",
   """
   words = list(arguments)
   place = config_place(words) or default
-  if any(word in HELP for word in words):
+  if wants_help(words):
     return Parsed(None, place, {}, (), True, ())
   known = {flag.name: flag for flag in (*COMMON, *flags)}
   config = configfiles.load(place) if place else None
@@ -110,6 +110,11 @@ def parse(arguments: Sequence[str], flags: Iterable[Flag], default: str = "",
   return Parsed(config, place, values, named, False, tuple(rest))
 
 
+def wants_help(words: Sequence[str]) -> bool:
+  """Whether --help is among the arguments."""
+  return any(word in HELP for word in words)
+
+
 def config_place(words: Sequence[str]) -> str:
   """What follows --config, the last one if there are several; else ""."""
   found = ""
@@ -136,9 +141,9 @@ def _value(flag: Flag, name: str, text: str | None, words: list[str]):
   if flag.is_switch:
     if text is None:
       return name == flag.name
-    if name == flag.name and text.lower() in overrides.TRUE:
+    if name == flag.name and text.lower() in configlib.TRUE:
       return True
-    if name == flag.name and text.lower() in overrides.FALSE:
+    if name == flag.name and text.lower() in configlib.FALSE:
       return False
     raise InputError(
         f"flag --{name}: got {text!r}, want --{flag.name} or --no{flag.name}"
@@ -181,5 +186,5 @@ def _set(config: ConfigDict, name: str, text: str | None,
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-  close = configlib.nearest(name, known)
-  return close.replace("mean '", "mean --").replace("'?", "?")
+  close = configlib.closest(name, known)
+  return f"; did you mean --{close}?" if close else ""

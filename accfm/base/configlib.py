@@ -1,4 +1,4 @@
-"""Configs: arguments of `configs/x.py:key=value,flag`, and clear errors.
+"""Configs: arguments of `NAME:key=value,flag`, and clear errors.
 
 A config is a locked `ml_collections.ConfigDict` of plain values with units
 in the names. `get_config(arg)` turns the text behind the colon into typed
@@ -10,10 +10,14 @@ import contextvars
 import difflib
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-import ml_collections
+from ml_collections import ConfigDict
 
 from accfm.base.errors import InputError
+
+TRUE, FALSE = ("1", "true", "yes"), ("0", "false", "no")  # as texts
 
 _noted: contextvars.ContextVar[dict | None] = contextvars.ContextVar(
     "arguments of a config", default=None
@@ -21,13 +25,13 @@ _noted: contextvars.ContextVar[dict | None] = contextvars.ContextVar(
 
 
 @contextlib.contextmanager
-def noted():
+def noted() -> Iterator[dict[str, Any]]:
   """Gives a dict that holds, afterwards, the arguments a config knows.
 
   For `--help`: name -> value, as the config's own call of `parse` inside the
   block found them.
   """
-  found = {}
+  found: dict[str, Any] = {}
   token = _noted.set(found)
   try:
     yield found
@@ -35,7 +39,9 @@ def noted():
     _noted.reset(token)
 
 
-def parse(arg, positional=None, **defaults):
+def parse(
+    arg: str | None, positional: str | None = None, **defaults: Any
+) -> ConfigDict:
   """Parses `"tiny,encoder=vit_s"` against typed defaults.
 
   Args:
@@ -67,15 +73,15 @@ def parse(arg, positional=None, **defaults):
   found = _noted.get()
   if found is not None and not found:  # the first call: configs call others
     found.update(out)
-  return ml_collections.ConfigDict(out)
+  return ConfigDict(out)
 
 
 def _typed(name, text, default):
   """`text` as the type of `default`."""
   if isinstance(default, bool):
-    if text.lower() in ("1", "true", "yes"):
+    if text.lower() in TRUE:
       return True
-    if text.lower() in ("0", "false", "no"):
+    if text.lower() in FALSE:
       return False
     raise InputError(f"config argument {name}: got {text!r}, want true/false")
   if default is None or isinstance(default, str):
@@ -89,25 +95,35 @@ def _typed(name, text, default):
     ) from None
 
 
-def nearest(name, known):
+def closest(name: str, known: Iterable[str]) -> str:
+  """The known name that is most like a name, "" if none is near."""
+  return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
   """The end of a message that suggests a known name, "" if none is near."""
-  close = difflib.get_close_matches(name, list(known), n=1)
-  return f"; did you mean {close[0]!r}?" if close else ""
+  close = closest(name, known)
+  return f"; did you mean {close!r}?" if close else ""
 
 
-def update(config, overrides):
+def update(config: ConfigDict, overrides: Mapping[str, Any]) -> ConfigDict:
   """Sets dotted fields, e.g. `{"optim.lr": 1e-3}`; unknown ones raise."""
   for path, value in overrides.items():
     field(config, path)
-    *parents, last = path.split(".")
-    target = config
-    for name in parents:
-      target = target[name]
-    target[last] = value
+    group, name = owner(config, path)
+    group[name] = value
   return config
 
 
-def field(config, path):
+def owner(config: ConfigDict, path: str) -> tuple[ConfigDict, str]:
+  """(the group that holds the field at a dotted path, its name there)."""
+  *parents, last = path.split(".")
+  for name in parents:
+    config = config[name]
+  return config, last
+
+
+def field(config: ConfigDict, path: str) -> Any:
   """The value at a dotted path; InputError names the nearest if unknown."""
   value, done = config, ""
   for name in path.split("."):
@@ -118,33 +134,35 @@ def field(config, path):
       )
     if name not in value:
       known = [done + key for key in value.keys()]
-      near = difflib.get_close_matches(done + name, known, n=1)
+      near = closest(done + name, known)
       raise InputError(
           f"config field {path!r} is unknown; "
-          + (f"did you mean {near[0]!r}?" if near else
+          + (f"did you mean {near!r}?" if near else
              f"want one of {sorted(known)}")
       )
     value, done = value[name], f"{done}{name}."
   return value
 
 
-def to_json(config):
+def to_json(config: ConfigDict) -> str:
   """A ConfigDict as plain JSON text with sorted keys."""
   return json.dumps(config.to_dict(), sort_keys=True, indent=1)
 
 
-def from_json(text):
+def from_json(text: str) -> ConfigDict:
   """The locked ConfigDict that `to_json` wrote."""
-  return ml_collections.ConfigDict(json.loads(text)).lock()
+  return ConfigDict(json.loads(text)).lock()
 
 
-def digest(plain):
+def digest(plain: Any) -> str:
   """A short hash of plain JSON data (dict, list, numbers, text)."""
   text = json.dumps(plain, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def differences(old, new, prefix=""):
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> list[str]:
   """Lines `field: old -> new` between two plain nested dicts."""
   lines = []
   for key in sorted(set(old) | set(new)):

@@ -1,6 +1,8 @@
 """The one error a user sees: what came, what was wanted, how to fix it."""
 
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 
@@ -13,7 +15,10 @@ class InputError(ValueError):
   """
 
 
-def run_main(main, parse=None):
+def run_main(
+    main: Callable[[list[str]], Any],
+    parse: Callable[[list[str]], list[str]] | None = None,
+) -> None:
   """Runs an absl `main`; bad input ends it with one line and exit code 2.
 
   Args:

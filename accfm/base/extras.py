@@ -5,6 +5,7 @@ evaluates needs more, by the names of `EXTRAS`.
 """
 
 import contextlib
+from collections.abc import Iterator
 
 from accfm.base.errors import InputError
 
@@ -18,7 +19,7 @@ EXTRAS = {
 
 
 @contextlib.contextmanager
-def explained(what: str):
+def explained(what: str) -> Iterator[None]:
   """Turns a missing package into one line that names the extra.
 
   Args:

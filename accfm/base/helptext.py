@@ -29,7 +29,7 @@ def of_main(program: str, doc: str, flags: Iterable[Flag], place: str,
   shown = [f"--{flag.name}={_word(flag)}" for flag in (COMMON[0], *flags)
            if flag.default is None]
   parts = [
-      inspect.cleandoc(doc).replace("\\\n", "\\\n"),
+      inspect.cleandoc(doc),
       "Usage:\n  " + " ".join([program, *shown, "[--config.FIELD=VALUE ...]"]),
       "Flags:\n" + "\n".join(
           _entry(f"--{flag.name}", _meaning(flag)) for flag in (*COMMON, *flags)
@@ -46,6 +46,11 @@ def of_main(program: str, doc: str, flags: Iterable[Flag], place: str,
   return "\n\n".join(parts) + "\n"
 
 
+def summary(doc: str | None) -> str:
+  """The first line of a module's docstring: what a main or config does."""
+  return (doc or "").strip().partition("\n")[0].removeprefix("Main: ")
+
+
 def of_config(place: str) -> str:
   """A config's arguments, and every field with its value and meaning.
 
@@ -60,7 +65,7 @@ def of_config(place: str) -> str:
   get_config = configfiles.function(name)
   with configlib.noted() as arguments:
     config = configfiles.load(place)
-  out = [f"Config {place}: {_first_line(module.__doc__)}"]
+  out = [f"Config {place}: {summary(module.__doc__)}"]
   doc = inspect.cleandoc(get_config.__doc__ or "")
   if doc:
     out.append(_indent(" ".join(doc.split())))
@@ -116,7 +121,3 @@ def _entry(name: str, meaning: str) -> str:
 
 def _indent(text: str) -> str:
   return textwrap.fill(text, 80, initial_indent="  ", subsequent_indent="  ")
-
-
-def _first_line(doc: str | None) -> str:
-  return (doc or "").strip().partition("\n")[0]

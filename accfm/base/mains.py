@@ -60,7 +60,7 @@ class Main:
   @property
   def summary(self) -> str:
     """One line: what it does."""
-    return (self.doc or "").strip().partition("\n")[0].removeprefix("Main: ")
+    return helptext.summary(self.doc)
 
   def parse(self, arguments: Sequence[str]) -> commandline.Parsed:
     """Reads and checks arguments; raises InputError."""
@@ -68,7 +68,9 @@ class Main:
         arguments, self.flags, self.config, set(absl_flags.FLAGS)
     )
 
-  def start(self, arguments: Sequence[str] | None = None, program: str = ""):
+  def start(
+      self, arguments: Sequence[str] | None = None, program: str = ""
+  ) -> None:
     """Runs the command and ends the process.
 
     Args:
@@ -82,10 +84,10 @@ class Main:
     parsed = []  # one, once `read` has run
 
     def read(argv):
-      if any(word in commandline.HELP for word in arguments):
-        place = commandline.config_place(arguments) or self.config
+      if commandline.wants_help(arguments):
         print(helptext.of_main(
-            program, self.doc or "", self.flags, place, self.usual
+            program, self.doc or "", self.flags, self.parse(arguments).place,
+            self.usual,
         ), end="")
         sys.exit(0)
       if self.several:

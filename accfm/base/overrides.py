@@ -12,7 +12,6 @@ from ml_collections import ConfigDict, FieldReference
 from accfm.base import configlib
 from accfm.base.errors import InputError
 
-TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 _WANTED = {
     bool: "true or false", int: "a whole number", float: "a number",
     tuple: "values with commas between",
@@ -38,14 +37,10 @@ def set_text(config: ConfigDict, path: str, text: str) -> None:
         f"config field {path!r}: got {text!r} for a group of fields, want one "
         f"of {inner}"
     )
-  *parents, last = path.split(".")
-  owner = config
-  for name in parents:
-    owner = owner[name]
-  kind = owner.get_type(last)
-  kept = dict(owner.items(preserve_field_references=True))[last]
+  group, name = configlib.owner(config, path)
+  kept = dict(group.items(preserve_field_references=True))[name]
   optional = old is None or isinstance(kept, FieldReference)
-  owner[last] = _read(path, text, kind, optional)
+  group[name] = _read(path, text, group.get_type(name), optional)
 
 
 def _read(path: str, text: str, kind: type, optional: bool) -> Any:
@@ -71,9 +66,9 @@ def _read(path: str, text: str, kind: type, optional: bool) -> Any:
 
 
 def _boolean(text: str) -> bool:
-  if text.lower() in TRUE:
+  if text.lower() in configlib.TRUE:
     return True
-  if text.lower() in FALSE:
+  if text.lower() in configlib.FALSE:
     return False
   raise ValueError(text)
 

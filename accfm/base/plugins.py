@@ -87,9 +87,8 @@ def load(name: str, what: str) -> Any:
         f"has not named; if you trust it, add --plugins={name}"
     )
   place, _, attribute = given.partition(":")
-  module = _from_file(place, what) if _is_file(place) else _from_name(
-      place, what
-  )
+  find = load_file if _is_file(place) else _load_module
+  module = find(place, what)
   if not attribute:
     return module
   if not hasattr(module, attribute):
@@ -110,8 +109,9 @@ def load_file(path: str | os.PathLike, what: str) -> ModuleType:
   if whole not in _files:
     if not os.path.isfile(whole):
       raise InputError(f"{what}: no file {os.fspath(path)!r}")
-    stem = re.sub(r"\W", "_", pathlib.Path(whole).stem)
-    spec = importlib.util.spec_from_file_location(f"accfm_file_{stem}", whole)
+    spec = importlib.util.spec_from_file_location(
+        f"accfm_file_{stem(whole)}", whole
+    )
     if spec is None or spec.loader is None:
       raise InputError(f"{what}: got {os.fspath(path)!r}, want a .py file")
     module = importlib.util.module_from_spec(spec)
@@ -127,11 +127,7 @@ def load_own(name: str) -> ModuleType:
   return importlib.import_module(name)
 
 
-def _from_file(path: str, what: str) -> ModuleType:
-  return load_file(path, what)
-
-
-def _from_name(name: str, what: str) -> ModuleType:
+def _load_module(name: str, what: str) -> ModuleType:
   if not _NAME.fullmatch(name):
     raise InputError(f"{what}: got {name!r}, want the name of a module")
   try:

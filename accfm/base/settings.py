@@ -4,11 +4,11 @@ The code that uses a field holds its default and its meaning. A caller may
 leave the field out; a field that the code does not know is an error.
 """
 
-import difflib
 import types
 from collections.abc import Mapping
 from typing import Any
 
+from accfm.base import configlib
 from accfm.base.errors import InputError
 
 # Some of the fields that a function knows, as a dict or ConfigDict; or None.
@@ -34,10 +34,8 @@ def merge(
   given = {} if cfg is None else {key: cfg[key] for key in cfg}
   for key in given:
     if key not in defaults:
-      close = difflib.get_close_matches(key, list(defaults), n=1)
-      hint = f"; did you mean {close[0]!r}?" if close else ""
       raise InputError(
           f"{where}: field {key!r} is unknown, want one of "
-          f"{sorted(defaults)}{hint}"
+          f"{sorted(defaults)}{configlib.nearest(key, defaults)}"
       )
   return types.SimpleNamespace(**{**defaults, **given})

@@ -11,6 +11,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
 from accfm.base import shapes
 from accfm.base.errors import InputError
@@ -46,8 +47,10 @@ class Encoder:
     """Unit of the samples that it was trained on."""
     return self.contract.signals[self.signal].unit
 
-  def embed(self, x, *, rate_hz: float, unit: str, resample: bool = False,
-            cut: bool = False) -> np.ndarray:
+  def embed(
+      self, x: ArrayLike, *, rate_hz: float, unit: str,
+      resample: bool = False, cut: bool = False,
+  ) -> np.ndarray:
     """Embeddings of a recording's segments, or of segments cut already.
 
     Nothing is changed unless asked for: another rate is refused without
@@ -87,8 +90,10 @@ class Encoder:
       out.append(np.asarray(found, np.float32)[:len(rows)])
     return np.concatenate(out)
 
-  def segments(self, x, *, rate_hz: float, unit: str, resample: bool = False,
-               cut: bool = False) -> np.ndarray:
+  def segments(
+      self, x: ArrayLike, *, rate_hz: float, unit: str,
+      resample: bool = False, cut: bool = False,
+  ) -> np.ndarray:
     """The segments [n, T, C] that `embed` embeds, in the contract's unit.
 
     Arguments and errors as for `embed`.

@@ -100,18 +100,23 @@ def network(seed):
   }
 
 
-def trained(steps, **overrides):
-  """[(params before, gradients, updates)] of each step."""
-  tx, _ = optim.make_optimizer(config(**overrides))
+def run(tx, steps=5):
+  """[(params before, gradients, updates)] of each step, and the last state."""
   params, out = network(0), []
   state, update = tx.init(params), jax.jit(tx.update)
   for step in range(steps):
     grads = network(1 + step)
-    norm = optax.tree.norm(grads)
-    updates, state = update(grads, state, params, grad_norm=norm)
+    updates, state = update(
+        grads, state, params, grad_norm=optax.tree.norm(grads)
+    )
     out.append((params, grads, updates))
     params = optax.apply_updates(params, updates)
-  return out
+  return out, state
+
+
+def trained(steps, **overrides):
+  """As `run`, of the optimiser of a config, without the state."""
+  return run(optim.make_optimizer(config(**overrides))[0], steps)[0]
 
 
 def test_a_held_encoder_rests_while_the_rest_learns():
@@ -171,20 +176,6 @@ def test_nothing_is_held_for_zero_steps():
 # --- by name, by pattern -----------------------------------------------------
 
 
-def run(tx, steps=5):
-  """[(params before, gradients, updates)] of each step, and the last state."""
-  params, out = network(0), []
-  state, update = tx.init(params), jax.jit(tx.update)
-  for step in range(steps):
-    grads = network(1 + step)
-    updates, state = update(
-        grads, state, params, grad_norm=optax.tree.norm(grads)
-    )
-    out.append((params, grads, updates))
-    params = optax.apply_updates(params, updates)
-  return out, state
-
-
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])
 @pytest.mark.parametrize("new", [
     {}, dict(optimizer="adamw", lr_multipliers=(), decay_patterns=()),
@@ -208,10 +199,10 @@ def test_the_default_is_adamw_to_the_last_bit(clip_norm, new):
     assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
 
-def test_lion_by_hand():
-  """arXiv 2302.06675, algorithm 2; biases do not decay."""
-  cfg = config(optimizer="lion")
-  momentum = {}
+def by_leaf(cfg):
+  """Of each step and leaf: (step, (part, name), decay of the weight, clipped
+  gradient in float64, update).
+  """
   for step, (params, grads, updates) in enumerate(
       run(optim.make_optimizer(cfg)[0])[0]
   ):
@@ -219,33 +210,32 @@ def test_lion_by_hand():
     for part in params:
       for name, w in params[part].items():
         g = np.float64(grads[part][name]) * min(1, cfg.clip_norm / norm)
-        m = momentum.get((part, name), 0)
-        direction = np.sign(cfg.b1 * m + (1 - cfg.b1) * g)
-        momentum[part, name] = cfg.b2 * m + (1 - cfg.b2) * g
         decay = cfg.weight_decay * w if w.ndim > 1 else 0
-        np.testing.assert_allclose(
-            updates[part][name],
-            -slow_schedule(cfg, step) * (direction + decay), rtol=1e-4,
-        )
+        yield step, (part, name), decay, g, updates[part][name]
+
+
+def test_lion_by_hand():
+  """arXiv 2302.06675, algorithm 2; biases do not decay."""
+  cfg = config(optimizer="lion")
+  momentum = {}
+  for step, leaf, decay, g, update in by_leaf(cfg):
+    m = momentum.get(leaf, 0)
+    direction = np.sign(cfg.b1 * m + (1 - cfg.b1) * g)
+    momentum[leaf] = cfg.b2 * m + (1 - cfg.b2) * g
+    np.testing.assert_allclose(
+        update, -slow_schedule(cfg, step) * (direction + decay), rtol=1e-4
+    )
 
 
 def test_sgd_by_hand():
   """With the momentum b1 and the weight decay of AdamW."""
   cfg = config(optimizer="sgd")
   trace = {}
-  for step, (params, grads, updates) in enumerate(
-      run(optim.make_optimizer(cfg)[0])[0]
-  ):
-    norm = np.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads)))
-    for part in params:
-      for name, w in params[part].items():
-        g = np.float64(grads[part][name]) * min(1, cfg.clip_norm / norm)
-        trace[part, name] = cfg.b1 * trace.get((part, name), 0) + g
-        decay = cfg.weight_decay * w if w.ndim > 1 else 0
-        np.testing.assert_allclose(
-            updates[part][name],
-            -slow_schedule(cfg, step) * (trace[part, name] + decay), rtol=1e-4,
-        )
+  for step, leaf, decay, g, update in by_leaf(cfg):
+    trace[leaf] = cfg.b1 * trace.get(leaf, 0) + g
+    np.testing.assert_allclose(
+        update, -slow_schedule(cfg, step) * (trace[leaf] + decay), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("hold", [0, HOLD])

@@ -18,7 +18,7 @@ from accfm.evals.results.figures import (
   write_figures,
 )
 from accfm.evals.results.outcome import Predictions
-from accfm.evals.stats import bootstrap as stats
+from tests.evals.compare.draws import drawn
 
 DRAWS, SEED = 120, 3
 PEOPLE = np.repeat([f"x/{i}" for i in range(5)], 6)
@@ -68,21 +68,10 @@ def evaluation(folder, seed, rows=ROWS, facts=(), redaction="", sex=True):
   return hr, ranks
 
 
-def drawn(measure):
-  """The ends of the interval of `measure(rows)`, people drawn by a loop."""
-  crowd = stats.People(PEOPLE, DRAWS, SEED)
-  out = []
-  for counts in crowd.weights:
-    rows = []
-    for name, times in zip(crowd.names, counts, strict=True):
-      rows += list(np.flatnonzero(PEOPLE == name)) * times
-    out.append(measure(rows))
-  return np.percentile(out, [2.5, 97.5])
-
-
 def check(got, measure):
   assert got[0] == pytest.approx(measure(range(30)))
-  np.testing.assert_allclose(got[1:], drawn(measure))
+  draws = drawn(PEOPLE, DRAWS, SEED, measure)
+  np.testing.assert_allclose(got[1:], np.percentile(draws, [2.5, 97.5]))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from accfm.evals.compare import paired as compare
 from accfm.evals.files import store
 from accfm.evals.results.figures import TESTED
 from accfm.evals.results.outcome import Predictions
-from accfm.evals.stats import bootstrap as stats
+from tests.evals.compare.draws import drawn
 
 DRAWS, SEED = 150, 3
 
@@ -51,18 +51,6 @@ def scored(errors, people, order=None):
   order = np.arange(len(errors)) if order is None else order
   zero = np.zeros(len(errors))
   return compare.Scored(keys[order], people[order], zero, errors[order])
-
-
-def drawn(people, measure):
-  """`measure(rows)` of each draw of people, rows repeated."""
-  crowd = stats.People(people, DRAWS, SEED)
-  out = []
-  for counts in crowd.weights:
-    rows = []
-    for name, times in zip(crowd.names, counts, strict=True):
-      rows += list(np.flatnonzero(people == name)) * times
-    out.append(measure(rows))
-  return out
 
 
 def test_folds_are_pooled(tmp_path):
@@ -109,7 +97,7 @@ def test_mae_and_its_interval_over_people(tmp_path):
   mae = lambda rows: np.mean([  # noqa: E731
       abs(got.predicted[r] - got.true[r]) for r in rows])
   assert value == pytest.approx(mae(range(40)))
-  draws = drawn(got.people, mae)
+  draws = drawn(got.people, DRAWS, SEED, mae)
   assert low == pytest.approx(np.percentile(draws, 2.5))
   assert high == pytest.approx(np.percentile(draws, 97.5))
   assert all(type(x) is float for x in (value, low, high))
@@ -128,7 +116,7 @@ def test_improvement_is_paired_over_windows_and_people():
     return 1 - (sum(mine[r] for r in rows) / sum(theirs[r] for r in rows))
 
   assert value == pytest.approx(below(range(13)))
-  draws = drawn(people, below)
+  draws = drawn(people, DRAWS, SEED, below)
   assert low == pytest.approx(np.percentile(draws, 2.5))
   assert high == pytest.approx(np.percentile(draws, 97.5))
   assert low < value < high
@@ -195,7 +183,7 @@ def test_a_difference_is_paired_over_windows_and_people():
   )
   less = lambda rows: np.mean([mine[r] - theirs[r] for r in rows])  # noqa: E731
   assert value == pytest.approx(less(range(13)))
-  draws = drawn(people, less)
+  draws = drawn(people, DRAWS, SEED, less)
   assert low == pytest.approx(np.percentile(draws, 2.5))
   assert high == pytest.approx(np.percentile(draws, 97.5))
 
@@ -240,7 +228,7 @@ def test_classes_are_compared_by_their_own_measure(unit, judge):
   value, low, high = compare.difference(first, second, DRAWS, SEED)
   less = lambda rows: judge(y, one, rows) - judge(y, two, rows)  # noqa: E731
   assert value == pytest.approx(less(rows))
-  draws = drawn(people, less)
+  draws = drawn(people, DRAWS, SEED, less)
   assert low == pytest.approx(np.nanpercentile(draws, 2.5))
   assert high == pytest.approx(np.nanpercentile(draws, 97.5))
 
