@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import files, mains, plugins
 from accfm.base.errors import InputError
-from accfm.data import builder, manifest, qc_report, splits, staging
+from accfm.data import builder, manifest, qc_report, shards, splits, staging
 from accfm.data import sources as sources_lib
 from accfm.data.sources import SOURCES
 from accfm.signals.contract import Contract, SignalSpec
@@ -51,8 +51,10 @@ def run(
   final = builder.dataset_dir(data_dir, config.name)
   done = manifest.same(final, identity)
   if done:
+    shards.check_all(final)
     staging.remove_all(data_dir, config.name)  # of a run killed at its end
     say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
+    say(f"hash of the data set: {manifest.digest(final) or 'unknown'}")
     return final
   splits.check_people(len(names))
   folder = staging.folder(data_dir, config.to_dict(), source_dir, code)
@@ -78,7 +80,8 @@ def run(
     facts["split_hash"] = manifest.split_hash(facts["splits"])
     builder.write(by_split, contract, facts, folder, data_dir, say)
     staging.remove_all(data_dir, config.name)
-  say(f"{qc_report.table(facts)}\n{final}: ready")
+  say(f"{qc_report.table(facts)}\nhash of the data set: "
+      f"{manifest.digest(final)}\n{final}: ready")
   return final
 
 
