@@ -108,7 +108,7 @@ def check_sizes(
 
 def check_contents(
     dataset_dir: str | os.PathLike, sums: Sums, names: Iterable[str],
-    most: float = MOST_BYTES,
+    most: float = float("inf"),
 ) -> list[str]:
   """Problems of files whose content is not what was written.
 
@@ -132,11 +132,16 @@ def check_contents(
   ]
 
 
-def refuse(wrong: list[str]) -> None:
-  """Raises InputError if there is a problem; names the first."""
+def refuse(wrong: list[str], else_: str = "") -> None:
+  """Raises InputError if there is a problem; names the first.
+
+  Args:
+    wrong: the problems.
+    else_: what could be done besides preparing again.
+  """
   if wrong:
     more = f" (and {len(wrong) - 1} more files)" if len(wrong) > 1 else ""
-    raise InputError(f"{wrong[0]}{more}; {AGAIN}")
+    raise InputError(f"{wrong[0]}{more}; {AGAIN}{else_}")
 
 
 def warn(wrong: list[str], fate: str) -> None:

@@ -19,6 +19,11 @@ from accfm.data import checksums, columns, infofiles
 from accfm.data import manifest as manifest_lib
 from accfm.signals import contract as contract_lib
 
+REPLACE = (
+    ", or let training replace the rows of shards that are damaged, up to "
+    "--config.max_damaged_share"
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Part:
@@ -82,11 +87,13 @@ def find(
   if sums is not None:
     wrong = checksums.check_sizes(
         dataset_dir, sums, [name for one in found.values() for name in one]
-    ) or checksums.check_contents(dataset_dir, sums, found[split])
+    ) or checksums.check_contents(
+        dataset_dir, sums, found[split], checksums.MOST_BYTES
+    )
     if replaces:
       checksums.warn(wrong, "training replaces the damaged rows that it meets")
     else:
-      checksums.refuse(wrong)
+      checksums.refuse(wrong, REPLACE)
   return Shards({
       os.path.join(dataset_dir, name): rows
       for name, rows in found[split].items()
@@ -106,7 +113,7 @@ def check_all(dataset_dir: str | os.PathLike) -> None:
     names = [name for one in found.values() for name in one]
     checksums.refuse(
         checksums.check_sizes(dataset_dir, sums, names)
-        or checksums.check_contents(dataset_dir, sums, names, float("inf"))
+        or checksums.check_contents(dataset_dir, sums, names)
     )
 
 

@@ -8,17 +8,11 @@ import pytest
 from accfm.base.errors import InputError
 from accfm.configs import prepare as prepare_config
 from accfm.data import manifest
-
-
-def write(root, name, version):
-  folder = root / "biosignal_pairs" / name / version
-  folder.mkdir(parents=True)
-  manifest.save(folder, {"name": name})
-  return str(folder)
+from tests.data.manifests import make, write
 
 
 def test_save_and_load(tmp_path):
-  plain = {"name": "x", "windows": {"train": 3}, "hop_sec": 2.5, "qc": None}
+  plain = make()
   manifest.save(tmp_path, plain)
   assert manifest.load(tmp_path) == plain
   assert os.listdir(tmp_path) == ["manifest.json"]
@@ -73,8 +67,8 @@ def identity(names=("r1", "r2"), **fields):
 
 def test_same(tmp_path):
   assert manifest.same(tmp_path, identity()) is None
-  manifest.save(tmp_path, {**identity(), "windows": {"train": 1}})
-  assert manifest.same(tmp_path, identity())["windows"] == {"train": 1}
+  manifest.save(tmp_path, make(identity()))
+  assert manifest.same(tmp_path, identity())["windows"]["train"] == 4
   assert manifest.same(tmp_path, identity(workers=7))
 
 
@@ -85,7 +79,7 @@ def test_same(tmp_path):
     (identity(names=["r1", "r3"]), "recordings.digest"),
 ])
 def test_another_data_set_under_the_name(tmp_path, other, message):
-  manifest.save(tmp_path, identity())
+  manifest.save(tmp_path, make(identity()))
   with pytest.raises(InputError, match=message) as error:
     manifest.same(tmp_path, other)
   assert "choose another --config.name or remove" in str(error.value)
