@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
+from tensorflow_datasets.core import writer as tfds_writer
 from tensorflow_datasets.proto import tf_example_pb2
 
 from accfm.base import faults
@@ -131,7 +132,7 @@ def features(
   )))
 
 
-class Writer(tfds.core.writer.ExampleWriter):
+class Writer(tfds_writer.ExampleWriter):
   """Writes records whose bytes depend on nothing but the row.
 
   protobuf writes the columns of a row in an order that changes with each

@@ -83,7 +83,10 @@ def load_checksums(
       them.
   """
   path = os.path.join(dataset_dir, checksums.FILE)
-  if manifest.get("format", 1) == 1 and not os.path.exists(path):
+  version = manifest_fields.format_of(
+      manifest, os.path.join(dataset_dir, FILE)
+  )
+  if version == 1 and not os.path.exists(path):
     checksums.warn(
         [f"{dataset_dir}: an older accfm prepared it, without checksums"],
         "whether its files are whole cannot be verified; prepare it again",

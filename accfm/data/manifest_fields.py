@@ -92,6 +92,21 @@ def split_hash(splits: Mapping[str, Any]) -> str:
   return configlib.digest({k: sorted(v) for k, v in splits.items()})
 
 
+def format_of(plain: Mapping[str, Any], where: str) -> int:
+  """The format of a manifest's data set; InputError if it is unknown."""
+  found = plain.get("format", 1)
+  if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+    raise InputError(
+        f"{where}.format: got {str(found)[:40]!r}, want 1 to {FORMAT}; {_FIX}"
+    )
+  if found > FORMAT:
+    raise InputError(
+        f"{where}.format: got {found}, want at most {FORMAT}; a newer accfm "
+        "wrote it: upgrade accfm"
+    )
+  return found
+
+
 def check(plain: Any, where: str) -> Manifest:
   """The Manifest of plain data, after checking all that it says.
 
@@ -103,15 +118,9 @@ def check(plain: Any, where: str) -> Manifest:
     InputError: a field is missing, unknown or of another type, or two of them
       do not agree; names both.
   """
-  version = plain.get("format", 1) if isinstance(plain, Mapping) else 1
-  if isinstance(version, int) and version > FORMAT:
-    raise InputError(
-        f"{where}.format: got {version}, want at most {FORMAT}; a newer accfm "
-        "wrote it: upgrade accfm"
-    )
   try:
     made = plainlib.from_plain(Manifest, plain, where)
-    contract_lib.from_dict(plain["contract"])
+    contract_lib.from_dict(made.contract.to_dict())
     wrong = _disagreement(made)
   except InputError as error:
     raise InputError(f"{error}; {_FIX}") from None
@@ -122,12 +131,10 @@ def check(plain: Any, where: str) -> Manifest:
 
 def _disagreement(made: Manifest) -> str:
   """What does not agree, "" if all does."""
-  for wrong in (
-      _of_splits(made), _of_rows(made), _of_counts(made), _of_contract(made)
-  ):
-    if wrong:
-      return wrong
-  return ""
+  return (
+      _of_splits(made) or _of_rows(made) or _of_counts(made)
+      or _of_contract(made)
+  )
 
 
 def _of_splits(made: Manifest) -> str:
@@ -178,7 +185,7 @@ def _of_rows(made: Manifest) -> str:
       if person in seen:
         return f"rows.{split}: {person!r} stands twice"
       seen.add(person)
-      total += count
+      total += int(count)
     strangers = sorted(seen - set(made.splits[split]))
     if strangers:
       return (

@@ -55,9 +55,10 @@ class Shards:
   @functools.cached_property
   def source(self) -> Any:
     """Random access to the records; they are read when asked for."""
-    return array_record_data_source.ArrayRecordDataSource([
+    parts: Any = [
         Part(path, 0, rows, rows) for path, rows in self.files.items()
-    ])
+    ]
+    return array_record_data_source.ArrayRecordDataSource(parts)
 
   def of_row(self, row: int) -> str:
     """The shard that holds a row."""

@@ -1,5 +1,6 @@
 """A manifest that agrees with itself, for tests that write one by hand."""
 
+import copy
 import pathlib
 
 from accfm.configs import prepare as prepare_config
@@ -37,7 +38,8 @@ def make(identity=None, name="tiny", **fields):
              "recordings": {"used": 2, "without_windows": 0, "unreadable": 0}},
       "quantisation": {n: {"rms_relative": 0.0, "max_abs": 0} for n in signals},
       "contract": {
-          "signals": signals, "labels": {}, "code_version": "0.1.0",
+          "signals": copy.deepcopy(signals), "labels": {},
+          "code_version": "0.1.0",
           **{k: identity["prepare_config"][k] for k in (
               "rate_hz", "window_sec",
           )},
