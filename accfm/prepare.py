@@ -14,7 +14,15 @@ from ml_collections import ConfigDict
 
 from accfm.base import files, mains, plugins
 from accfm.base.errors import InputError
-from accfm.data import builder, manifest, qc_report, shards, splits, staging
+from accfm.data import (
+    builder,
+    manifest,
+    qc_report,
+    recordings,
+    shards,
+    splits,
+    staging,
+)
 from accfm.data import sources as sources_lib
 from accfm.data.sources import SOURCES
 from accfm.signals.contract import Contract, SignalSpec
@@ -45,40 +53,47 @@ def run(
   plugins.allow_fields(config)
   source = sources_lib.load(config.source, sources)
   contract = make_contract(config, source_dir)
-  code = source.digest() if isinstance(source, sources_lib.Outside) else ""
-  names = source.list_recordings(source_dir, config.source_cfg)
-  identity = manifest.identity(config, names, code)
+  code = sources_lib.digest(source)
+  folder = staging.folder(data_dir, config.to_dict(), source_dir, code)
   final = builder.dataset_dir(data_dir, config.name)
-  done = manifest.same(final, identity)
+  cohort = recordings.look(
+      source, source_dir, source.list_recordings(source_dir, config.source_cfg),
+      config, data_dir, [final, folder], say,
+  )
+  identity = manifest.identity(config, cohort.names, code, cohort.digest)
+  done = manifest.same(final, identity, lambda: cohort.changes(final))
   if done:
     shards.check_all(final)
+    cohort.save(final, must=False)
     staging.remove_all(data_dir, config.name)  # of a run killed at its end
     say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
     say(f"hash of the data set: {manifest.digest(final) or 'unknown'}")
     return final
+  names = cohort.without_copies(config.same_recording, say)
   splits.check_people(len(names))
-  folder = staging.folder(data_dir, config.to_dict(), source_dir, code)
   with staging.locked(folder), staging.disk_full(data_dir):
+    cohort.save(folder)
     summaries = staging.stage_all(names, staging.Job(
         read=source.read_recording, source_dir=source_dir,
         source_cfg=config.source_cfg, contract=contract,
         hop_sec=config.hop_sec, labels=config.labels.to_dict(),
         quality=config.quality.to_dict(),
         folder=folder, skip_bad=config.skip_bad_recordings,
-    ), config.workers, say)
-    for line in qc_report.problems(summaries):
-      say(f"prepare: left out: {line}")
-    qc_report.check_recordings(summaries)
+    ), config.workers, say, cohort.contents)
+    cohort.check_unchanged()
+    summaries = qc_report.check_recordings(
+        summaries, config.same_recording, say
+    )
     by_split = qc_report.split_recordings(summaries, config)
     facts = {
         **identity,
-        **qc_report.describe(by_split, summaries, contract, config.hop_sec),
-        "contract": contract.to_dict(),
-        "code_version": contract.code_version,
-        "hop_sec": config.hop_sec,
+        **qc_report.describe(
+            by_split, summaries, contract, config.hop_sec,
+            joined=len(cohort.names) - len(summaries),
+        ),
     }
-    facts["split_hash"] = manifest.split_hash(facts["splits"])
     builder.write(by_split, contract, facts, folder, data_dir, say)
+    cohort.save(final)
     staging.remove_all(data_dir, config.name)
   say(f"{qc_report.table(facts)}\nhash of the data set: "
       f"{manifest.digest(final)}\n{final}: ready")

@@ -9,9 +9,10 @@ was written.
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from absl import logging
 from ml_collections import ConfigDict
 
 from accfm.base import configlib, files, jsonfile, pseudonyms
@@ -22,6 +23,9 @@ from accfm.data.manifest_fields import split_hash as split_hash
 
 FILE = "manifest.json"
 DESCRIPTIONS = (FILE, infofiles.INFO, infofiles.FEATURES)
+# Fields of a prepare config that older code did not have, with the value that
+# stands for what it did.
+ADDED = {"same_recording": "refuse"}
 
 
 def root(data_dir: str | os.PathLike, name: str) -> str:
@@ -121,14 +125,16 @@ def digest(dataset_dir: str | os.PathLike) -> str:
 
 
 def identity(
-    config: ConfigDict, recordings: Sequence[str], code: str = ""
+    config: ConfigDict, recordings: Sequence[str], code: str = "",
+    contents: str = "",
 ) -> dict[str, Any]:
   """What two preparations of one data set have in common; in its manifest.
 
   Args:
     config: the prepare config; only a digest of its salt is kept.
     recordings: their names; only a digest is kept.
-    code: a hash of the source's code where that is a plug-in.
+    code: a hash of the source's code.
+    contents: a hash of what the recordings hold, "" if they have no files.
   """
   plain = json.loads(configlib.to_json(config))
   if config.salt:
@@ -140,19 +146,22 @@ def identity(
       "prepare_config": plain,
       "recordings": {
           "count": len(recordings), "digest": configlib.digest(recordings),
+          **({"contents": contents} if contents else {}),
       },
       **({"source_code": code} if code else {}),
   }
 
 
 def same(
-    dataset_dir: str | os.PathLike, wanted: Mapping[str, Any]
+    dataset_dir: str | os.PathLike, wanted: Mapping[str, Any],
+    changes: Callable[[], list[str]] = list,
 ) -> dict[str, Any] | None:
   """The manifest of a data set that was prepared the same way, or None.
 
   Args:
     dataset_dir: where the data set is or will be.
     wanted: `identity` of the data set to prepare.
+    changes: called for which recordings differ, if some do.
 
   Raises:
     InputError: a data set of this name was prepared differently; says how.
@@ -160,12 +169,39 @@ def same(
   if not os.path.isfile(os.path.join(dataset_dir, FILE)):
     return None
   there = load(dataset_dir)
-  lines = configlib.differences({k: there.get(k) for k in wanted}, wanted)
+  old = {k: there.get(k) for k in wanted} | {
+      "prepare_config": ADDED | (there.get("prepare_config") or {})
+  }
+  new = dict(wanted)
+  old_ones = dict(old.pop("recordings", None) or {})
+  ones = dict(new.pop("recordings", {}))
+  unknown = []  # to code that made a data set earlier
+  if "contents" in ones and "contents" not in old_ones:
+    unknown.append("the files of its recordings")
+    del ones["contents"]
+  code = new.pop("source_code", None), old.pop("source_code", None)
+  if code[0] and not code[1]:
+    unknown.append("the code of its source")
+  lines = [
+      line.removeprefix("prepare_config.")
+      for line in configlib.differences(old, new)
+  ]
+  if all(code) and code[0] != code[1]:
+    lines.append(f"the code of source {wanted['source']} changed")
+  if ones != old_ones:
+    lines += [f"recordings {line}" for line in changes()] or (
+        configlib.differences({"recordings": old_ones}, {"recordings": ones})
+    )
   if lines:
     raise InputError(
-        f"{dataset_dir}: holds a data set made otherwise ("
-        + "; ".join(line.removeprefix("prepare_config.") for line in lines)
-        + "); choose another --config.name or remove that folder"
+        f"{dataset_dir}: holds a data set made otherwise ({'; '.join(lines)}"
+        "); choose another --config.name or remove that folder"
+    )
+  if unknown:
+    logging.warning(
+        "%s: older code made it and kept no hash of %s, which may have changed "
+        "since; to be sure, remove that folder and prepare it again",
+        dataset_dir, " nor of ".join(unknown),
     )
   return there
 
