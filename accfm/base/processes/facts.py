@@ -48,6 +48,7 @@ def collect(
   for part in data.train.parts:
     name = part.manifest["name"]
     out[f"data/{name} split"] = part.manifest["split_hash"]
+    out[f"data/{name} hash"] = part.digest
     out[f"data/{name} shards"] = shards(part.dataset_dir)
   return {
       **out,
