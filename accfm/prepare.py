@@ -5,6 +5,7 @@
 Killed at any point, the same command continues with what is left to do.
 """
 
+import contextlib
 import functools
 import re
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from accfm.base import files, mains, plugins
+from accfm.base import errors, files, mains, plugins
 from accfm.base.errors import InputError
 from accfm.data import builder, manifest, qc_report, splits, staging
 from accfm.data import sources as sources_lib
@@ -51,12 +52,16 @@ def run(
   final = builder.dataset_dir(data_dir, config.name)
   done = manifest.same(final, identity)
   if done:
-    staging.remove_all(data_dir, config.name)  # of a run killed at its end
+    # What a run that was killed at its end left, unless another one is at it.
+    with contextlib.suppress(InputError), staging.held(data_dir, config.name):
+      staging.remove_all(data_dir, config.name)
     say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
     return final
   splits.check_people(len(names))
   folder = staging.folder(data_dir, config.to_dict(), source_dir, code)
-  with staging.locked(folder), staging.disk_full(data_dir):
+  with staging.held(data_dir, config.name), errors.of_system(data_dir):
+    if manifest.same(final, identity):  # another command ended just now
+      return final
     summaries = staging.stage_all(names, staging.Job(
         read=source.read_recording, source_dir=source_dir,
         source_cfg=config.source_cfg, contract=contract,

@@ -43,13 +43,13 @@ def run(config: ConfigDict, workdir: str, out: str = "") -> dict[str, Any]:
   order = check(config)
   for dataset in config.datasets:  # before the workdir becomes this config's
     manifest.find(config.data_dir, dataset)
-  work = workdir_lib.claim(workdir, config)
-  for dataset in config.datasets:
-    for number, name in enumerate(order, 1):
-      print(f"\n== {dataset}, run {number}/{len(order)}: {name}", flush=True)
-      run_one(config, name, dataset, work / dataset)
-  return study.write_table(
-      config, order, work, out or str(work / "table"))
+  with workdir_lib.held(workdir, config, "accfm study") as work:
+    for dataset in config.datasets:
+      for number, name in enumerate(order, 1):
+        print(f"\n== {dataset}, run {number}/{len(order)}: {name}", flush=True)
+        run_one(config, name, dataset, work / dataset)
+    return study.write_table(
+        config, order, work, out or str(work / "table"))
 
 
 def check(config: ConfigDict) -> list[str]:

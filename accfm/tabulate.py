@@ -61,8 +61,8 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
       facts[label]["seen_people"] = seen[label]
   text = markdown(config, rows, paired.seen_note(seen))
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
-  with open(f"{out}.json", "w") as f:
-    json.dump({"rows": rows, "runs": facts}, f, indent=1, ensure_ascii=False)
+  files.write_atomic(f"{out}.json", json.dumps(
+      {"rows": rows, "runs": facts}, indent=1, ensure_ascii=False))
   files.write_atomic(f"{out}.md", text)
   print(text)
   return rows

@@ -16,18 +16,26 @@ _numbers = itertools.count()
 
 
 @contextlib.contextmanager
-def atomic(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+def atomic(
+    path: str | os.PathLike, tidy: bool = True
+) -> Iterator[pathlib.Path]:
   """The path to write to; the file takes the place of `path` at the end.
 
   A crash leaves the old file or the new one, an error only the old one. Of
   two that write one file the later wins. What killed processes of this host
   left half-written is removed. An OSError on the way names the file.
+
+  Args:
+    path: the file.
+    tidy: whether to look for what killed processes left, which takes long in
+      a folder of very many files.
   """
   path = pathlib.Path(path)
   mine = f".{_host()}-{os.getpid()}-{next(_numbers)}.partial"
   partial = path.with_name(path.name + mine)
   try:
-    _remove_left(path)
+    if tidy:
+      _remove_left(path)
     yield partial
     with open(partial, "rb") as f:
       os.fsync(f.fileno())

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
 
-from accfm.base import faults
+from accfm.base import faults, interrupts
 from accfm.data import manifest as manifest_lib
 from accfm.data import staging
 from accfm.signals.contract import Contract
@@ -144,6 +144,7 @@ def rows(
     shard: "split:number", for fault points.
   """
   for piece in pieces:
+    interrupts.check()
     staged = staging.load(piece.file)
     unknown = np.full(len(staged["start_s"]), np.nan, np.float32)
     for i in range(piece.start, piece.stop):
