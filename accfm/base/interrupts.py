@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+LOOK_S = 0.5  # between two looks for a signal, where nothing else wakes
 PATIENCE_S = 3.0  # until a person at a terminal is told how to end it at once
 
 _given = 0  # the signal that came, 0 for none

@@ -21,6 +21,7 @@ from accfm.base import (
   commandline,
   errors,
   extras,
+  faults,
   helptext,
   interrupts,
   plugins,
@@ -107,6 +108,7 @@ class Main:
     def main(_):
       quiet.quiet_libraries()
       more = {"command": tuple(arguments)} if self.tells_command else {}
+      faults.point("begin", 0)
       interrupts.check()
       with extras.explained(program), errors.of_system():
         self.run(parsed[0].config, **parsed[0].flags, **more)

@@ -15,7 +15,6 @@ from typing import Any
 from accfm.base import interrupts
 from accfm.base.errors import InputError
 
-LOOK_S = 0.5  # between two looks for a signal
 GRACE_S = 1.0  # between the end of a worker and a signal for the whole job
 
 
@@ -47,7 +46,7 @@ def run(
       pending = set(futures)
       while pending:
         done, pending = concurrent.futures.wait(
-            pending, LOOK_S, concurrent.futures.FIRST_COMPLETED
+            pending, interrupts.LOOK_S, concurrent.futures.FIRST_COMPLETED
         )
         interrupts.check()
         for future in done:
