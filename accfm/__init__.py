@@ -19,12 +19,22 @@ The package is layered (a module imports lower layers only):
 """
 
 import os
+import sys
 from collections.abc import Iterable
 from typing import Any
 
+from accfm.base import interrupts
 from accfm.version import __version__
 
 __all__ = ["__version__", "load"]
+
+# `python -m accfm.NAME` comes here first, and `accfm NAME`. Their imports take
+# seconds; Ctrl-C ends them with one line. Other programs keep their signals.
+_module = sys.orig_argv[sys.orig_argv.index("-m") + 1:][:1] if (
+    sys.argv[:1] == ["-m"] and "-m" in sys.orig_argv
+) else [os.path.basename((sys.argv or [""])[0])]
+if _module[:1] == ["accfm"] or "".join(_module).startswith("accfm."):
+  interrupts.begin()
 
 
 def load(

@@ -11,7 +11,14 @@ import ast
 import pathlib
 import sys
 
-from accfm.base import configfiles, configlib, extras, helptext, plugins
+from accfm.base import (
+  configfiles,
+  configlib,
+  errors,
+  extras,
+  helptext,
+  plugins,
+)
 from accfm.base.errors import InputError
 from accfm.version import __version__
 
@@ -32,7 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     elif name == "--version":
       print(f"accfm {__version__}")
     elif name == "config":
-      print(_config(rest))
+      with errors.of_system():
+        print(_config(rest))
     elif name in COMMANDS:
       with extras.explained(f"accfm {name}"):
         module = plugins.load_own(f"accfm.{name}")

@@ -13,13 +13,12 @@ checkpoint of a run while that trains.
 import json
 import os
 import pathlib
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import configlib, files, mains
+from accfm.base import configlib, files, interrupts, locks, mains
 from accfm.base.errors import InputError
 from accfm.evals import inputs, suite
 from accfm.evals.compare import checkpoints as compare
@@ -33,7 +32,7 @@ Wait = Callable[[float], None]  # seconds
 
 
 def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
-        redact: bool = False, wait: Wait = time.sleep) -> dict[Any, Any]:
+        redact: bool = False, wait: Wait = interrupts.wait) -> dict[Any, Any]:
   """Evaluates on a data set, or on each that a checkpoint learned from.
 
   Args:
@@ -58,14 +57,15 @@ def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
   shared, given = inputs.Shared(), [checkpoint]
   if not os.path.isdir(checkpoint):  # a folder's name may hold a comma
     given = [path for path in checkpoint.split(",") if path] or given
-  if watch:
-    return follow_run(config, given, pathlib.Path(workdir), shared, wait)
   step = int(config.step) if config.step.isdigit() else config.step
-  if len(given) > 1:
-    paths = [checkpoints.find(path, step) for path in given]
-    return compare_runs(config, paths, workdir, shared)
-  return suite.evaluate_data_sets(
-      config, checkpoints.load(given[0], step), workdir, shared)
+  with locks.held(workdir, "accfm evaluate", locks.EVALUATION):
+    if watch:
+      return follow_run(config, given, pathlib.Path(workdir), shared, wait)
+    if len(given) > 1:
+      paths = [checkpoints.find(path, step) for path in given]
+      return compare_runs(config, paths, workdir, shared)
+    return suite.evaluate_data_sets(
+        config, checkpoints.load(given[0], step), workdir, shared)
 
 
 def compare_runs(config: ConfigDict, paths: Sequence[pathlib.Path],

@@ -13,7 +13,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import commandline, files, mains, plugins
+from accfm.base import commandline, files, interrupts, mains, plugins
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.plans import aot, roofline
@@ -56,7 +56,9 @@ def run(
   opening.check_mesh(config, mesh)
   task = aot.make_task(config)
   traced = aot.trace(config, task, mesh)
+  interrupts.check()
   compiled = aot.compile_step(config, traced, mesh)
+  interrupts.check()
 
   counts = aot.counts(traced, compiled, config.model)
   hosts = len({device.process_index for device in devices})
@@ -116,6 +118,7 @@ MAIN = mains.Main(
         "acc_mae", "acc_supervised", "finetune",
     ),
     tells_command=True,
+    again="run the same command again",
 )
 
 if __name__ == "__main__":

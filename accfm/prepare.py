@@ -5,13 +5,15 @@
 Killed at any point, the same command continues with what is left to do.
 """
 
+import contextlib
 import functools
 import sys
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from accfm.base import files, mains, plugins
+from accfm.base import errors, files, mains, plugins
+from accfm.base.errors import InputError
 from accfm.data import (
     builder,
     manifest,
@@ -63,13 +65,17 @@ def run(
   if done:
     shards.check_all(final)
     cohort.save(final, must=False)
-    staging.remove_all(data_dir, config.name)  # of a run killed at its end
+    # What a run that was killed at its end left, unless another one is at it.
+    with contextlib.suppress(InputError), staging.held(data_dir, config.name):
+      staging.remove_all(data_dir, config.name)
     say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
     say(f"hash of the data set: {manifest.digest(final) or 'unknown'}")
     return final
   names = cohort.without_copies(config.same_recording, say)
   splits.check_people(len(names))
-  with staging.locked(folder), staging.disk_full(data_dir):
+  with staging.held(data_dir, config.name), errors.of_system(data_dir):
+    if manifest.same(final, identity, lambda: cohort.changes(final)):
+      return final  # another command ended just now
     cohort.save(folder)
     summaries = staging.stage_all(names, staging.Job(
         read=source.read_recording, source_dir=source_dir,

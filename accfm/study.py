@@ -14,7 +14,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from accfm import distill, evaluate, pretrain, supervise
-from accfm.base import configlib, files, mains
+from accfm.base import configlib, files, interrupts, mains
 from accfm.base.errors import InputError
 from accfm.data import manifest
 from accfm.evals.compare import study
@@ -43,13 +43,14 @@ def run(config: ConfigDict, workdir: str, out: str = "") -> dict[str, Any]:
   order = check(config)
   for dataset in config.datasets:  # before the workdir becomes this config's
     manifest.find(config.data_dir, dataset)
-  work = workdir_lib.claim(workdir, config)
-  for dataset in config.datasets:
-    for number, name in enumerate(order, 1):
-      print(f"\n== {dataset}, run {number}/{len(order)}: {name}", flush=True)
-      run_one(config, name, dataset, work / dataset)
-  return study.write_table(
-      config, order, work, out or str(work / "table"))
+  with workdir_lib.held(workdir, config, "accfm study") as work:
+    for dataset in config.datasets:
+      for number, name in enumerate(order, 1):
+        interrupts.check()
+        print(f"\n== {dataset}, run {number}/{len(order)}: {name}", flush=True)
+        run_one(config, name, dataset, work / dataset)
+    return study.write_table(
+        config, order, work, out or str(work / "table"))
 
 
 def check(config: ConfigDict) -> list[str]:
@@ -116,15 +117,12 @@ def resolve(
   return settings
 
 
-MAIN = mains.Main(
-    __doc__, run, (
-        mains.Flag("workdir", "folder of the study"),
-        mains.Flag(
-            "out", "path of the table without ending, else WORKDIR/table", ""
-        ),
+MAIN = mains.Main(__doc__, run, (
+    mains.Flag("workdir", "folder of the study"),
+    mains.Flag(
+        "out", "path of the table without ending, else WORKDIR/table", ""
     ),
-    usual=("study", "ablations"),
-)
+), usual=("study", "ablations"))
 
 if __name__ == "__main__":
   MAIN.start()

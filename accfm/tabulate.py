@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import files, mains
+from accfm.base import files, interrupts, mains
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, key
@@ -60,9 +60,10 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
     if seen[label]:
       facts[label]["seen_people"] = seen[label]
   text = markdown(config, rows, paired.seen_note(seen))
+  interrupts.check()
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
-  with open(f"{out}.json", "w") as f:
-    json.dump({"rows": rows, "runs": facts}, f, indent=1, ensure_ascii=False)
+  files.write_atomic(f"{out}.json", json.dumps(
+      {"rows": rows, "runs": facts}, indent=1, ensure_ascii=False))
   files.write_atomic(f"{out}.md", text)
   print(text)
   return rows
@@ -114,7 +115,7 @@ def markdown(config: ConfigDict, rows: Mapping[str, Row],
 MAIN = mains.Main(__doc__, run, (
     mains.Flag("runs", "label=folder pairs with commas between"),
     mains.Flag("out", "path of the table without ending"),
-), config="table", usual=("table",))
+), config="table", usual=("table",), again="run the same command again")
 
 if __name__ == "__main__":
   MAIN.start()

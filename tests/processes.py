@@ -22,12 +22,13 @@ class Job:
   """Processes 0, 1, ... of one job; killed at the end of a `with`."""
 
   def __init__(self, *command, count=2, devices=2, each=None, start=None,
-               **env):
+               group=False, **env):
     """Args:
       *command: Python's arguments, of all processes.
       count, devices: processes, and devices of each.
       each: {process: (its further arguments)}.
       start: which processes to start, by default all.
+      group: whether each begins a process group, as in a terminal.
       **env: further environment.
     """
     self.port = free_port()
@@ -37,7 +38,7 @@ class Job:
       process = self.processes[i] = subprocess.Popen(
           [sys.executable, *map(str, command), *(each or {}).get(i, ())],
           cwd=ROOT, text=True, stdout=subprocess.PIPE,
-          stderr=subprocess.STDOUT,
+          stderr=subprocess.STDOUT, start_new_session=group,
           env={
               **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
               "JAX_NUM_CPU_DEVICES": str(devices), "PYTHONUNBUFFERED": "1",

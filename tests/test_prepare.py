@@ -248,6 +248,54 @@ def test_killed_when_all_is_there(tmp_path, monkeypatch, capsys):
   assert os.listdir(tmp_path / "data") == ["biosignal_pairs"]
 
 
+@pytest.mark.parametrize("fault, workers, code", [
+    ("after_recording:1=SIGINT", 1, 130), ("after_recording:1=SIGTERM", 2, 143),
+    ("after_recording:1=SIGINT", 2, 130), ("in_shard:val:0=SIGINT", 1, 130),
+])
+def test_interrupted_and_run_again(tmp_path, fault, workers, code):
+  """One line, no word of a worker, and all of them have ended."""
+  stopped = simulated(tmp_path, fault, workers)
+  assert stopped.returncode == code, stopped.stderr
+  assert stopped.stderr == (
+      f"stopped by {'Ctrl-C' if code == 130 else 'SIGTERM'}; run the same "
+      "command again to go on\n"
+  )
+  again = simulated(tmp_path)
+  assert again.returncode == 0, again.stderr
+  assert "were done before" in again.stdout
+  assert os.listdir(tmp_path) == ["biosignal_pairs"]
+
+
+def test_two_configs_of_one_name(tmp_path):
+  """The second is refused by name and leaves the first's work alone."""
+  class Meets(Fake):
+    def read_recording(self, source_dir, name, cfg):
+      if not self.read:
+        with pytest.raises(InputError, match="PID .* prepares data set 'tiny'"):
+          run(tmp_path, Fake(), hop_sec=2.0)
+      return super().read_recording(source_dir, name, cfg)
+
+  fake = Meets()
+  out = run(tmp_path, fake)
+  assert len(fake.read) == 9 and manifest.load(out)["hop_sec"] == 4.0
+  assert os.listdir(tmp_path / "data") == ["biosignal_pairs"]
+
+
+@pytest.mark.parametrize("data_dir, why", [
+    ("/proc/accfm", "No such file or directory"),
+    ("file/inside", "Not a directory"),
+])
+def test_a_data_dir_that_cannot_be_written(tmp_path, data_dir, why):
+  (tmp_path / "file").write_text("")
+  fake = Fake()
+  with pytest.raises(InputError, match=rf"--data_dir: .*\({why}\)"):
+    prepare.run(
+        fake_source.get_config(), "somewhere", str(tmp_path / data_dir),
+        {"fake": fake},
+    )
+  assert not fake.read
+
+
 def test_no_tensorflow(tmp_path):
   code = f"""
 import sys

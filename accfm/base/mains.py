@@ -21,7 +21,9 @@ from accfm.base import (
   commandline,
   errors,
   extras,
+  faults,
   helptext,
+  interrupts,
   plugins,
   quiet,
 )
@@ -47,6 +49,7 @@ class Main:
     several: whether it may run as several processes (see
       `accfm.base.processes.cluster`).
     tells_command: see `run`.
+    again: how to go on after Ctrl-C.
   """
 
   doc: str | None
@@ -56,6 +59,7 @@ class Main:
   usual: tuple[str, ...] = ()
   several: bool = False
   tells_command: bool = False
+  again: str = f"{errors.AGAIN} to go on"
 
   @property
   def summary(self) -> str:
@@ -77,6 +81,7 @@ class Main:
       arguments: by default those of this process.
       program: how the command was started, for messages.
     """
+    interrupts.install()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     program = program or (
         f"python -m accfm.{pathlib.Path(sys.argv[0]).stem}"
@@ -103,7 +108,9 @@ class Main:
     def main(_):
       quiet.quiet_libraries()
       more = {"command": tuple(arguments)} if self.tells_command else {}
-      with extras.explained(program):
+      faults.point("begin", 0)
+      interrupts.check()
+      with extras.explained(program), errors.of_system():
         self.run(parsed[0].config, **parsed[0].flags, **more)
 
-    errors.run_main(cluster.guarded(main, last=True), read)
+    errors.run_main(cluster.guarded(main, last=True), read, self.again)

@@ -12,6 +12,7 @@ through grain. The rows of a batch depend on neither threads nor workers.
 """
 
 import functools
+import itertools
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -26,6 +27,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
+from accfm.base import interrupts
 from accfm.base.errors import InputError
 from accfm.data import damage
 from accfm.data.samplers import Draw
@@ -86,13 +88,18 @@ def train_batches(
     rows = numbers.to_iter_dataset(grain.ReadOptions(prefetch, prefetch))
   rows = iter(rows)
   try:
-    for batch, damaged in rows:
+    with interrupts.kept_from_children():
+      first = next(rows, None)  # starts the workers
+    for batch, damaged in itertools.chain(
+        [] if first is None else [first], rows
+    ):
       for row, text in damaged:  # found by a worker; this process counts
         split.ledger.add(damage.DamagedError(row, text))
       yield batch
   except RuntimeError as error:
     if KILLED not in str(error):
       raise
+    interrupts.check()  # by the signal that this process got, too
     raise InputError(
         "workers: a process that reads batches was killed, perhaps for want "
         "of memory; lower --config.workers or --config.prefetch and run the "

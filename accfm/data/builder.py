@@ -22,7 +22,7 @@ from absl import logging
 from tensorflow_datasets.core import writer as tfds_writer
 from tensorflow_datasets.proto import tf_example_pb2
 
-from accfm.base import faults
+from accfm.base import faults, interrupts
 from accfm.data import checksums, manifest_fields, staging
 from accfm.data import columns as columns_lib
 from accfm.data import manifest as manifest_lib
@@ -159,6 +159,7 @@ def rows(
     shard: "split:number", for fault points.
   """
   for piece in pieces:
+    interrupts.check()
     staged = staging.load(piece.file)
     unknown = np.full(len(staged["start_s"]), np.nan, np.float32)
     for i in range(piece.start, piece.stop):

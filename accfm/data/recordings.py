@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from accfm.base import files
+from accfm.base import files, interrupts
 from accfm.base.errors import InputError
 from accfm.data import recording_files, twins
 
@@ -111,6 +111,7 @@ class Cohort:
       if f.read() == text:
         return
     try:
+      os.makedirs(folder, exist_ok=True)
       files.write_atomic(path, text)
     except OSError:
       if must:
@@ -190,6 +191,7 @@ def look(
   out: dict[str, Content] = {}
   todo = []
   for name in names:
+    interrupts.check()
     old = known.get(_key(name, config.salt))
     if old and old.stat == _stat(found.own[name]):
       out[name] = old
@@ -276,6 +278,7 @@ def _in_threads(names, own, say):
   try:
     done = pool.map(lambda name: read(name, own[name]), names)
     for number, content in enumerate(done, start=1):
+      interrupts.check()
       if time.monotonic() - said > SECONDS_BETWEEN_LINES:
         said = time.monotonic()
         say(f"prepare: hashed {number:,}/{len(names):,} recordings")

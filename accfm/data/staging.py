@@ -7,27 +7,22 @@ covers everything that shapes a window. How people are split or renamed is
 decided later and may change without losing work.
 """
 
-import concurrent.futures
 import contextlib
 import dataclasses
-import errno
-import fcntl
 import hashlib
 import json
-import multiprocessing
 import os
 import re
 import shutil
-import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from accfm.base import configlib, faults
+from accfm.base import configlib, errors, faults, files, interrupts, locks
 from accfm.base.errors import InputError
-from accfm.data import quantise, twins
+from accfm.data import pool, quantise, twins
 from accfm.data.progress import Progress
 from accfm.signals import contract as contract_lib
 from accfm.signals import labels, quality, windows
@@ -108,17 +103,23 @@ def remove_all(data_dir: str, name: str) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-  """Locks the staging folder `path` for this process, while it lives."""
-  os.makedirs(path, exist_ok=True)
-  with open(os.path.join(path, "lock"), "w") as f:
-    try:
-      fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise InputError(
-          f"{path}: another process prepares this data set; wait for it"
-      ) from None
-    yield
+def held(data_dir: str, name: str) -> Iterator[None]:
+  """Holds data set `name` of `data_dir` for this process, while it lives.
+
+  All configs of one name share the lock, because the one that is done first
+  removes what the others staged.
+  """
+  base = os.path.join(data_dir, "staging")
+  use = locks.Use(
+      name, f"prepares data set {name!r}; wait for it or choose another "
+      "--config.name", "--data_dir",
+  )
+  try:
+    with locks.held(base, "accfm prepare", use):
+      yield
+  finally:
+    with contextlib.suppress(OSError):
+      os.rmdir(base)  # unless something is staged there
 
 
 # --- one recording -----------------------------------------------------------
@@ -241,14 +242,15 @@ def stage(name: str, job: Job, content: str = "") -> dict[str, Any]:
   arrays, summary = cut_recording(recording, job)
   summary |= {"recording": name, "unreadable": "", "content": content}
   if arrays or content:
-    with disk_full(job.folder):
-      with open(path + ".tmp", "wb") as f:
+    with errors.of_system(job.folder), files.atomic(
+        path, tidy=False  # `remove_all` does
+    ) as partial:
+      with open(partial, "wb") as f:
         stored: dict[str, Any] = {
             "summary": np.str_(json.dumps(summary)), **arrays
         }
         np.savez(f, **stored)
       faults.point("in_recording", name)
-      os.replace(f.name, path)
     summary["file"] = path
   return summary
 
@@ -257,22 +259,6 @@ def load(path: str) -> dict[str, np.ndarray]:
   """The arrays of one staged file."""
   with np.load(path, allow_pickle=False) as stored:
     return {key: stored[key] for key in stored.files if key != "summary"}
-
-
-@contextlib.contextmanager
-def disk_full(path: str) -> Iterator[None]:
-  """Turns the system's error of a full disk into one line that says where."""
-  try:
-    yield
-  except (OSError, RuntimeError) as error:
-    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-    # array_record raises a RuntimeError with the system's message in it.
-    if not full and os.strerror(errno.ENOSPC) not in str(error):
-      raise
-    raise InputError(
-        f"{path}: the disk is full; free some space and run the same command "
-        "again, it goes on from here"
-    ) from error
 
 
 def _path(folder_, name):
@@ -317,6 +303,7 @@ def stage_all(
     InputError: as `stage`, for the first recording that fails. Recordings
       that are done by then are kept and not done again.
   """
+  os.makedirs(job.folder, exist_ok=True)
   work = {name: (contents or {}).get(name, "") for name in names}
   found = {
       n: s for n in names if (s := finished(n, job, work[n])) is not None
@@ -337,37 +324,7 @@ def _results(todo, job, workers):
   """Yields (name, summary) as recordings are done."""
   if workers <= 1:
     for name, content in todo.items():
+      interrupts.check()
       yield name, stage(name, job, content)
     return
-  # Spawned, not forked: forking a process with threads (JAX's, if a caller has
-  # imported it) may hang.
-  with concurrent.futures.ProcessPoolExecutor(
-      workers, mp_context=multiprocessing.get_context("spawn"),
-      initializer=_end_with_parent,
-  ) as pool:
-    try:
-      futures = {
-          pool.submit(stage, name, job, content): name
-          for name, content in todo.items()
-      }
-      for future in concurrent.futures.as_completed(futures):
-        yield futures[future], future.result()
-    except concurrent.futures.process.BrokenProcessPool:
-      raise InputError(
-          f"prepare: one of {workers} worker processes was killed, perhaps "
-          "for want of memory; run again with --config.workers=1"
-      ) from None
-    finally:
-      pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent():
-  """Ends this worker when its parent dies; else it would wait for ever."""
-  parent = multiprocessing.parent_process()
-  assert parent is not None
-
-  def wait():
-    parent.join()
-    os._exit(1)
-
-  threading.Thread(target=wait, daemon=True).start()
+  yield from pool.run(stage, todo, job, workers)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from accfm.base import pseudonyms
+from accfm.base import interrupts, pseudonyms
 from accfm.base.errors import InputError
 from accfm.data import manifest, pipeline
 from accfm.evals.baselines import envelope, features
@@ -290,6 +290,7 @@ def make_handmade(
     found = []
     wanted = sorted(set(made) | ({motion} if motion else set()))
     for at in range(0, len(split) if wanted else 0, batch_size):
+      interrupts.check()
       rows = np.arange(at, min(at + batch_size, len(split)))
       batch = split.read(rows, wanted)
       for name in wanted:

@@ -10,12 +10,12 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import configlib
+from accfm.base import configlib, errors, faults, interrupts
 from accfm.base.errors import InputError
 from accfm.evals import inputs
 from accfm.evals.embedding import cache, forward, projection
 from accfm.evals.evaluators import EVALS
-from accfm.evals.files import privacy, store
+from accfm.evals.files import privacy, space, store
 from accfm.evals.probes import own_labels
 from accfm.evals.probes import run as probes
 from accfm.evals.report import console, page
@@ -62,8 +62,10 @@ def evaluate_data_sets(
   names, out = inputs.datasets(config, loaded.record), {}
   for dataset in names:
     several = dataset if len(names) > 1 else ""
-    out[dataset] = evaluate_checkpoint(
-        config, loaded, dataset, pathlib.Path(workdir, several, name), shared)
+    folder = pathlib.Path(workdir, several, name)
+    with errors.of_system(folder):
+      out[dataset] = evaluate_checkpoint(
+          config, loaded, dataset, folder, shared)
   return out if len(names) > 1 else out[names[0]]
 
 
@@ -96,12 +98,13 @@ def evaluate_checkpoint(
     print(f"[{time.time() - start:5.0f} s] {text}", flush=True)
 
   say(f"embedding {sum(map(len, splits.values()))} windows of {dataset}")
-  learned = _embed(
-      config, loaded, splits, workdir / "embeddings", naming, say)
+  learned = _embed(config, loaded, splits, workdir, naming, say)
   data = _gather(config, loaded, splits, learned, extra, shared)
   figures, found = figures_lib.Figures(), {}
   for name in config.evals:
     say(f"measuring {name}")
+    faults.point("before_evaluator", name)
+    interrupts.check()
     found[name] = EVALS[name](data, config, figures)
   facts = facts_lib.describe_run(config, loaded, splits, data, seen, naming)
   workdir.mkdir(parents=True, exist_ok=True)
@@ -126,18 +129,23 @@ def evaluate_checkpoint(
 
 def _embed(
     config: ConfigDict, loaded: Any, splits: Mapping[str, Any],
-    folder: pathlib.Path, naming: privacy.Naming, say: Callable[[str], None],
+    workdir: pathlib.Path, naming: privacy.Naming, say: Callable[[str], None],
 ) -> dict[str, forward.Embedded]:
   """split -> what the checkpoint's encoders make of it."""
   encoders = towers.from_checkpoint(
       loaded.params, loaded.carried, loaded.frozen, loaded.record
   )
+  vectors = config.save_embeddings and forward.row_bytes(
+      encoders, splits[config.split].contract
+  )
+  space.check(workdir, space.estimate(splits, config.split, vectors))
   if not config.save_embeddings:
     return {
         name: forward.embed_split(encoders, split, config.batch_size)
         for name, split in splits.items()
     }
   weights = cache.weights_hash(loaded)
+  folder = workdir / space.EMBEDDINGS
   return {
       name: cache.embed_or_reuse(
           encoders, split, config.batch_size, folder / f"{name}.parquet",

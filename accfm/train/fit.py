@@ -9,6 +9,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from accfm.base import errors, interrupts
 from accfm.base import mesh as meshlib
 from accfm.base.processes import cluster, facts, heartbeat
 from accfm.base.pseudonyms import pseudonym
@@ -57,19 +58,30 @@ def fit(training: Training) -> Any:
   Returns:
     The last TrainState.
   """
-  config, data, objective = training.config, training.data, training.objective
-  record, mesh = training.record, training.data.mesh
-  step, tx, schedule = make_step(config, objective, data.train.cohorts, mesh)
+  config, data, record = training.config, training.data, training.record
+  interrupts.check()
   resume.check_same_data(training.workdir, record)
   progress = heartbeat.make_progress(config.stall_seconds)
   if not cluster.alone():
     cluster.agree(facts.collect(
-        config, training.workdir, data, objective, record,
+        config, training.workdir, data, training.objective, record,
         reader.newest_whole(training.workdir),
     ))
-  workdir = workdir_lib.claim(training.workdir, config)
+  what = f"accfm {kinds.of_record(record).main}"
+  with workdir_lib.held(training.workdir, config, what) as workdir:
+    return _train(training, workdir, progress)
+
+
+def _train(
+    training: Training, workdir: pathlib.Path, progress: Callable
+) -> Any:
+  """`fit`, in a workdir that is this run's."""
+  config, data, objective = training.config, training.data, training.objective
+  mesh = data.mesh
+  step, tx, schedule = make_step(config, objective, data.train.cohorts, mesh)
   start = statelib.create(objective, tx)
   state = sharding.place(start, mesh)
+  interrupts.check()
   # A rollback to the start needs it again; the steps take the devices' copy.
   start = jax.device_get(start) if config.on_bad_step == "skip" else None
   guard = guard_lib.Guard(workdir, config, _who(training))
@@ -77,6 +89,7 @@ def fit(training: Training) -> Any:
       workdir, trace_lib.parse(config.profile_steps, config.total_steps)
   )
   with (
+      errors.of_system(workdir),
       _open_checkpoints(training, workdir) as checkpoints,
       writer_lib.Writer(workdir) as writer,
   ):
@@ -87,7 +100,7 @@ def fit(training: Training) -> Any:
         frozen=meshlib.put_replicated(objective.frozen, mesh),
         batches=_batches(training, guard), key=jax.random.key(config.seed),
         checkpoints=checkpoints, writer=writer,
-        meta=recordlib.to_plain(record), guard=guard, trace=trace,
+        meta=recordlib.to_plain(training.record), guard=guard, trace=trace,
         fresh=lambda: sharding.place(start, mesh),
         validate=training.validate, schedule=schedule,
         counts=data.train.ledger.counts, progress=progress,

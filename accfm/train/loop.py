@@ -11,7 +11,6 @@ import collections
 import contextlib
 import dataclasses
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -20,7 +19,7 @@ import jax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from accfm.base import faults
+from accfm.base import faults, interrupts
 from accfm.base.errors import InputError
 from accfm.train.checkpoints import Checkpoints
 from accfm.train.guard import BadStepError, Guard, NonFiniteError
@@ -35,10 +34,10 @@ PREEMPTED = 143  # exit code after SIGTERM: 128 + 15; launchers restart on it
 
 
 class Preempted(SystemExit):
-  """SIGTERM came and the run is saved; the process exits with 143."""
+  """A signal came and the run is saved: exit code 143, 130 after Ctrl-C."""
 
-  def __init__(self, step):
-    super().__init__(PREEMPTED)
+  def __init__(self, step: int, number: int = signal.SIGTERM):
+    super().__init__(128 + number)
     self.step = step
 
 
@@ -100,7 +99,7 @@ def train(run: Run) -> Any:
     InputError: a config that cannot run, or batches that end early.
     guard.BadStepError: names the step; the last good checkpoint is kept.
     checkpoints.SaveError: a checkpoint could not be written.
-    Preempted: after SIGTERM, once saved.
+    Preempted: after SIGTERM or Ctrl-C, once saved.
   """
   check_config(run.config)
   state = run.state
@@ -135,6 +134,7 @@ def _attempt(run: Run, state: Any, notice: "_Notice") -> Any:
   writer.start(start, total)
   if start:
     writer.say(f"resumed from the checkpoint of step {start}")
+  interrupts.check()
   if start > total:
     raise InputError(
         f"total_steps: got {total}, want {start} or more: the workdir's "
@@ -184,9 +184,10 @@ def _attempt(run: Run, state: Any, notice: "_Notice") -> Any:
       if run.validate and not stop and _due(config.validate_every, step, total):
         progress("validating", step, long=True)
         settle(keep=0)
-        with pace.paused():
+        with pace.paused(), notice.saves():
           values = run.validate(state, frozen)
-        writer.write(step, values)
+        if values is not None:
+          writer.write(step, values)
       stop = stop or notice.given(step)
       if stop or _due(config.checkpoint_every, step, total):
         progress("saving", step, long=True)
@@ -200,8 +201,9 @@ def _attempt(run: Run, state: Any, notice: "_Notice") -> Any:
         saved = step
       if stop:
         checkpoints.wait()
-        writer.say(f"SIGTERM: saved step {step}; run again to resume")
-        raise Preempted(step)
+        writer.say(f"stopped by {interrupts.NAMES[stop]}: saved step {step}; "
+                   "run again to resume")
+        raise Preempted(step, stop)
   checkpoints.wait()
   return state
 
@@ -281,34 +283,43 @@ class Pace:
 
 
 class _Notice:
-  """Whether SIGTERM came: a preempted machine has seconds left to save.
+  """Whether SIGTERM or Ctrl-C came: the run saves, and ends.
 
-  In a job of several processes JAX spreads the notice and picks one step at
-  which all of them save.
+  A preempted machine has seconds left for that. In a job of several processes
+  JAX spreads the notice of SIGTERM and picks one step at which all of them
+  save; Ctrl-C ends such a job as it is.
   """
 
   def __enter__(self):
-    self._given, self._asked = False, None
+    self._given, self._asked = 0, None
     self._alone = jax.process_count() == 1
-    self._ours = (
-        self._alone and threading.current_thread() is threading.main_thread()
-    )
-    if self._ours:
-      self._before = signal.signal(signal.SIGTERM, self._set)
+    self._stack = contextlib.ExitStack()
+    if self._alone:
+      self._stack.enter_context(interrupts.noted(signal.SIGTERM))
     return self
 
   def __exit__(self, *unused):
-    if self._ours:
-      signal.signal(signal.SIGTERM, self._before)
+    self._stack.close()
 
-  def _set(self, *unused):
-    self._given = True
-
-  def given(self, step):
-    if not self._alone and self._asked != step:  # jax wants one call a step
+  def given(self, step: int) -> int:
+    """The number of the signal, 0 for none."""
+    if self._alone:
+      return interrupts.given()
+    interrupts.check()
+    if self._asked != step:  # jax wants one call a step
       self._asked = step
-      self._given = multihost_utils.reached_preemption_sync_point(step)
+      if multihost_utils.reached_preemption_sync_point(step):
+        self._given = signal.SIGTERM
     return self._given
+
+  @contextlib.contextmanager
+  def saves(self) -> Iterator[None]:
+    """What a signal stops inside is given up, so that the step is saved."""
+    try:
+      yield
+    except interrupts.Interrupted:
+      if not self._alone:
+        raise
 
 
 class _Closing:

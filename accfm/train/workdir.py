@@ -5,16 +5,17 @@ one set of checkpoints, so it is refused, and the message lists the fields that
 differ. Fields that do not change what is learned may differ.
 """
 
+import contextlib
 import json
 import os
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from accfm.base import configlib, files
+from accfm.base import configlib, files, locks
 from accfm.base.errors import InputError
 from accfm.version import __version__
 
@@ -52,6 +53,31 @@ ADDED = {
     "objective": ANY,  # the kind of training; the checkpoint's record says it
     "preset": ANY,  # of augmentations, whose values stand beside it
 }
+
+
+@contextlib.contextmanager
+def held(
+    workdir: str | os.PathLike, config: ConfigDict | dict, what: str,
+) -> Iterator[pathlib.Path]:
+  """Claims a workdir for a config, and holds it while this process lives.
+
+  Process 0 holds it for its whole job.
+
+  Args:
+    workdir, config: as `claim`.
+    what: the command, for the message to others.
+
+  Yields:
+    The workdir.
+
+  Raises:
+    InputError: as `claim`, or another process uses the workdir.
+  """
+  files.refuse_file(workdir, "--workdir")
+  with contextlib.ExitStack() as stack:
+    if jax.process_index() == 0:
+      stack.enter_context(locks.held(workdir, what))
+    yield claim(workdir, config)
 
 
 def claim(

@@ -1,10 +1,14 @@
 """A user's mistake ends a main with one line; a bug keeps its traceback."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
+
+from accfm.base import errors
 
 RUN = "from accfm.base import errors, faults\n"
 
@@ -36,6 +40,65 @@ def test_other_errors_keep_their_traceback():
 def test_a_good_main_ends_with_0():
   done = run("errors.run_main(lambda _: print('done'))")
   assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+@pytest.mark.parametrize("number, name, want", [
+    (errno.ENOSPC, None, "W: the disk is full; free some space and run the"),
+    (errno.EDQUOT, "x", "x: Disk quota exceeded; free some space"),
+    (errno.EFBIG, None, "W: File too large; allow larger files"),
+    (errno.EACCES, "x", "x: Permission denied; choose another place"),
+    (errno.EROFS, b"x\xff\n", "x\udcff: Read-only file system; choose"),
+    (errno.ENAMETOOLONG, "x", "x: File name too long; choose shorter names"),
+    (errno.ENOTDIR, "x/y", "x/y: Not a directory; a part of this path is a"),
+    (errno.EIO, None, "W: Input/output error; look at the disk"),
+    (errno.EACCES, None, ""), (errno.ECHILD, "x", ""), (None, None, ""),
+])
+def test_what_the_system_refuses_is_one_line(number, name, want):
+  """An error that names no file may be a bug, unless the disk is full."""
+  error = OSError(number, "text", name) if number else OSError("text")
+  with pytest.raises(errors.InputError if want else OSError) as got:
+    with errors.of_system("W"):
+      raise error
+  if want:
+    assert str(got.value).startswith(want) and "\n" not in str(got.value)
+  else:
+    assert got.value is error
+
+
+def test_a_library_may_say_that_the_disk_is_full_in_its_own_words():
+  with pytest.raises(errors.InputError, match="W: the disk is full"):
+    with errors.of_system("W"):
+      raise RuntimeError("write() failed: No space left on device; shard 3")
+  with pytest.raises(RuntimeError, match="a bug"):
+    with errors.of_system("W"):
+      raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize("show", ["", "1"])
+def test_where_the_system_refused_is_shown_if_asked(show):
+  done = run(
+      "errors.run_main(lambda _: open('/proc/self/nothing'))",
+      ACCFM_TRACEBACK=show,
+  )
+  assert done.returncode == 2
+  assert done.stderr.splitlines()[-1] == (
+      "error: /proc/self/nothing: No such file or directory; it was expected "
+      "there; restore it or choose another path"
+  )
+  assert ("Traceback" in done.stderr) == bool(show)
+
+
+def test_nobody_reads_the_error():
+  read, write = os.pipe()
+  os.close(read)
+  done = subprocess.run(
+      [sys.executable, "-c", RUN + (
+          "def main(_): raise errors.InputError('x')\n"
+          "errors.run_main(main)"
+      )], stderr=write, check=False,
+  )
+  os.close(write)
+  assert done.returncode == 2
 
 
 @pytest.mark.parametrize("fault, survives", [

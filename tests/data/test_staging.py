@@ -112,7 +112,7 @@ def test_a_truncated_file_is_done_again(tmp_path, keep):
   whole = pathlib.Path(summary["file"]).read_bytes()
   pathlib.Path(summary["file"]).write_bytes(whole[:keep])
   # What a killed process leaves:
-  pathlib.Path(summary["file"] + ".tmp").write_bytes(whole[:500])
+  pathlib.Path(summary["file"] + ".1.partial").write_bytes(whole[:500])
   fake.read.clear()
   assert stage_all(fake, job)[4] == summary
   assert fake.read == [summary["recording"]]
@@ -197,27 +197,16 @@ def test_remove_all_takes_this_data_set_only(tmp_path):
   staging.remove_all(tmp_path, "a")
 
 
-def test_one_process_at_a_time(tmp_path):
-  with staging.locked(str(tmp_path)):
-    with pytest.raises(InputError, match="another process"):
-      with staging.locked(str(tmp_path)):
+def test_one_process_at_a_time_for_a_name(tmp_path):
+  with staging.held(tmp_path, "a"):
+    with staging.held(tmp_path, "b"):
+      pass
+    with pytest.raises(InputError, match="prepares data set 'a'; wait for it"):
+      with staging.held(tmp_path, "a"):
         pass
-  with staging.locked(str(tmp_path)):
+  with staging.held(tmp_path, "a"):
     pass
-
-
-def test_a_full_disk_is_one_line():
-  with pytest.raises(InputError, match="the disk is full; free some space"):
-    with staging.disk_full("/data"):
-      with open("/dev/full", "wb", buffering=0) as f:
-        f.write(b"x")
-  with pytest.raises(InputError, match="the disk is full"):
-    with staging.disk_full("/data"):
-      raise RuntimeError("write() failed: No space left on device; shard 3")
-  for error in (FileNotFoundError("x"), RuntimeError("y")):
-    with pytest.raises(type(error)):
-      with staging.disk_full("/data"):
-        raise error
+  assert not os.listdir(tmp_path)
 
 
 def test_windows_come_from_the_one_place(monkeypatch, tmp_path):

@@ -25,9 +25,10 @@ missing, dies, is cut off or stands still, all others name it:
 
 Exit codes: 2 for bad input, here or in another process, for processes that
 differ (the message says in what) and for one that did not arrive; 75 when a
-process was lost (at once where it was killed); 76 when one stood still; 143
-after SIGTERM, when all have saved the same step; 1 for a bug. After 75, 76
-and 143 the same command resumes. Where ours fails, JAX aborts with 134.
+process was lost (at once where it was killed); 76 when one stood still; 130
+after Ctrl-C in one of them; 143 after SIGTERM, when all have saved the same
+step; 1 for a bug. After 75, 76, 130 and 143 the same command resumes. Where
+ours fails, JAX aborts with 134.
 """
 
 import os
@@ -41,6 +42,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from accfm.base import interrupts
 from accfm.base.errors import InputError
 from accfm.base.processes import desk as desklib
 from accfm.base.processes import door as doorlib
@@ -48,7 +50,6 @@ from accfm.base.processes import wire as wirelib
 
 VARIABLE = "ACCFM_DISTRIBUTED"
 START_SECONDS, LOST_SECONDS = 300.0, 60.0
-INTERRUPTED = 130  # exit code after Ctrl-C
 FINISHED = 1 << 60  # a mark beyond all others
 
 # This process among several; None if it is alone.
@@ -164,9 +165,11 @@ def guarded(function: Callable, last: bool = False) -> Callable:
       if _member is not None:  # one with a cause may be another's end
         _member.leave(desklib.BAD_INPUT, str(error), bool(error.__cause__))
       raise
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
       if _member is not None:
-        _member.leave(INTERRUPTED, "interrupted", False)
+        _member.leave(
+            interrupts.code(error), str(error) or "interrupted", False
+        )
       raise
     except Exception as error:
       if _member is not None:
@@ -245,7 +248,8 @@ class Member(threading.Thread):
   def agree(self, facts: dict[str, Any]) -> None:
     """As the function `agree`."""
     self._wire.send(facts=facts)
-    self._answer.wait()
+    while not self._answer.wait(interrupts.LOOK_S):
+      interrupts.check()
     if self._agreed:
       raise InputError(self._agreed)
 

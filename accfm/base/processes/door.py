@@ -23,6 +23,7 @@ import socket
 import sys
 import time
 
+from accfm.base import interrupts
 from accfm.base.errors import InputError
 from accfm.base.processes import wire as wirelib
 
@@ -124,6 +125,7 @@ def arrive(job: Job, index: int, seconds: float) -> tuple[wirelib.Wire, str]:
   until = time.monotonic() + seconds
   stranger_since = None
   while (left := until - time.monotonic()) > 0:
+    interrupts.check()
     began = time.monotonic()
     wire = wirelib.connect(job.host, job.port, left)
     if wire is None:
@@ -208,7 +210,9 @@ def _gather(
     for wire, (_, patience) in list(waiting.items()):
       if now >= patience:
         turn_away(wire, wire.said())
-    ends = [until, *(patience for _, patience in waiting.values())]
+    interrupts.check()
+    ends = [until, now + interrupts.LOOK_S]
+    ends += [patience for _, patience in waiting.values()]
     for key, _ in selector.select(max(0.0, min(ends) - now)):
       if isinstance(key.fileobj, socket.socket):
         with contextlib.suppress(OSError):

@@ -12,6 +12,8 @@ import threading
 import time
 from typing import Any
 
+from accfm.base import interrupts
+
 LONGEST = 1 << 24  # bytes; a longer message is not one of ours
 SEND_SECONDS = 5.0  # a peer that takes nothing for this long has stopped
 
@@ -73,7 +75,8 @@ class Wire:
     """
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-      self._sock.settimeout(min(left, SEND_SECONDS))
+      interrupts.check()
+      self._sock.settimeout(min(left, interrupts.LOOK_S))
       messages = self.read()
       self._sock.settimeout(SEND_SECONDS)
       if messages is None:
@@ -174,7 +177,7 @@ def connect(
     try:
       return Wire(socket.create_connection((host, port), timeout=5))
     except OSError:  # also a name that is not known yet
-      time.sleep(pause)
+      interrupts.wait(pause)
   return None
 
 

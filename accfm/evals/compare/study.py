@@ -240,4 +240,5 @@ def draw_errors(config: ConfigDict, table: Table, path: str) -> None:
       handles.values(), handles.keys(), loc="outside upper center", ncols=4,
       frameon=False, fontsize=9,
   )
-  fig.savefig(path, dpi=130)
+  with files.atomic(path) as partial:
+    fig.savefig(partial, dpi=130, format="png")

@@ -17,8 +17,10 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 
+from accfm.base import interrupts
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
+from accfm.signals.contract import Contract
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +49,17 @@ def _outputs(towers, batch):
         "prediction": tower.predict(x, scale),
     }
   return out
+
+
+def row_bytes(towers: Mapping[str, Any], contract: Contract) -> int:
+  """Bytes of all outputs of the towers for one row of a contract."""
+  batch = {}
+  for name in towers:
+    channels = contract.signals[name].channels
+    batch[name] = jax.ShapeDtypeStruct((1, contract.samples, channels), "int16")
+    batch[f"{name}_scale"] = jax.ShapeDtypeStruct((1, channels), "float32")
+  out = jax.eval_shape(_outputs, towers, batch)
+  return sum(4 * x.size for x in jax.tree.leaves(out))
 
 
 @functools.lru_cache
@@ -110,6 +123,7 @@ def embed_split(
     ahead = reader.submit(read, 0)
     pending = None
     for at in starts:
+      interrupts.check()
       batch = ahead.result()
       if at + batch_size < len(rows):
         ahead = reader.submit(read, at + batch_size)

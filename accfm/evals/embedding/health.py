@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from ml_collections import ConfigDict
 
-from accfm.base import shapes
+from accfm.base import interrupts, shapes
 from accfm.evals import inputs
 from accfm.evals.embedding import maps
 from accfm.evals.results import words
@@ -134,6 +134,7 @@ def uniformity(
   x, total = unit_rows(x), 0.0
   sizes = np.sum(x * x, axis=1)
   for at in range(0, len(x), block):
+    interrupts.check()
     part = slice(at, at + block)
     apart = sizes[part, None] + sizes[None] - 2 * x[part] @ x.T
     apart[np.arange(len(apart)), np.arange(at, at + len(apart))] = np.inf

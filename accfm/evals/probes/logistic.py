@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from accfm.base import interrupts
 from accfm.evals.probes import ridge
 from accfm.evals.stats import scaling
 
@@ -61,6 +62,7 @@ def predict(
       scaled = scaling.make_scaler(x, np.flatnonzero(mask))
       x_fit, x_test = scaled(x[mask]), scaled(x[test])
       for k in members:
+        interrupts.check()
         chosen = np.isfinite(y[k]) & select
         out[k] = _one(
             x_fit, y[k][mask], scaled(x[chosen]), y[k][chosen], x_test,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from accfm.base import shapes
+from accfm.base import interrupts, shapes
 from accfm.evals.stats import scaling
 
 ALPHAS = tuple(float(a) for a in 10.0 ** np.arange(-2, 6.5, 0.5))
@@ -113,6 +113,7 @@ def _blocks(
 ) -> Iterator[tuple[slice, np.ndarray]]:
   """x[rows] - centre in float64, block by block: (slice of rows, [b, D])."""
   for at in range(0, len(rows), BLOCK):
+    interrupts.check()
     part = slice(at, at + BLOCK)
     yield part, x[rows[part]] - centre
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from accfm.base import interrupts
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.evals.embedding import forward
@@ -54,6 +55,7 @@ def top_k(
   key_blocks = blocks.put_keys(np.asarray(keys, np.float32))
   found = []
   for first in blocks.firsts:
+    interrupts.check()
     best, here = blocks.put(first, none), blocks.put(first, given)
     for at in blocks.met(first):
       best = blocks.merge((best, *here), (key_blocks[at], at))

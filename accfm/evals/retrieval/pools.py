@@ -16,6 +16,7 @@ import math
 import numpy as np
 from scipy.special import gammaln
 
+from accfm.base import interrupts
 from accfm.evals.retrieval.ranks import Counts
 from accfm.evals.stats import bootstrap as stats
 
@@ -94,6 +95,7 @@ def _add(out, index, others, beaters, take, weight):
   width = int((high - low)[some].max()) + 1
   rows = max(1, _CELLS // width)
   for at in range(0, len(some), rows):
+    interrupts.check()
     i = some[at:at + rows]
     n, b = others[i, None], beaters[i, None]
     whole = low[i, None] + np.arange(width)  # [n, width]

@@ -14,6 +14,7 @@ from typing import Self
 
 import numpy as np
 
+from accfm.base import interrupts
 from accfm.evals.retrieval.masks import Mask, check_vectors
 from accfm.evals.stats import scaling
 
@@ -84,6 +85,7 @@ def count(
   def tally(rows):
     """Counts the wins over one block of queries."""
     for keys in _slices(len(key), block[1]):
+      interrupts.check()
       beats = [_Bits.pack(s.beats(rows, keys)) for s in kinds]
       if control is not None:
         beats.append(beats[0] & beats[1])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from accfm.base import interrupts
 from accfm.base.errors import InputError
 
 
@@ -104,6 +105,7 @@ class People:
       interval is None with fewer than two people, without draws, and where
       more than one draw in twenty is undefined.
     """
+    interrupts.check()
     value = float(statistic(np.ones(len(self))))
     if len(self) < 2 or not len(self.weights) or not np.isfinite(value):
       return Estimate(value)

@@ -7,9 +7,9 @@ more after a wait; by then it is gone, or it is damaged. Nothing here writes.
 """
 
 import pathlib
-import time
 from collections.abc import Callable, Iterator
 
+from accfm.base import interrupts
 from accfm.train import workdir
 from accfm.train.checkpoints import reader
 
@@ -20,7 +20,7 @@ def follow(
     run: pathlib.Path,
     done: Callable[[int], bool],
     idle_s: float = 0.0,
-    wait: Callable[[float], None] = time.sleep,
+    wait: Callable[[float], None] = interrupts.wait,
     load: Callable[[pathlib.Path], reader.Loaded] = reader.load,
     say: Callable[[str], None] = print,
 ) -> Iterator[reader.Loaded]:
@@ -41,6 +41,7 @@ def follow(
   given, ahead, suspect, damaged = set(), set(), {}, {}
   waits, idle, told = 0, 0.0, False
   while True:
+    interrupts.check()
     total = _total_steps(run)
     there = set(reader.steps(run))
     for step in sorted(ahead - there):

@@ -57,6 +57,17 @@ def test_each_row_is_read_as_often_as_needed():
   assert sorted(set(flat)) == list(range(35))
 
 
+@pytest.mark.parametrize("head", [True, False])
+def test_bytes_of_a_row_are_those_of_what_is_given(head):
+  split = toy.Split()
+  towers = toy.make_towers(split, head=head)
+  found = forward.embed_split(towers, split, 16).signals
+  assert forward.row_bytes(towers, split.contract) * len(split) == sum(
+      x.nbytes for kinds in found.values() for x in kinds.values()
+      if x is not None
+  )
+
+
 def test_nan_names_the_rows():
   split = toy.Split()
   split.values["acc_scale"][[4, 9]] = np.nan
