@@ -321,9 +321,8 @@ def test_a_resumed_run_whose_data_changed(world, tmp_path):
   away = pathlib.Path(data_dir).rename(tmp_path / "away")
   shutil.copytree(other, data_dir)
   try:
-    shards.rewrite(
-        manifest.find(data_dir, "simulated_easy"), 0, shards.put_scale([1, 1, 1])
-    )
+    folder = manifest.find(data_dir, "simulated_easy")
+    shards.rewrite(folder, 0, shards.put_scale([1, 1, 1]))
     config = tiny("acc_distill", data_dir, teacher=saved["teacher"],
                   total_steps=2)
     match = r"other data of the same name \(simulated_easy\), differing in " + (
