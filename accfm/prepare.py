@@ -14,15 +14,8 @@ from ml_collections import ConfigDict
 
 from accfm.base import errors, files, mains, plugins
 from accfm.base.errors import InputError
-from accfm.data import (
-    builder,
-    manifest,
-    qc_report,
-    recordings,
-    shards,
-    splits,
-    staging,
-)
+from accfm.data import builder, manifest, qc_report, recordings, splits, staging
+from accfm.data import shards as shards_lib
 from accfm.data import sources as sources_lib
 from accfm.data.config_contract import make_contract
 from accfm.data.sources import SOURCES
@@ -63,13 +56,12 @@ def run(
   identity = manifest.identity(config, cohort.names, code, cohort.digest)
   done = manifest.same(final, identity, lambda: cohort.changes(final))
   if done:
-    shards.check_all(final)
+    table = qc_report.table(done, shards_lib.check_all(final))
     cohort.save(final, must=False)
     # What a run that was killed at its end left, unless another one is at it.
     with contextlib.suppress(InputError), staging.held(data_dir, config.name):
       staging.remove_all(data_dir, config.name)
-    say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
-    say(f"hash of the data set: {manifest.digest(final) or 'unknown'}")
+    say(f"{final}: prepared before with this config\n{table}")
     return final
   names = cohort.without_copies(config.same_recording, say)
   splits.check_people(len(names))
@@ -99,8 +91,7 @@ def run(
     builder.write(by_split, contract, facts, folder, data_dir, say)
     cohort.save(final)
     staging.remove_all(data_dir, config.name)
-  say(f"{qc_report.table(facts)}\nhash of the data set: "
-      f"{manifest.digest(final)}\n{final}: ready")
+  say(f"{qc_report.table(facts, manifest.digest(final))}\n{final}: ready")
   return final
 
 

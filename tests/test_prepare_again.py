@@ -16,8 +16,8 @@ from accfm import prepare
 from accfm.base import plugins
 from accfm.base.errors import InputError
 from accfm.configs import prepare as prepare_config
-from accfm.data import checksums, manifest, recordings
-from tests.data import own_source, test_e4
+from accfm.data import manifest, recordings
+from tests.data import own_source, shards, test_e4
 from tests.test_prepare import rows
 
 
@@ -183,12 +183,12 @@ def test_a_data_set_of_older_code(place, monkeypatch):
   own_source.write_cohort(place / "cohort")
   out = run()
   os.remove(os.path.join(out, recordings.FILE))
-  facts = manifest.load(out)
-  os.remove(os.path.join(out, checksums.FILE))
-  del facts["format"]
-  del facts["recordings"]["contents"], facts["source_code"]
-  del facts["prepare_config"]["same_recording"]
-  manifest.save(out, facts)
+
+  def forget(facts):
+    del facts["recordings"]["contents"], facts["source_code"]
+    del facts["prepare_config"]["same_recording"]
+
+  shards.edit(shards.as_older(out), forget, sealed=False)
   said = []
   monkeypatch.setattr(
       logging, "warning", lambda text, *args: said.append(text % args)

@@ -95,7 +95,7 @@ class BiosignalPairs(tfds.core.ShardBasedBuilder):
     )
 
   def _example_writer(self):
-    return Writer(file_format=self.info.file_format)
+    return Writer(super()._example_writer().file_format)
 
   def _shard_iterators_per_split(self, dl_manager):
     del dl_manager

@@ -206,8 +206,13 @@ def _rows(entries):
   return [[person, n] for person, n in counts.items()]
 
 
-def table(manifest: Mapping[str, Any]) -> str:
-  """The table of quality control as text."""
+def table(manifest: Mapping[str, Any], digest: str = "") -> str:
+  """The table of quality control as text.
+
+  Args:
+    manifest: of the data set.
+    digest: its hash, `manifest.digest`; "" if it has none.
+  """
   contract, labels = manifest["contract"], manifest["labels"]
   rate, length = contract["rate_hz"], contract["window_sec"]
   qc = manifest["qc"]
@@ -241,4 +246,6 @@ def table(manifest: Mapping[str, Any]) -> str:
         f"the signal's SD, largest {cost['max_abs']:.1e} "
         f"{contract['signals'][name]['unit']}"
     )
+  if digest:
+    lines.append(f"hash of the data set: {digest}")
   return "\n".join(lines)

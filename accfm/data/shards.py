@@ -101,8 +101,11 @@ def find(
   })
 
 
-def check_all(dataset_dir: str | os.PathLike) -> None:
+def check_all(dataset_dir: str | os.PathLike) -> str:
   """Reads all files of a data set, and refuses it unless they are whole.
+
+  Returns:
+    Its hash, `manifest.digest`.
 
   Raises:
     InputError: as `manifest.load` and `find`.
@@ -116,6 +119,7 @@ def check_all(dataset_dir: str | os.PathLike) -> None:
         checksums.check_sizes(dataset_dir, sums, names)
         or checksums.check_contents(dataset_dir, sums, names)
     )
+  return manifest_lib.digest(dataset_dir)
 
 
 def _names(dataset_dir, manifest) -> dict[str, dict[str, int]]:
