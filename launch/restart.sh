@@ -5,7 +5,8 @@
 #
 #   RESTARTS        how often after 143, at most
 #   ERROR_RESTARTS  how often after another error, at most; never after 2,
-#                   which is bad input and would only come again
+#                   which is bad input and would only come again, nor after
+#                   130, which is Ctrl-C
 #
 # Ends with the last code of COMMAND. SIGTERM to this script goes on to COMMAND,
 # which saves; it is not run again then.
@@ -39,7 +40,8 @@ while true; do
     [ "$seen" != "$signals" ] || break
   done
   child=''
-  if [ "$signals" -gt 0 ] || [ "$code" = 0 ] || [ "$code" = 2 ]; then
+  if [ "$signals" -gt 0 ] || [ "$code" = 0 ] || [ "$code" = 2 ] ||
+    [ "$code" = 130 ]; then
     break
   elif [ "$code" = 143 ] && [ "$used" -lt "$restarts" ]; then
     used=$((used + 1))

@@ -129,6 +129,7 @@ def test_a_study_saves_the_run_it_is_at(simulated, tmp_path):
   assert "Traceback" not in said and not list(tmp_path.rglob(".*"))
 
 
+@pytest.mark.full
 def test_one_of_two_processes(simulated, tmp_path):
   """The job ends; nobody waits for ever for the one that left."""
   with started(
@@ -148,10 +149,16 @@ def config_of(data_dir):
 
 
 def test_two_trainings_of_one_workdir(simulated, tmp_path):
-  """Also as a job of several processes, of which none waits for ever."""
   with locks.held(tmp_path, "accfm study"):
     with pytest.raises(InputError, match="accfm study .PID .* uses this work"):
       pretrain.run(config_of(simulated), str(tmp_path))
+  assert not os.listdir(tmp_path)
+
+
+@pytest.mark.full
+def test_a_job_of_two_processes_in_a_workdir_that_is_held(simulated, tmp_path):
+  """Process 0 alone would hold it; the other one does not wait for ever."""
+  with locks.held(tmp_path, "accfm study"):
     with started(
         "pretrain", *training(simulated, tmp_path), count=2
     ) as job:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from typing import NoReturn
 
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+NAMES: dict[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 LOOK_S = 0.5  # between two looks for a signal, where nothing else wakes
 PATIENCE_S = 3.0  # until a person at a terminal is told how to end it at once
 

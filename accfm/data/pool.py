@@ -70,8 +70,12 @@ def run(
         end.close()
 
 
-def _end_with_parent(stop: multiprocessing.connection.Connection) -> None:
-  """Ends this worker when its parent says so or dies; else it would wait."""
+def _end_with_parent(stop: Any) -> None:
+  """Ends this worker when its parent says so or dies; else it would wait.
+
+  Args:
+    stop: the end of a pipe whose other end is the parent's.
+  """
   parent = multiprocessing.parent_process()
   assert parent is not None
 
