@@ -126,7 +126,7 @@ def _check_same(
     path: pathlib.Path, plain: dict, volatile: Collection[str]
 ) -> None:
   found = _read(path)
-  _check_digest(path, found)
+  _check_digest(path, found, volatile)
   old = _with_added(found["config"], plain)
   lines = configlib.differences(
       _fixed(old, volatile), _fixed(plain, volatile)
@@ -143,13 +143,15 @@ def _check_same(
           "one version")
 
 
-def _check_digest(path: pathlib.Path, found: dict) -> None:
+def _check_digest(
+    path: pathlib.Path, found: dict, today: Collection[str]
+) -> None:
   """Raises InputError if a config is not the one that its digest is of.
 
   Older code did not write which fields the digest leaves out. Where such a
   file does not fit today's, a line says so.
   """
-  volatile = found.get("volatile", list(VOLATILE))
+  volatile = found.get("volatile", list(today))
   whole = isinstance(volatile, list) and all(
       isinstance(name, str) for name in volatile
   )
