@@ -29,7 +29,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import interrupts
 from accfm.base.errors import InputError
-from accfm.data import damage
+from accfm.data import damage, sharedmemory
 from accfm.data.samplers import Draw
 
 KILLED = "Worker process was terminated"  # in grain's message
@@ -102,8 +102,8 @@ def train_batches(
     interrupts.check()  # by the signal that this process got, too
     raise InputError(
         "workers: a process that reads batches was killed, perhaps for want "
-        "of memory; lower --config.workers or --config.prefetch and run the "
-        "same command again"
+        f"of memory or of room in {sharedmemory.FOLDER}; lower "
+        "--config.workers or --config.prefetch and run the same command again"
     ) from error
   finally:
     rows.close()

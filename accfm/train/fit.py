@@ -60,6 +60,10 @@ def fit(training: Training) -> Any:
   """
   config, data, record = training.config, training.data, training.record
   interrupts.check()
+  writer_lib.check(training.workdir)
+  made = make_step(
+      config, training.objective, data.train.cohorts, data.mesh
+  )
   resume.check_same_data(training.workdir, record)
   progress = heartbeat.make_progress(config.stall_seconds)
   if not cluster.alone():
@@ -69,16 +73,16 @@ def fit(training: Training) -> Any:
     ))
   what = f"accfm {kinds.of_record(record).main}"
   with workdir_lib.held(training.workdir, config, what) as workdir:
-    return _train(training, workdir, progress)
+    return _train(training, workdir, progress, *made)
 
 
 def _train(
-    training: Training, workdir: pathlib.Path, progress: Callable
+    training: Training, workdir: pathlib.Path, progress: Callable,
+    step: Callable, tx: Any, schedule: Callable,
 ) -> Any:
   """`fit`, in a workdir that is this run's."""
   config, data, objective = training.config, training.data, training.objective
   mesh = data.mesh
-  step, tx, schedule = make_step(config, objective, data.train.cohorts, mesh)
   start = statelib.create(objective, tx)
   state = sharding.place(start, mesh)
   interrupts.check()
