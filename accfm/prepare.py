@@ -6,7 +6,6 @@ Killed at any point, the same command continues with what is left to do.
 """
 
 import functools
-import re
 import sys
 from collections.abc import Mapping
 
@@ -14,10 +13,10 @@ from ml_collections import ConfigDict
 
 from accfm.base import files, mains, plugins
 from accfm.base.errors import InputError
-from accfm.data import builder, manifest, qc_report, splits, staging
+from accfm.data import allowed, builder, manifest, qc_report, splits, staging
 from accfm.data import sources as sources_lib
 from accfm.data.sources import SOURCES
-from accfm.signals.contract import Contract, SignalSpec
+from accfm.signals.contract import Contract
 
 
 def run(
@@ -42,9 +41,9 @@ def run(
   files.refuse_url(data_dir, "--data_dir")
   files.refuse_url(source_dir, "--source_dir", reads=True)
   say = functools.partial(print, file=sys.stdout, flush=True)
+  contract = make_contract(config, source_dir)
   plugins.allow_fields(config)
   source = sources_lib.load(config.source, sources)
-  contract = make_contract(config, source_dir)
   code = source.digest() if isinstance(source, sources_lib.Outside) else ""
   names = source.list_recordings(source_dir, config.source_cfg)
   identity = manifest.identity(config, names, code)
@@ -83,27 +82,14 @@ def run(
 
 
 def make_contract(config: ConfigDict, source_dir: str) -> Contract:
-  """The contract of a prepare config, after checking its plain fields."""
-  if not re.fullmatch(r"\w[\w.-]*", config.name):
-    raise InputError(
-        f"name: got {config.name!r}, want letters, digits, '_', '-', '.'"
-    )
+  """The contract of a prepare config, after checking all its fields."""
+  contract = allowed.check(config)
   if not source_dir and config.source != "simulated":
     raise InputError(
         f"--source_dir is missing, want the folder of the {config.source} "
         "recordings"
     )
-  for field in ("rate_hz", "window_sec", "hop_sec"):
-    if not config[field] > 0:
-      raise InputError(f"{field}: got {config[field]}, want more than 0")
-  signals = {}
-  for name, spec in config.signals.items():
-    spec = spec.to_dict()
-    spec["band_hz"] = tuple(spec["band_hz"]) if spec["band_hz"] else None
-    signals[name] = SignalSpec(**spec)
-  return Contract(
-      signals, config.rate_hz, config.window_sec, config.labels.to_dict()
-  )
+  return contract
 
 
 MAIN = mains.Main(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from accfm.base import settings, shapes
+from accfm.base import settings, values
 from accfm.base.errors import InputError
 from accfm.signals import impossible as impossible_lib
 from accfm.signals.contract import SignalSpec
@@ -47,6 +47,17 @@ DEFAULTS = dict(
     max_motion_g=None,  # largest `motion_g`; None: off
 )
 
+RULES = {
+    "quality.range.*": values.pair(-values.HUGE),
+    "quality.beyond_limits": values.COUNT,
+    "quality.acc_range_g": values.maybe(values.above(0)),
+    "quality.max_crest": values.maybe(values.above(1)),
+    "quality.max_clipped": values.SHARE,
+    "quality.flat_range": values.COUNT,
+    "quality.non_wear_acc_sd_g": values.COUNT,
+    "quality.non_wear_ppg_sd": values.maybe(values.COUNT),
+    "quality.max_motion_g": values.maybe(values.COUNT),
+}
 MOTION_BAND_HZ = (0.5, 8.0)
 
 
@@ -56,7 +67,8 @@ def read_rules(
   """All fields of `DEFAULTS`, overridden by `cfg`.
 
   Raises:
-    InputError: an unknown field, or a range of an unknown signal.
+    InputError: an unknown field, a value out of its range, or a range of an
+      unknown signal.
   """
   rules = settings.merge(cfg, DEFAULTS, "quality")
   for name in rules.range:
@@ -65,6 +77,7 @@ def read_rules(
           f"quality.range: signal {name!r} is unknown, want one of "
           f"{sorted(specs)}"
       )
+  values.check({"quality": vars(rules)}, RULES)
   return rules
 
 
@@ -145,13 +158,7 @@ def motion_g(acc: np.ndarray, rate_hz: float) -> float:
     InputError: another shape, a rate too low, or fewer than 2 s.
   """
   acc = np.asarray(acc, np.float64)
-  shapes.check(acc, "acc", "T 3", "motion needs three axes in g")
-  high = MOTION_BAND_HZ[1]
-  if rate_hz <= 2 * high or len(acc) < 2 * rate_hz:
-    raise InputError(
-        f"motion level: got {len(acc)} samples at {rate_hz} Hz, want more "
-        f"than {2 * high} Hz and at least 2 s"
-    )
+  check_motion(acc.shape, rate_hz)
   if not np.isfinite(acc).all():
     return float("nan")
   from scipy import signal as sps  # here: it takes a second to import
@@ -160,6 +167,20 @@ def motion_g(acc: np.ndarray, rate_hz: float) -> float:
       _motion_filter(float(rate_hz)), acc - acc.mean(axis=0), axis=0
   )
   return float(np.sqrt(band.var(axis=0).sum()))
+
+
+def check_motion(shape: tuple[int, ...], rate_hz: float) -> None:
+  """Raises InputError unless there is a motion level of such a signal."""
+  high = MOTION_BAND_HZ[1]
+  if len(shape) != 2 or shape[1] != 3:
+    raise InputError(
+        f"acc: got {list(shape)}, want [T, 3]; motion needs three axes in g"
+    )
+  if rate_hz <= 2 * high or shape[0] < 2 * rate_hz:
+    raise InputError(
+        f"motion level: got {shape[0]} samples at {rate_hz} Hz, want more "
+        f"than {2 * high} Hz and at least 2 s"
+    )
 
 
 @functools.lru_cache

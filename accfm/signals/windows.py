@@ -16,6 +16,7 @@ import numpy as np
 
 from accfm.base import settings
 from accfm.base.errors import InputError
+from accfm.signals import contract as contract_lib
 from accfm.signals import filters, impossible, quality
 from accfm.signals.contract import Contract
 from accfm.signals.filters import SNAP
@@ -94,8 +95,9 @@ def align(
   """
   where = f"recording {recording.participant}/{recording.session}"
   rules = quality.read_rules(cfg, contract.signals)
+  contract_lib.check(contract, "")
   for name, spec in contract.signals.items():
-    _check(recording, name, spec, contract.rate_hz, where)
+    _check(recording, name, spec, where)
   clocks = {
       name: recording.signals[name].start_s - spec.delay_s
       for name, spec in contract.signals.items()
@@ -177,12 +179,7 @@ def cut(
   Raises:
     InputError: the hop is not a whole number of samples, at least one.
   """
-  hop = round(hop_sec * aligned.rate_hz)
-  if hop < 1 or abs(hop - hop_sec * aligned.rate_hz) > 1e-6:
-    raise InputError(
-        f"hop_sec: got {hop_sec} s at {aligned.rate_hz} Hz, want a whole "
-        "number of samples, at least one"
-    )
+  hop = hop_samples(hop_sec, aligned.rate_hz)
   length = contract.samples
   count = len(next(iter(aligned.signals.values())))
   for first in range(0, count - length + 1, hop):
@@ -195,6 +192,17 @@ def cut(
         },
         impossible=_reasons(x[rows] for x in aligned.impossible.values()),
     )
+
+
+def hop_samples(hop_sec: float, rate_hz: float) -> int:
+  """Samples between the starts of windows; InputError unless it is whole."""
+  hop = round(hop_sec * rate_hz)
+  if hop < 1 or abs(hop - hop_sec * rate_hz) > 1e-6:
+    raise InputError(
+        f"hop_sec: got {hop_sec} s at {rate_hz} Hz, want a whole number of "
+        "samples, at least one"
+    )
+  return hop
 
 
 def _reasons(codes: Iterable[np.ndarray]) -> tuple[str, ...]:
@@ -233,7 +241,7 @@ def _spread(codes, rate_in, begin_s, rate_out, count, reach_s):
   return out
 
 
-def _check(recording, name, spec, rate_hz, where):
+def _check(recording, name, spec, where):
   """Raises InputError unless the recording has signal `name` as in `spec`."""
   if name not in recording.signals:
     raise InputError(
@@ -250,20 +258,6 @@ def _check(recording, name, spec, rate_hz, where):
           f"{where} signal {name}: got {field} {got!r}, want {want!r}; "
           f"change --config.signals.{name}.{field}"
       )
-  if spec.band_hz:
-    low, high = spec.band_hz
-    if not 0 <= low < high < rate_hz / 2:
-      raise InputError(
-          f"signals.{name}.band_hz: got {list(spec.band_hz)}, want 0 <= low "
-          f"< high < {rate_hz / 2} (half the rate)"
-      )
-  removed = bool(spec.band_hz) and spec.band_hz[0] > 0
-  if spec.kind == "acc" and removed == spec.gravity_kept:
-    raise InputError(
-        f"signals.{name}: gravity_kept={spec.gravity_kept} contradicts "
-        f"band_hz={spec.band_hz and list(spec.band_hz)}; gravity is kept "
-        "unless a pass band starts above 0 Hz"
-    )
 
 
 def _overlap(recording, contract, clocks, there, where):
