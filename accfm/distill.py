@@ -17,15 +17,14 @@ from accfm.evals import validate
 from accfm.steps import kinds
 from accfm.steps import record as recordlib
 from accfm.steps.given import Given, Start
-from accfm.train import fit, opening, starts
-
-MODES = ("frozen", "trained", "scratch")
+from accfm.train import allowed, fit, opening, starts
 
 
 def run(config: ConfigDict, workdir: str) -> Any:
   """Trains to the end of the config; returns the last TrainState."""
   plugins.allow_fields(config)
   name, kind = kinds.of_config(config, "distill")
+  allowed.check(config)
   teacher = load_teacher(config, workdir)
   if teacher.signal == config.signal:
     raise InputError(
@@ -49,10 +48,6 @@ def run(config: ConfigDict, workdir: str) -> Any:
 def load_teacher(config: ConfigDict, workdir: str) -> Start:
   """The teacher: of the run itself, of another run's folder, or to be drawn.
   """
-  if config.teacher_mode not in MODES:
-    raise InputError(
-        f"teacher_mode: got {config.teacher_mode!r}, want one of {MODES}"
-    )
   own = starts.load_own(config, workdir)
   if own is not None:
     return own

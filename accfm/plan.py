@@ -18,7 +18,7 @@ from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.plans import aot, roofline
 from accfm.steps import kinds
-from accfm.train import loop, opening
+from accfm.train import allowed, opening
 
 
 def run(
@@ -48,7 +48,7 @@ def run(
   config = config.copy_and_resolve_references()
   if batch:
     config.batch_size = count("batch", batch)
-  loop.check_config(config)
+  allowed.check(config)
   total = config.total_steps * config.batch_size
   total = count("segments", segments) if segments else total
   chip, devices = aot.open_topology(topology)

@@ -14,11 +14,19 @@ from ml_collections import ConfigDict
 
 from accfm.base import errors, files, mains, plugins
 from accfm.base.errors import InputError
-from accfm.data import builder, manifest, qc_report, recordings, splits, staging
+from accfm.data import (
+    allowed,
+    builder,
+    manifest,
+    qc_report,
+    recordings,
+    splits,
+    staging,
+)
 from accfm.data import shards as shards_lib
 from accfm.data import sources as sources_lib
-from accfm.data.config_contract import make_contract
 from accfm.data.sources import SOURCES
+from accfm.signals.contract import Contract
 
 
 def run(
@@ -43,9 +51,9 @@ def run(
   files.refuse_url(data_dir, "--data_dir")
   files.refuse_url(source_dir, "--source_dir", reads=True)
   say = functools.partial(print, file=sys.stdout, flush=True)
+  contract = make_contract(config, source_dir)
   plugins.allow_fields(config)
   source = sources_lib.load(config.source, sources)
-  contract = make_contract(config, source_dir)
   code = sources_lib.digest(source)
   folder = staging.folder(data_dir, config.to_dict(), source_dir, code)
   final = builder.dataset_dir(data_dir, config.name)
@@ -93,6 +101,17 @@ def run(
     staging.remove_all(data_dir, config.name)
   say(f"{qc_report.table(facts, manifest.digest(final))}\n{final}: ready")
   return final
+
+
+def make_contract(config: ConfigDict, source_dir: str) -> Contract:
+  """The contract of a prepare config, after checking all its fields."""
+  contract = allowed.check(config)
+  if not source_dir and config.source != "simulated":
+    raise InputError(
+        f"--source_dir is missing, want the folder of the {config.source} "
+        "recordings"
+    )
+  return contract
 
 
 MAIN = mains.Main(

@@ -9,18 +9,26 @@ a study that was stopped: it skips the runs that are done.
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from accfm import distill, evaluate, pretrain, supervise
-from accfm.base import configlib, files, interrupts, mains
+from accfm.base import files, interrupts, mains, plugins, values
 from accfm.base.errors import InputError
 from accfm.data import manifest
+from accfm.evals import suite
 from accfm.evals.compare import study
 from accfm.steps import kinds
+from accfm.train import allowed
 from accfm.train import workdir as workdir_lib
 
+RULES = {
+    "datasets": values.several(values.NAME), "seed": values.SEED,
+    "batch_size": values.SOME, "total_steps": values.SOME,
+    "bootstrap_draws": values.SOME, "runs.*.fraction": values.above_to(0, 1),
+}
 MAINS = {
     "pretrain": pretrain.run, "distill": distill.run,
     "supervise": supervise.run,
@@ -40,7 +48,8 @@ def run(config: ConfigDict, workdir: str, out: str = "") -> dict[str, Any]:
   """
   files.refuse_file(workdir, "--workdir")
   files.refuse_url(out, "--out")
-  order = check(config)
+  order = study.check_order(config)
+  check_runs(config, order)
   for dataset in config.datasets:  # before the workdir becomes this config's
     manifest.find(config.data_dir, dataset)
   with workdir_lib.held(workdir, config, "accfm study") as work:
@@ -53,31 +62,17 @@ def run(config: ConfigDict, workdir: str, out: str = "") -> dict[str, Any]:
         config, order, work, out or str(work / "table"))
 
 
-def check(config: ConfigDict) -> list[str]:
-  """The runs in an order in which teachers come first.
-
-  Raises:
-    InputError: an unknown main, or a run that needs one that is not there.
-  """
-  order = []
-  for name in config.order:
-    if name not in config.runs:
-      raise InputError(
-          f"order: got {name!r}, want one of {sorted(config.runs)}"
-          f"{configlib.nearest(name, config.runs)}"
-      )
-    spec = config.runs[name]
-    if spec.main not in MAINS:
-      raise InputError(
-          f"runs.{name}.main: got {spec.main!r}, want one of {sorted(MAINS)}"
-      )
-    if spec.needs and spec.needs not in order:
-      raise InputError(
-          f"runs.{name}.needs: got {spec.needs!r}, which does not come before "
-          f"it in order {list(config.order)}"
-      )
-    order.append(name)
-  return order
+def check_runs(config: ConfigDict, order: Sequence[str]) -> None:
+  """Raises InputError for a field that the study or a run may not have so."""
+  values.check(config, RULES)
+  suite.check(config.evaluate)
+  for name in order:
+    settings = resolve(config, name, config.datasets[0], pathlib.Path())
+    plugins.allow_fields(settings)
+    try:
+      allowed.check(settings)
+    except InputError as error:
+      raise InputError(f"runs.{name}.config: {error}") from None
 
 
 def run_one(

@@ -21,13 +21,14 @@ from accfm.signals import targets as targetlib
 from accfm.steps import kinds
 from accfm.steps import record as recordlib
 from accfm.steps.given import Given, Start
-from accfm.train import fit, opening, starts
+from accfm.train import allowed, fit, opening, starts
 
 
 def run(config: ConfigDict, workdir: str) -> Any:
   """Trains to the end of the config; returns the last TrainState."""
   plugins.allow_fields(config)
   name, kind = kinds.of_config(config, "supervise")
+  allowed.check(config)
   start = load_start(config, workdir)
   config = kind.adopt_encoder(config, start)
   data = opening.open_data(config, kind.signals(config, start))

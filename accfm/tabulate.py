@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import files, interrupts, mains
+from accfm.base import files, interrupts, mains, values
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, key
@@ -39,6 +39,7 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
     InputError: a folder without metrics.json, or runs of different people.
   """
   files.refuse_url(out, "--out")
+  values.check(config)
   pairs = [item.partition("=") for item in runs.split(",") if item]
   if not pairs or not all(label and path for label, _, path in pairs):
     raise InputError(

@@ -16,7 +16,7 @@ from matplotlib import figure
 from matplotlib import pyplot as plt
 
 from accfm.data.sources import simulated
-from accfm.signals import augment, windows
+from accfm.signals import augment, filters
 
 SOURCE = types.SimpleNamespace(
     participants=8, minutes_per_participant=3, difficulty="easy", seed=5
@@ -59,7 +59,7 @@ def segment(signal):
   """The minute of a signal, float32 [T, C]: PPG in au, acceleration in g."""
   values = simulated.read_recording("", PERSON, SOURCE).signals[signal].values
   if signal == "ppg":
-    values = windows.bandpass(values, RATE_HZ, BAND_HZ, order=2)
+    values = filters.bandpass(values, RATE_HZ, BAND_HZ, order=2)
   first = 60 * MINUTE * RATE_HZ
   return np.float32(values[first : first + 60 * RATE_HZ])
 

@@ -11,7 +11,7 @@ from accfm.configs import acc_distill, ppg_contrastive
 from accfm.configs import evaluate as evaluate_config
 from accfm.configs import prepare as prepare_config
 from accfm.signals import augment
-from accfm.train import checkpoints, opening, writer
+from accfm.train import allowed, checkpoints, writer
 
 MIXED = "simulated_easy:3,simulated_other:1"
 
@@ -80,7 +80,7 @@ def test_a_mixture_from_teacher_to_scores(both, tmp_path):
     ("a:0.5, b:1.5", {"a": 0.5, "b": 1.5}),
 ])
 def test_a_mixture_is_read(text, want):
-  assert opening.parse_mixture(text) == want
+  assert allowed.parse_mixture(text) == want
 
 
 @pytest.mark.parametrize("text", [
@@ -88,7 +88,7 @@ def test_a_mixture_is_read(text, want):
 ])
 def test_what_is_no_mixture(text):
   with pytest.raises(InputError, match="dataset: got .* want a name or"):
-    opening.parse_mixture(text)
+    allowed.parse_mixture(text)
 
 
 def test_a_share_that_gets_no_row(both, tmp_path):

@@ -27,21 +27,21 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from accfm.base import interrupts
+from accfm.base import interrupts, values
 from accfm.base.errors import InputError
 from accfm.data import damage, sharedmemory
 from accfm.data.samplers import Draw
 
+RULES = {
+    "prefetch": values.COUNT, "workers": values.COUNT,
+    "cache_mb": values.COUNT,
+}
 KILLED = "Worker process was terminated"  # in grain's message
 
 
 def check(config: ConfigDict) -> None:
   """Raises InputError for fields of a config that are out of range."""
-  for name in ("prefetch", "workers"):
-    if config[name] < 0:
-      raise InputError(
-          f"{name}: got {config[name]}, want 0 or more; set --config.{name}"
-      )
+  values.check(config, RULES)
   if config.workers and config.cache_mb:
     raise InputError(
         f"workers: got {config.workers} with --config.cache_mb="

@@ -14,7 +14,13 @@ import itertools
 
 import numpy as np
 
+from accfm.base import values
 from accfm.base.errors import InputError
+
+RULES = {
+    "order.lanes": values.SOME, "order.block": values.COUNT,
+    "order.window": values.SOME,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +43,7 @@ class Nearness:
     """Raises InputError for a value out of range, or lanes that do not divide
     the batch size.
     """
-    for name, least in (("lanes", 1), ("block", 0), ("window", 1)):
-      if getattr(self, name) < least:
-        raise InputError(
-            f"order.{name}: got {getattr(self, name)}, want {least} or more; "
-            f"set --config.order.{name}"
-        )
+    values.check({"order": dataclasses.asdict(self)}, RULES)
     if batch_size % self.lanes:
       raise InputError(
           f"order.lanes: got {self.lanes} for {batch_size} rows of a batch, "

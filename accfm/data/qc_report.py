@@ -98,11 +98,7 @@ def split_recordings(
       window.
   """
   cfg = config.split
-  sizes = {"counts": cfg.counts, "fractions": cfg.fractions}.get(cfg.kind)
-  if sizes is None:
-    raise InputError(
-        f"split.kind: got {cfg.kind!r}, want 'counts' or 'fractions'"
-    )
+  sizes = cfg[cfg.kind]
   source, people = config.source, {}
   cohort = plugins.stem(source) if plugins.is_plugin(source) else source
   for s in summaries:

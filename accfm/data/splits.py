@@ -6,11 +6,40 @@ recordings come. Folds rotate the sorted list.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from accfm.base import values
 from accfm.base.errors import InputError
 
 NAMES = ("train", "val", "test")
+RULES = {
+    "split.kind": values.one_of("fractions", "counts"),
+    "split.fractions": values.each(values.SHARE),
+    "split.counts": values.each(values.COUNT),
+    "split.seed": values.SEED,
+    "split.fold": values.COUNT,
+    "split.folds": values.SOME,
+}
+
+
+def check(cfg: Mapping[str, Any]) -> None:
+  """Raises InputError for a config that can split no people.
+
+  Args:
+    cfg: kind, fractions, counts, seed, fold and folds.
+  """
+  values.check({"split": cfg}, RULES)
+  sizes = cfg[cfg["kind"]]
+  _check_three(sizes)
+  _check_fold(cfg["fold"], cfg["folds"])
+  if cfg["kind"] == "fractions":
+    _check_sum(sizes)
+  if cfg["kind"] == "fractions" and min(sizes) <= 0:
+    raise InputError(
+        f"split.fractions: got {tuple(sizes)}, want each above 0: train, val "
+        "and test need a person each"
+    )
 
 
 def split_participants(
@@ -46,10 +75,7 @@ def split_participants(
     twice = sorted({i for i in ids if ids.count(i) > 1})
     raise InputError(f"participants: {twice[:5]} come twice, want each once")
   train, val, test = _counts(people, tuple(sizes))
-  if not 0 <= fold < folds:
-    raise InputError(
-        f"split.fold: got {fold} of {folds} folds, want 0 to {folds - 1}"
-    )
+  _check_fold(fold, folds)
   if (folds - 1) * test >= people:
     most = -(-people // test)
     raise InputError(
@@ -76,16 +102,36 @@ def check_people(people: int) -> None:
     )
 
 
+def _check_three(sizes: Sequence[float]) -> None:
+  if len(sizes) != len(NAMES):
+    raise InputError(
+        f"split: got {len(sizes)} sizes {tuple(sizes)}, want (train, val, "
+        "test)"
+    )
+
+
+def _check_fold(fold: int, folds: int) -> None:
+  if not 0 <= fold < folds:
+    raise InputError(
+        f"split.fold: got {fold} of {folds} folds, want 0 to {folds - 1}"
+    )
+
+
+def _check_sum(fractions: Sequence[float]) -> None:
+  if abs(sum(fractions) - 1.0) > 1e-6:
+    raise InputError(
+        f"split.fractions: {tuple(fractions)} sum to {sum(fractions):g}, want "
+        "1"
+    )
+
+
 def _hash(seed, text):
   return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
 
 
 def _counts(people: int, sizes: Sequence[float]) -> tuple[int, ...]:
   """The sizes of (train, val, test) as numbers of people."""
-  if len(sizes) != len(NAMES):
-    raise InputError(
-        f"split: got {len(sizes)} sizes {sizes}, want (train, val, test)"
-    )
+  _check_three(sizes)
   check_people(people)
   if all(isinstance(size, int) for size in sizes):
     counts = tuple(int(size) for size in sizes)
@@ -96,10 +142,7 @@ def _counts(people: int, sizes: Sequence[float]) -> tuple[int, ...]:
           f"{people}, or set split.kind to fractions"
       )
   else:
-    if abs(sum(sizes) - 1.0) > 1e-6:
-      raise InputError(
-          f"split.fractions: {sizes} sum to {sum(sizes):g}, want 1"
-      )
+    _check_sum(sizes)
     val, test = (max(1, int(size * people + 0.5)) for size in sizes[1:])
     counts = (people - val - test, val, test)
   if min(counts) < 1 or min(sizes) <= 0:

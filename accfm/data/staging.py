@@ -149,13 +149,15 @@ def cut_recording(
       "start_s": min(s.start_s for s in recording.signals.values()),
       "end_s": max(s.end_s for s in recording.signals.values()),
   }
+  wanted = quality.read_rules(rules.quality, contract.signals)
   try:
-    aligned = windows.align(recording, contract)
+    aligned = windows.align(recording, contract, rules.quality)
     cuts = list(windows.cut(aligned, contract, rules.hop_sec))
   except InputError as error:
     summary["unusable"] = str(error)
     return {}, summary
-  rows, sums = _rows(recording, aligned, cuts, rules, summary["rejected"])
+  rejected = summary["rejected"]
+  rows, sums = _rows(recording, aligned, cuts, rules, wanted, rejected)
   if not rows:
     return {}, summary
   arrays = {k: np.stack([row[k] for row in rows]) for k in rows[0]}
@@ -171,10 +173,9 @@ def cut_recording(
   return arrays, summary
 
 
-def _rows(recording, aligned, cuts, rules, rejected):
+def _rows(recording, aligned, cuts, rules, wanted, rejected):
   """Rows of the windows that pass, and the quantisation error of each."""
   contract = rules.contract
-  limits = {name: s.limits for name, s in recording.signals.items()}
   acc = [n for n, spec in contract.signals.items() if spec.kind == "acc"]
   beats = labels.select_beats(aligned, contract, rules.labels)
   rows, sums = [], []
@@ -184,8 +185,8 @@ def _rows(recording, aligned, cuts, rules, rejected):
         if acc else None
     )
     reason = quality.check(
-        window.signals, contract.signals, limits, rules.quality,
-        clipped=window.clipped, motion=motion,
+        window.signals, contract.signals, wanted, window.clipped,
+        window.impossible, motion,
     )
     if not reason and not all(
         np.isfinite(x).all() for x in window.signals.values()

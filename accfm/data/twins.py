@@ -23,14 +23,6 @@ DAY_S = 86_400.0  # recordings that start earlier have no date
 Pairs = Mapping[str, tuple[str, str]]
 
 
-def check_how(how: str) -> None:
-  """Raises InputError for an unknown `config.same_recording`."""
-  if how not in HOW:
-    raise InputError(
-        f"same_recording: got {how!r}, want one of {list(HOW)}"
-    )
-
-
 def listed(names: Sequence[str]) -> str:
   """The first few names, and how many more there are."""
   more = len(names) - SHOWN

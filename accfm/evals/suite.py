@@ -10,14 +10,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import configlib, errors, faults, interrupts
+from accfm.base import configlib, errors, faults, interrupts, values
 from accfm.base.errors import InputError
 from accfm.evals import inputs
 from accfm.evals.embedding import cache, forward, projection
 from accfm.evals.evaluators import EVALS
 from accfm.evals.files import privacy, space, store
-from accfm.evals.probes import own_labels
-from accfm.evals.probes import run as probes
+from accfm.evals.probes import own_labels, panel
 from accfm.evals.report import console, page
 from accfm.evals.report import facts as facts_lib
 from accfm.evals.results import figures as figures_lib
@@ -26,6 +25,29 @@ from accfm.steps import towers
 
 FILES = ("metrics.json", "figures.json", "predictions.parquet",
          "queries.parquet", "report.html")
+RULES: values.Rules = {
+    "dataset": values.empty_or(values.NAME),
+    "split": values.one_of("train", "val", "test"),
+    "step": values.STEP,
+    "batch_size": values.SOME,
+    "pools": values.each(values.SOME),
+    "within_pool": values.SOME,
+    "adjacent_sec": values.COUNT,
+    "probe_folds": values.COUNT,
+    "label_fractions": values.each(values.above_to(0, 1)),
+    "label_seed": values.SEED,
+    "label_draws": values.SOME,  # of labelled people for each fraction
+    "person_pooling": values.one_of(*panel.POOLINGS),
+    "min_people": values.SOME,
+    "min_windows": values.SOME,
+    "min_participants": values.SOME,
+    "min_class": values.SOME,
+    "bootstrap_draws": values.SOME,
+    "seed": values.SEED,
+    "examples": values.COUNT,
+    "map_method": values.one_of(*projection.METHODS),
+    "watch_seconds": values.COUNT,
+}
 
 
 def check(config: ConfigDict) -> None:
@@ -36,12 +58,7 @@ def check(config: ConfigDict) -> None:
           f"evals: got {name!r}, want some of {sorted(EVALS)}"
           f"{configlib.nearest(name, EVALS)}"
       )
-  for name in ("batch_size", "bootstrap_draws"):
-    if config[name] < 1:
-      raise InputError(
-          f"{name}: got {config[name]}, want 1 or more; set --config.{name}"
-      )
-  probes.check(config)
+  values.check(config, RULES)
 
 
 def evaluate_data_sets(

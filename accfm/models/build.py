@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from accfm.base import configlib, plugins
+from accfm.base import configlib, plugins, values
 from accfm.base.errors import InputError
 from accfm.models import encoders, heads, mae_decoder
 
@@ -149,6 +149,18 @@ def build_encoder(
   if hasattr(module, "check"):
     module.check()
   return module
+
+
+def check_encoder(cfg: Mapping[str, Any], where: str = "encoder") -> None:
+  """Raises InputError for an encoder's config that cannot be built.
+
+  Args:
+    cfg: as for `build_encoder`.
+    where: the config's place, for messages.
+  """
+  file = _FILES.get(cfg.get("family", ""))
+  values.check(cfg, getattr(file, "RULES", {}), where=f"{where}.")
+  build_encoder(cfg)
 
 
 def _family(name: Any) -> type[nn.Module]:

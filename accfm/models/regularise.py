@@ -10,24 +10,16 @@ the input. Outside training, or at rate 0, they return the input and draw
 nothing.
 """
 
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from accfm.base import keys
+from accfm.base import keys, values
 from accfm.base.errors import InputError
 
-
-def check_rates(encoder: Any) -> None:
-  """Raises InputError unless its dropout and drop_path are in [0, 1)."""
-  for name in ("dropout", "drop_path"):
-    rate = getattr(encoder, name)
-    if not 0 <= rate < 1:
-      raise InputError(
-          f"{name}: got {rate}, want a rate of at least 0 and below 1"
-      )
+# Of an encoder's fields.
+RULES = dict.fromkeys(("dropout", "drop_path"), values.from_below(0, 1))
 
 
 def path_rates(rate: float, depth: int) -> tuple[float, ...]:

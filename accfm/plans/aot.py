@@ -24,7 +24,7 @@ from accfm.signals.contract import Contract, SignalSpec, from_dict
 from accfm.steps import kinds
 from accfm.steps import state as statelib
 from accfm.steps.given import Given, Start
-from accfm.train import fit, opening, sharding
+from accfm.train import allowed, fit, opening, sharding
 from accfm.train.checkpoints import reader
 
 # The paper's minute, as `configs/prepare.py:simulated` prepares it.
@@ -237,7 +237,7 @@ def counts(traced: Any, compiled: Any, model: int = 1) -> dict[str, Any]:
 
 def _data(config):
   """(contract, names of the data sets, sentences) of a config's data."""
-  names = tuple(opening.parse_mixture(config.dataset))
+  names = tuple(allowed.parse_mixture(config.dataset))
   try:
     folder = manifest.find(config.data_dir, names[0])
   except InputError:

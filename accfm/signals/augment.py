@@ -27,7 +27,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from accfm.base import configlib, settings
+from accfm.base import configlib, settings, values
 from accfm.base import keys as keylib
 from accfm.base.errors import InputError
 from accfm.signals import augment_ops as ops
@@ -209,6 +209,25 @@ def resolve(cfg: Mapping[str, Any], kind: str) -> dict[str, Any]:
   return out
 
 
+def check(cfg: Mapping[str, Any], where: str = "augment") -> None:
+  """Raises InputError for a value that no signal can have.
+
+  Args:
+    cfg: as for `resolve`; what is None is decided by the signal's kind.
+    where: the config's place, for messages.
+  """
+  chosen = cfg.get("preset", "kind")
+  values.check({where: {"preset": chosen}}, {
+      f"{where}.preset": values.one_of("kind", *sorted(PRESETS))
+  })
+  for name in cfg:
+    if name != "preset":
+      _check_name(name)
+      _checked_fields(
+          name, {k: cfg[name][k] for k in cfg[name]}, f"{where}.{name}", True
+      )
+
+
 def make_augment(cfg: Mapping[str, Any]) -> Callable:
   """The augmentation of one signal.
 
@@ -268,10 +287,10 @@ def make_augment(cfg: Mapping[str, Any]) -> Callable:
 
 def _changed(fields, overrides):
   """A copy of {operation: {field: value}} with some values changed."""
-  out = {name: dict(values) for name, values in fields.items()}
-  for name, values in overrides.items():
+  out = {name: dict(known) for name, known in fields.items()}
+  for name, changes in overrides.items():
     _check_name(name)
-    out[name].update(values)
+    out[name].update(changes)
   return out
 
 
@@ -327,12 +346,14 @@ def _check_name(name):
     )
 
 
-def _checked_fields(name, given):
-  """All fields of an operation, checked."""
-  where = f"augmentation {name}"
+def _checked_fields(name, given, where="", undecided=False):
+  """All fields of an operation, checked; some may still be None."""
+  where = where or f"augmentation {name}"
   fields = vars(settings.merge(given, {"prob": None, **FIELDS[name]}, where))
   for field, value in fields.items():
     low, high = LIMITS.get(field, (None, None))
+    if undecided and value is None:
+      continue
     if low is not None and (value is None or not low <= value <= high):
       want = f"{low:g} to {high:g}" if high < INF else f"at least {low:g}"
       raise InputError(f"{where}.{field}: got {value}, want {want}")

@@ -19,7 +19,7 @@ from scipy import signal as sps
 
 from accfm.base import shapes
 from accfm.base.errors import InputError
-from accfm.signals import windows
+from accfm.signals import filters, windows
 
 LEVEL_S = 20.0  # span of the mean energy that the offset is a share of
 NEIGHBOURS = 10  # on either side that a pulse or a peak is compared with
@@ -197,7 +197,7 @@ def _filter(
   if len(x) < 2 or np.ptp(x) == 0:
     return np.zeros(len(x))
   x = np.asarray(x, np.float64)[:, None]
-  return windows.bandpass(x, rate_hz, method.band_hz, 2)[:, 0]
+  return filters.bandpass(x, rate_hz, method.band_hz, 2)[:, 0]
 
 
 def _peaks(x: np.ndarray, rate_hz: float, method: Method) -> np.ndarray:

@@ -9,8 +9,26 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from accfm.base import plain as plainlib
+from accfm.base import values
 from accfm.base.errors import InputError
 from accfm.version import __version__
+
+# What a signal is a measurement of. Quality rules and augmentations know the
+# first three; "other" stands for what is not named here.
+KINDS = (
+    "acc", "ppg", "ecg", "gyro", "eda", "temperature", "respiration", "other",
+)
+RULES = {
+    "rate_hz": values.above(0),
+    "window_sec": values.above(0),
+    "signals.*.channels": values.SOME,
+    "signals.*.kind": values.one_of(*KINDS),
+    "signals.*.band_hz": values.maybe(values.pair(0)),
+    "signals.*.band_order": values.between(1, 10),  # above, it may be unstable
+    "signals.*.delay_s": values.ANY,
+    "signals.*.normalize": values.one_of("zscore", "none"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +38,7 @@ class SignalSpec:
   Attributes:
     channels: number of channels.
     unit: unit of the stored values, such as "g".
-    kind: "acc", "ppg" or "ecg"; chooses augmentation and quality rules.
+    kind: one of `KINDS`; chooses augmentation and quality rules.
     gravity_kept: whether the stored values include gravity.
     band_hz: pass band [low, high] of a zero-phase Butterworth filter, which
       runs over the whole recording before it is cut; None for no filter.
@@ -75,14 +93,49 @@ class Contract:
 
 
 def from_dict(plain: Mapping[str, Any]) -> Contract:
-  """The Contract that `to_dict` wrote as plain values."""
-  plain = dict(plain)
-  signals = {}
-  for name, spec in plain.pop("signals").items():
-    spec = dict(spec)
-    spec["band_hz"] = tuple(spec["band_hz"]) if spec["band_hz"] else None
-    signals[name] = SignalSpec(**spec)
-  return Contract(signals=signals, **plain)
+  """The Contract that `to_dict` wrote as plain values.
+
+  Raises:
+    InputError: a field is unknown, missing, of another type, or has a value
+      that no contract can have.
+  """
+  made = plainlib.from_plain(Contract, plain, "contract")
+  check(made)
+  return made
+
+
+def check(contract: Contract, where: str = "contract.") -> None:
+  """Raises InputError for a value that no contract can have.
+
+  Args:
+    contract: from a config, or from a file that anybody may have written.
+    where: its place, with the dot behind it.
+  """
+  if not contract.signals:
+    raise InputError(f"{where}signals: got none, want at least one")
+  plain = contract.to_dict()
+  del plain["labels"]  # for information
+  values.check(plain, RULES, where=where)
+  rate = contract.rate_hz
+  if contract.samples < 2:
+    raise InputError(
+        f"{where}window_sec: got {contract.window_sec} s at {rate} Hz, want "
+        "at least two samples"
+    )
+  for name, spec in contract.signals.items():
+    place = f"{where}signals.{name}"
+    if spec.band_hz and not spec.band_hz[1] < rate / 2:
+      raise InputError(
+          f"{place}.band_hz: got {list(spec.band_hz)}, want 0 <= low < high < "
+          f"{rate / 2} (half the rate)"
+      )
+    removed = bool(spec.band_hz) and spec.band_hz[0] > 0
+    if spec.kind == "acc" and removed == spec.gravity_kept:
+      raise InputError(
+          f"{place}: gravity_kept={spec.gravity_kept} contradicts band_hz="
+          f"{spec.band_hz and list(spec.band_hz)}; gravity is kept unless a "
+          "pass band starts above 0 Hz"
+      )
 
 
 def check_match(

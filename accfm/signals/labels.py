@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from accfm.base import settings
+from accfm.base import settings, values
 from accfm.base.errors import InputError
 from accfm.signals import beats as beats_lib
 from accfm.signals import windows
@@ -56,6 +56,25 @@ DEFAULTS = dict(
 )
 
 SOURCES = ("beats", "ppg_beats", "track")
+RULES = {
+    "labels.beat_source": values.one_of(*SOURCES),
+    "labels.min_coverage": values.SHARE,
+    "labels.min_interval_s": values.above(0),
+    "labels.max_interval_s": values.above(0),
+    "labels.max_change": values.above(0),
+    "labels.median_span_s": values.COUNT,
+    "labels.consecutive_tol_s": values.COUNT,
+    "labels.min_pairs": values.COUNT,
+    "labels.min_condition": values.SHARE,
+    "labels.min_template_r": values.between(-1, 1),
+}
+
+
+def check(cfg: settings.Given, contract: Contract) -> None:
+  """Raises InputError for a config that labels no window of a contract."""
+  rules = _settings(cfg)
+  if rules.beat_source == "ppg_beats":
+    _ppg_name(rules, contract)
 
 
 def label_names(cfg: settings.Given) -> tuple[str, ...]:
@@ -181,12 +200,7 @@ def ppg_beats(
     InputError: `ppg_signal` is not one of the contract's PPG signals.
   """
   rules = _settings(cfg)
-  names = [n for n, spec in contract.signals.items() if spec.kind == "ppg"]
-  name = rules.ppg_signal or (names[0] if len(names) == 1 else "")
-  if name not in names:
-    raise InputError(
-        f"labels.ppg_signal: got {rules.ppg_signal!r}, want one of {names}"
-    )
+  name = _ppg_name(rules, contract)
   x = aligned.signals[name].astype(np.float64)
   found = []
   for channel in range(x.shape[1]):
@@ -199,11 +213,19 @@ def ppg_beats(
 def _settings(cfg):
   """DEFAULTS with the fields of `cfg`, after checking the beat source."""
   rules = settings.merge(cfg, DEFAULTS, "labels")
-  if rules.beat_source not in SOURCES:
-    raise InputError(
-        f"labels.beat_source: got {rules.beat_source!r}, want one of {SOURCES}"
-    )
+  values.check({"labels": vars(rules)}, RULES)
   return rules
+
+
+def _ppg_name(rules, contract):
+  """The PPG signal that beats are found in."""
+  names = [n for n, spec in contract.signals.items() if spec.kind == "ppg"]
+  name = rules.ppg_signal or (names[0] if len(names) == 1 else "")
+  if name not in names:
+    raise InputError(
+        f"labels.ppg_signal: got {rules.ppg_signal!r}, want one of {names}"
+    )
+  return name
 
 
 def _inside(beats, start_s, stop_s, rules):

@@ -6,24 +6,37 @@ pulse is gone as well.
 """
 
 import functools
-from collections.abc import Mapping
+import types
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from accfm.base import settings, shapes
+from accfm.base import settings, values
 from accfm.base.errors import InputError
+from accfm.signals import impossible as impossible_lib
 from accfm.signals.contract import SignalSpec
 
 Limits = tuple[float, float] | None  # lowest and highest value of a device
 
 REASONS = (
-    "gap", "out_of_range", "clipped", "non_wear", "flat", "too_much_motion"
+    "out_of_range", "spike", "gap", "clipped", "non_wear", "flat",
+    "too_much_motion",
 )
 
 DEFAULTS = dict(
+    # Raw samples outside these ranges are impossible, see `impossible`:
+    # signal name -> [lowest, highest] value, in its own unit;
+    range={},
+    # a device's limits, and beyond them this share of their distance, for
+    # calibration and rounding;
+    beyond_limits=0.01,
+    # plus and minus this, in g, where a source gives no limits: the widest
+    # range that wrist devices have; None: any.
+    acc_range_g=16.0,
+    # Largest distance of a sample from its channel's median, in units of the
+    # channel's spread; None: any.
+    max_crest=1000.0,
     max_clipped=0.01,  # largest share of samples at a device limit
-    beyond_limits=0.25,  # allowed overshoot, as a share of the device range
-    range={},  # signal name -> [lowest, highest] plausible value, own unit
     # A channel is constant if its range is at most this times max(1, |mean|).
     flat_range=1e-6,
     # A watch is not worn if its acceleration's SD is below this, in g, and the
@@ -34,20 +47,51 @@ DEFAULTS = dict(
     max_motion_g=None,  # largest `motion_g`; None: off
 )
 
+RULES = {
+    "quality.range.*": values.pair(-values.HUGE),
+    "quality.beyond_limits": values.COUNT,
+    "quality.acc_range_g": values.maybe(values.above(0)),
+    "quality.max_crest": values.maybe(values.above(1)),
+    "quality.max_clipped": values.SHARE,
+    "quality.flat_range": values.COUNT,
+    "quality.non_wear_acc_sd_g": values.COUNT,
+    "quality.non_wear_ppg_sd": values.maybe(values.COUNT),
+    "quality.max_motion_g": values.maybe(values.COUNT),
+}
 MOTION_BAND_HZ = (0.5, 8.0)
+
+
+def read_rules(
+    cfg: settings.Given, specs: Mapping[str, SignalSpec]
+) -> types.SimpleNamespace:
+  """All fields of `DEFAULTS`, overridden by `cfg`.
+
+  Raises:
+    InputError: an unknown field, a value out of its range, or a range of an
+      unknown signal.
+  """
+  rules = settings.merge(cfg, DEFAULTS, "quality")
+  for name in rules.range:
+    if name not in specs:
+      raise InputError(
+          f"quality.range: signal {name!r} is unknown, want one of "
+          f"{sorted(specs)}"
+      )
+  values.check({"quality": vars(rules)}, RULES)
+  return rules
 
 
 def check(
     window_signals: Mapping[str, np.ndarray], specs: Mapping[str, SignalSpec],
-    limits: Mapping[str, Limits], cfg: settings.Given,
-    clipped: Mapping[str, float] | None = None, motion: float | None = None,
+    rules: types.SimpleNamespace, clipped: Mapping[str, float],
+    impossible: Iterable[str] = (), motion: float | None = None,
 ) -> str:
   """The first reason in `REASONS` to reject a window, or "".
 
+  - out_of_range, spike: a raw sample that is impossible lies in the window,
+    or so near that a filter carries it there (`windows.align`). A window is a
+    spike as well if a sample of it, as stored, is above `max_crest`.
   - gap: a sample is missing (NaN).
-  - out_of_range: a value outside `cfg.range`, or beyond the device's limits
-    by more than `beyond_limits` of its range. (Interpolation overshoots a
-    clipped edge by up to a tenth of the range; more means a wrong unit.)
   - clipped: more than `max_clipped` of the samples at a device limit.
   - non_wear: the acceleration's SD (root of the summed variances of its
     axes) is below `non_wear_acc_sd_g` and the SD of every PPG channel below
@@ -59,37 +103,28 @@ def check(
   Args:
     window_signals: name -> [T, C].
     specs: name -> SignalSpec.
-    limits: name -> (lowest, highest) of the device, or None.
-    cfg: fields of `DEFAULTS`, any of which may be left out.
-    clipped: name -> share of samples at a limit before filtering, as in
-      `Window.clipped`. Without it the window's own values are judged, where
-      a band-pass filter hides the limits.
+    rules: as from `read_rules`.
+    clipped: name -> share of raw samples at a limit, as in `Window.clipped`.
+    impossible: reasons that raw samples gave, as in `Window.impossible`.
     motion: the window's `motion_g`; needed if `max_motion_g` is set.
 
   Returns:
     One of `REASONS`, or "".
   """
-  rules = settings.merge(cfg, DEFAULTS, "quality")
-  for name in rules.range:
-    if name not in specs:
-      raise InputError(
-          f"quality.range: signal {name!r} is unknown, want one of "
-          f"{sorted(specs)}"
-      )
   signals = {name: window_signals[name] for name in specs}
-  if not all(np.isfinite(x).all() for x in signals.values()):
+  finite = all(np.isfinite(x).all() for x in signals.values())
+  reasons = set(impossible)
+  if finite and rules.max_crest is not None and any(
+      impossible_lib.crest(x, specs[name], rules) > rules.max_crest
+      for name, x in signals.items()
+  ):
+    reasons.add("spike")
+  if reasons:
+    return min(reasons, key=REASONS.index)
+  if not finite:
     return "gap"
-  for name, x in signals.items():
-    plausible = rules.range.get(name)
-    if _outside(x, limits.get(name), plausible, rules.beyond_limits):
-      return "out_of_range"
-  for name, x in signals.items():
-    share = (
-        at_limit(x, limits.get(name)).mean() if clipped is None
-        else clipped[name]
-    )
-    if share > rules.max_clipped:
-      return "clipped"
+  if any(clipped[name] > rules.max_clipped for name in signals):
+    return "clipped"
   if _non_wear(signals, specs, rules):
     return "non_wear"
   if any(_flat(x, rules.flat_range) for x in signals.values()):
@@ -123,13 +158,7 @@ def motion_g(acc: np.ndarray, rate_hz: float) -> float:
     InputError: another shape, a rate too low, or fewer than 2 s.
   """
   acc = np.asarray(acc, np.float64)
-  shapes.check(acc, "acc", "T 3", "motion needs three axes in g")
-  high = MOTION_BAND_HZ[1]
-  if rate_hz <= 2 * high or len(acc) < 2 * rate_hz:
-    raise InputError(
-        f"motion level: got {len(acc)} samples at {rate_hz} Hz, want more "
-        f"than {2 * high} Hz and at least 2 s"
-    )
+  check_motion(acc.shape, rate_hz)
   if not np.isfinite(acc).all():
     return float("nan")
   from scipy import signal as sps  # here: it takes a second to import
@@ -138,6 +167,20 @@ def motion_g(acc: np.ndarray, rate_hz: float) -> float:
       _motion_filter(float(rate_hz)), acc - acc.mean(axis=0), axis=0
   )
   return float(np.sqrt(band.var(axis=0).sum()))
+
+
+def check_motion(shape: tuple[int, ...], rate_hz: float) -> None:
+  """Raises InputError unless there is a motion level of such a signal."""
+  high = MOTION_BAND_HZ[1]
+  if len(shape) != 2 or shape[1] != 3:
+    raise InputError(
+        f"acc: got {list(shape)}, want [T, 3]; motion needs three axes in g"
+    )
+  if rate_hz <= 2 * high or shape[0] < 2 * rate_hz:
+    raise InputError(
+        f"motion level: got {shape[0]} samples at {rate_hz} Hz, want more "
+        f"than {2 * high} Hz and at least 2 s"
+    )
 
 
 @functools.lru_cache
@@ -155,16 +198,6 @@ def at_limit(x: np.ndarray, limits: Limits) -> np.ndarray:
   low, high = limits
   slack = 1e-4 * (high - low)
   return np.logical_or.reduce((x <= low + slack) | (x >= high - slack), axis=1)
-
-
-def _outside(x, limits, plausible, beyond):
-  """Whether a value is not plausible, or past the limits by `beyond`."""
-  low, high = x.min(), x.max()
-  if limits is not None:
-    slack = beyond * (limits[1] - limits[0])
-    if low < limits[0] - slack or high > limits[1] + slack:
-      return True
-  return plausible is not None and (low < plausible[0] or high > plausible[1])
 
 
 def _non_wear(signals, specs, rules):

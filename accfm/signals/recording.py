@@ -6,12 +6,15 @@ they are shifted when that signal is.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from accfm.base import shapes
 from accfm.base.errors import InputError
+from accfm.signals import plausible
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Recording:
     spans: tasks and conditions.
     attributes: facts about the participant as numbers, such as
       {"age_years": 61.0, "sex": 1.0, "bmi": 24.2, "target_smoker": 0.0}; sex
-      is 0 for female, 1 for male.
+      is 0 for female, 1 for male. What a number can be is in `plausible`.
   """
 
   participant: str
@@ -123,20 +126,65 @@ class Recording:
     if not self.signals:
       raise InputError(f"{where}: no signals; a source must yield some")
     for name, signal in self.signals.items():
-      shapes.check(signal.values, f"{where} signal {name}", "N C")
-      if not signal.rate_hz > 0:
-        raise InputError(
-            f"{where} signal {name}: rate {signal.rate_hz} Hz, want > 0"
-        )
+      _check_signal(signal, f"{where} signal {name}")
     if self.beats is not None:
-      shapes.check_all([
-          (self.beats.end_s, f"{where} beats.end_s", "M"),
-          (self.beats.interval_s, f"{where} beats.interval_s", "M"),
-      ])
-      if np.any(np.diff(self.beats.end_s) <= 0):
-        raise InputError(f"{where}: beat times must increase")
+      _check_beats(self.beats, f"{where} beats")
+    for name, track in self.tracks.items():
+      _check_track(name, track, f"{where} track {name}")
+    for span in self.spans:
+      _check_finite([span.start_s, span.end_s], f"{where} span {span.name}")
+    plausible.check_attributes(self.attributes, where)
 
   @property
   def start_s(self) -> float:
     """Start of the signal that starts first."""
     return min(signal.start_s for signal in self.signals.values())
+
+
+def _check_signal(signal: Signal, where: str) -> None:
+  shapes.check(signal.values, where, "N C")
+  if not 0 < signal.rate_hz < math.inf:
+    raise InputError(f"{where}: rate {signal.rate_hz} Hz, want > 0")
+  _check_finite([signal.start_s], f"{where} start_s")
+  if signal.limits is not None:
+    _check_finite(signal.limits, f"{where} limits")
+    if not signal.limits[0] < signal.limits[1]:
+      raise InputError(
+          f"{where}: limits {tuple(signal.limits)}, want the lowest value "
+          "below the highest"
+      )
+
+
+def _check_beats(beats: Beats, where: str) -> None:
+  shapes.check_all([
+      (beats.end_s, f"{where}.end_s", "M"),
+      (beats.interval_s, f"{where}.interval_s", "M"),
+  ])
+  _check_finite(beats.end_s, f"{where}.end_s")
+  _check_finite(beats.interval_s, f"{where}.interval_s")
+  if np.any(np.diff(beats.end_s) <= 0):
+    raise InputError(f"{where}: beat times must increase")
+  short = np.flatnonzero(np.asarray(beats.interval_s) <= 0)
+  if len(short):
+    raise InputError(
+        f"{where}.interval_s[{short[0]}]: got {beats.interval_s[short[0]]:g} "
+        "s, want more than 0"
+    )
+
+
+def _check_track(name: str, track: Track, where: str) -> None:
+  shapes.check_all([
+      (track.start_s, f"{where} start_s", "M"),
+      (track.values, f"{where} values", "M"),
+  ])
+  _check_finite(track.start_s, f"{where} start_s")
+  if not 0 < track.span_s < math.inf:
+    raise InputError(f"{where}: span_s {track.span_s}, want more than 0 s")
+  plausible.check(name, track.values, f"{where}: value of")
+
+
+def _check_finite(values: Any, where: str) -> None:
+  values = np.asarray(values, np.float64)
+  bad = values[~np.isfinite(values)]
+  if len(bad):
+    raise InputError(f"{where}: got {bad[0]}, want finite numbers")

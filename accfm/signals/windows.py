@@ -2,27 +2,25 @@
 
 Each gap-free run of a signal is evaluated at the times of the common clock by
 one band-limited interpolation. It changes the rate, suppresses aliases and
-corrects start offsets smaller than a sample. Gaps stay NaN.
+corrects start offsets smaller than a sample. Gaps stay NaN. A raw sample that
+is impossible (`impossible`) becomes a gap as well, together with all that it
+reaches through the filters: what is left is as if it had been sound.
 """
 
 import dataclasses
-import fractions
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from accfm.base import settings
 from accfm.base.errors import InputError
-from accfm.signals import quality
+from accfm.signals import contract as contract_lib
+from accfm.signals import filters, impossible, quality
 from accfm.signals.contract import Contract
+from accfm.signals.filters import SNAP
 from accfm.signals.recording import Beats, Recording, Span, Track
-
-# The interpolation kernel: a Kaiser-windowed sinc, 60 dB down.
-_LOBES = 32  # half width, in samples of the lower of the two rates
-_CUTOFF = 0.95  # half amplitude, as a share of the lower Nyquist rate
-_BETA = 5.65  # Kaiser's 0.1102 * (60 - 8.7)
-_SNAP = 1e-4  # smaller offsets, in samples, are rounding of the clock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +37,8 @@ class Aligned:
     beats: as in `Recording`, with the delay subtracted.
     tracks: likewise.
     spans: as in `Recording`.
+    impossible: name -> [N] uint8, the place in `impossible.REASONS` of what
+      is wrong with a raw sample here or within the filters' reach.
   """
 
   start_s: float
@@ -48,6 +48,9 @@ class Aligned:
   beats: Beats | None
   tracks: Mapping[str, Track]
   spans: Sequence[Span]
+  impossible: Mapping[str, np.ndarray] = dataclasses.field(
+      default_factory=dict
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,14 +61,18 @@ class Window:
     start_s: time of its first sample, Unix seconds.
     signals: name -> [T, C] float32, NaN in gaps.
     clipped: name -> share [0, 1] of samples at a device limit.
+    impossible: reasons of the impossible raw samples that reach it.
   """
 
   start_s: float
   signals: Mapping[str, np.ndarray]
   clipped: Mapping[str, float]
+  impossible: tuple[str, ...] = ()
 
 
-def align(recording: Recording, contract: Contract) -> Aligned:
+def align(
+    recording: Recording, contract: Contract, cfg: settings.Given = None
+) -> Aligned:
   """Puts the contract's signals on one clock at `contract.rate_hz`.
 
   A signal's `delay_s` is subtracted from its times and from those of the
@@ -78,6 +85,7 @@ def align(recording: Recording, contract: Contract) -> Aligned:
   Args:
     recording: signals that the contract does not name are left out.
     contract: names the signals, their filters and the rate.
+    cfg: fields of `quality.DEFAULTS`, for impossible samples.
 
   Raises:
     InputError: a signal is absent or has other channels or another unit;
@@ -86,42 +94,56 @@ def align(recording: Recording, contract: Contract) -> Aligned:
       or contradicts `gravity_kept`.
   """
   where = f"recording {recording.participant}/{recording.session}"
+  rules = quality.read_rules(cfg, contract.signals)
+  contract_lib.check(contract, "")
   for name, spec in contract.signals.items():
-    _check(recording, name, spec, contract.rate_hz, where)
+    _check(recording, name, spec, where)
   clocks = {
       name: recording.signals[name].start_s - spec.delay_s
       for name, spec in contract.signals.items()
   }
-  finite = {
-      name: np.logical_and.reduce(
-          np.isfinite(recording.signals[name].values), axis=1
+  # A sample that is impossible was there all the same: the clock begins where
+  # it would begin without the fault.
+  there = {
+      name: ~np.logical_or.reduce(
+          np.isnan(recording.signals[name].values), axis=1
       ) for name in clocks
   }
-  start, count = _overlap(recording, contract, clocks, finite, where)
-  signals, clipped = {}, {}
+  start, count = _overlap(recording, contract, clocks, there, where)
+  signals, clipped, faults = {}, {}, {}
   for name, spec in contract.signals.items():
     raw = recording.signals[name]
+    codes = impossible.find(raw, name, spec, rules, contract.window_sec)
     out = np.full((count, spec.channels), np.nan, np.float32)
-    for first, last in runs(finite[name]):
+    for first, last in runs(there[name]):
       if (last - first + 1) / raw.rate_hz < contract.window_sec:
         continue
       begin = clocks[name] + first / raw.rate_hz - start  # s on the clock
-      k0 = max(0, math.ceil(begin * contract.rate_hz - _SNAP))
+      k0 = max(0, math.ceil(begin * contract.rate_hz - SNAP))
       k1 = min(count, math.ceil(
-          (begin + (last - first) / raw.rate_hz) * contract.rate_hz - _SNAP
+          (begin + (last - first) / raw.rate_hz) * contract.rate_hz - SNAP
       ))
       if k1 <= k0:
         continue
-      values = resample(
-          raw.values[first:last], raw.rate_hz,
+      values = filters.resample(
+          impossible.bridged(raw.values[first:last], codes[first:last]),
+          raw.rate_hz,
           max(0.0, k0 / contract.rate_hz - begin), contract.rate_hz, k1 - k0,
           where=f"{where} signal {name}",
       )
       if spec.band_hz:
-        values = bandpass(
+        values = filters.bandpass(
             values, contract.rate_hz, spec.band_hz, spec.band_order
         )
       out[k0:k1] = values
+    faults[name] = _spread(
+        codes, raw.rate_hz, clocks[name] - start, contract.rate_hz, count,
+        filters.reach_s(
+            raw.rate_hz, start - clocks[name], contract.rate_hz, spec.band_hz,
+            spec.band_order,
+        ),
+    )
+    out[faults[name] > 0] = np.nan
     signals[name] = out
     times = start - clocks[name] + np.arange(count) / contract.rate_hz
     nearest = np.clip(
@@ -140,6 +162,7 @@ def align(recording: Recording, contract: Contract) -> Aligned:
           for name, track in recording.tracks.items()
       },
       spans=tuple(recording.spans),
+      impossible=faults,
   )
 
 
@@ -156,12 +179,7 @@ def cut(
   Raises:
     InputError: the hop is not a whole number of samples, at least one.
   """
-  hop = round(hop_sec * aligned.rate_hz)
-  if hop < 1 or abs(hop - hop_sec * aligned.rate_hz) > 1e-6:
-    raise InputError(
-        f"hop_sec: got {hop_sec} s at {aligned.rate_hz} Hz, want a whole "
-        "number of samples, at least one"
-    )
+  hop = hop_samples(hop_sec, aligned.rate_hz)
   length = contract.samples
   count = len(next(iter(aligned.signals.values())))
   for first in range(0, count - length + 1, hop):
@@ -172,91 +190,25 @@ def cut(
         clipped={
             name: float(x[rows].mean()) for name, x in aligned.clipped.items()
         },
+        impossible=_reasons(x[rows] for x in aligned.impossible.values()),
     )
 
 
-def resample(
-    x: np.ndarray, rate_in: float, shift_s: float, rate_out: float,
-    count: int, where: str = "signal",
-) -> np.ndarray:
-  """Evaluates a gap-free signal at `shift_s + k / rate_out`, k < count.
-
-  The kernel is a Kaiser-windowed sinc. It is flat up to 0.89 of the lower of
-  the two Nyquist rates and at least 60 dB down from 1.01 of it on. Each phase
-  of the polyphase filter sums to one, so a constant stays exactly constant.
-
-  Args:
-    x: [N, C], N >= 2, finite.
-    rate_in: its rate in Hz.
-    shift_s: time of the first output after the first input, >= 0.
-    rate_out: rate of the output in Hz.
-    count: samples of the output.
-    where: names the signal in the error.
-
-  Returns:
-    [count, C] float64.
-
-  Raises:
-    InputError: the rates' ratio is not one of whole numbers up to 20,000.
-  """
-  x = np.asarray(x, np.float64)
-  ratio = fractions.Fraction(rate_out / rate_in).limit_denominator(20_000)
-  up, down = ratio.numerator, ratio.denominator
-  if not 0 < up <= 20_000 or abs(up / down * rate_in / rate_out - 1) > 1e-9:
+def hop_samples(hop_sec: float, rate_hz: float) -> int:
+  """Samples between the starts of windows; InputError unless it is whole."""
+  hop = round(hop_sec * rate_hz)
+  if hop < 1 or abs(hop - hop_sec * rate_hz) > 1e-6:
     raise InputError(
-        f"{where}: got {rate_in} Hz for {rate_out} Hz, want rates in a ratio "
-        "of whole numbers up to 20,000; round the recording's rate"
+        f"hop_sec: got {hop_sec} s at {rate_hz} Hz, want a whole number of "
+        "samples, at least one"
     )
-  whole = math.floor(shift_s * rate_in + _SNAP)
-  part = shift_s * rate_in - whole  # in [0, 1) samples
-  part = 0.0 if abs(part) < _SNAP else part
-  if up == down and part == 0.0 and whole + count <= len(x):
-    return x[whole:whole + count].copy()
-
-  slower = min(1.0, up / down)
-  half = _LOBES / slower  # samples of x
-  pad = math.ceil((half + 1) / down) * down
-  centre = math.ceil((half + 1) * up / down) * down
-  lag = (np.arange(2 * centre + 1) - centre) / up + part  # samples of x
-  taper = np.sqrt(np.clip(1 - (lag / half) ** 2, 0, None))
-  taps = np.sinc(_CUTOFF * slower * lag) * np.i0(_BETA * taper)
-  taps[np.abs(lag) > half] = 0
-  for phase in range(up):
-    taps[phase::up] /= taps[phase::up].sum()
-
-  need = whole + math.ceil(count * down / up) + 1  # samples of x
-  after = pad + max(0, need - len(x))
-  x = np.pad(
-      x, ((pad, after), (0, 0)), mode="reflect", reflect_type="odd"
-  )[whole:]
-  from scipy import signal as sps  # here: it takes a second to import
-
-  y = sps.upfirdn(taps, x, up, down, axis=0)
-  first = pad * up // down + centre // down
-  return y[first:first + count]
+  return hop
 
 
-def bandpass(
-    x: np.ndarray, rate_hz: float, band_hz: tuple[float, float], order: int
-) -> np.ndarray:
-  """Zero-phase Butterworth filter (forward and backward), along axis 0.
-
-  Args:
-    x: [N, C], finite.
-    rate_hz: its rate.
-    band_hz: (low, high); with a low of 0 it is a low-pass filter.
-    order: order of one direction.
-
-  Returns:
-    [N, C] float64.
-  """
-  from scipy import signal as sps  # as in `resample`
-
-  low, high = band_hz
-  kind, edges = ("bandpass", (low, high)) if low > 0 else ("lowpass", high)
-  sos = sps.butter(order, edges, kind, fs=rate_hz, output="sos")
-  pad = min(len(x) - 1, math.ceil(3 * rate_hz / (low or high)))
-  return sps.sosfiltfilt(sos, x, axis=0, padlen=pad)
+def _reasons(codes: Iterable[np.ndarray]) -> tuple[str, ...]:
+  """The reasons that some codes [T] name."""
+  found = {int(code) for x in codes for code in np.unique(x)}
+  return tuple(impossible.REASONS[code] for code in sorted(found - {0}))
 
 
 def runs(mask: np.ndarray) -> np.ndarray:
@@ -269,7 +221,27 @@ def runs(mask: np.ndarray) -> np.ndarray:
   )
 
 
-def _check(recording, name, spec, rate_hz, where):
+def _spread(codes, rate_in, begin_s, rate_out, count, reach_s):
+  """uint8 [count]: `codes` [N] on the common clock, spread by the reach.
+
+  Args:
+    codes: of the raw samples, as from `impossible.find`.
+    rate_in: their rate.
+    begin_s: time of the first one on the common clock.
+    rate_out, count: of that clock.
+    reach_s: on both sides.
+  """
+  out = np.zeros(count, np.uint8)
+  for code in range(len(impossible.REASONS) - 1, 0, -1):  # the first one wins
+    for first, last in runs(codes == code):
+      low = (begin_s + first / rate_in - reach_s) * rate_out
+      high = (begin_s + (last - 1) / rate_in + reach_s) * rate_out
+      low, high = math.floor(low + SNAP), math.ceil(high - SNAP)
+      out[max(0, low):max(0, high + 1)] = code
+  return out
+
+
+def _check(recording, name, spec, where):
   """Raises InputError unless the recording has signal `name` as in `spec`."""
   if name not in recording.signals:
     raise InputError(
@@ -286,27 +258,13 @@ def _check(recording, name, spec, rate_hz, where):
           f"{where} signal {name}: got {field} {got!r}, want {want!r}; "
           f"change --config.signals.{name}.{field}"
       )
-  if spec.band_hz:
-    low, high = spec.band_hz
-    if not 0 <= low < high < rate_hz / 2:
-      raise InputError(
-          f"signals.{name}.band_hz: got {list(spec.band_hz)}, want 0 <= low "
-          f"< high < {rate_hz / 2} (half the rate)"
-      )
-  removed = bool(spec.band_hz) and spec.band_hz[0] > 0
-  if spec.kind == "acc" and removed == spec.gravity_kept:
-    raise InputError(
-        f"signals.{name}: gravity_kept={spec.gravity_kept} contradicts "
-        f"band_hz={spec.band_hz and list(spec.band_hz)}; gravity is kept "
-        "unless a pass band starts above 0 Hz"
-    )
 
 
-def _overlap(recording, contract, clocks, finite, where):
+def _overlap(recording, contract, clocks, there, where):
   """(start in s, samples) of the time that all signals cover."""
   spans = {}
   for name, clock in clocks.items():
-    rows = np.flatnonzero(finite[name])
+    rows = np.flatnonzero(there[name])
     if not len(rows):
       raise InputError(f"{where} signal {name}: every sample is a gap")
     rate = recording.signals[name].rate_hz
@@ -319,7 +277,7 @@ def _overlap(recording, contract, clocks, finite, where):
         f"{where}: signals do not overlap in time ({text}); check their start "
         "times"
     )
-  count = math.floor((end - start) * contract.rate_hz + _SNAP)
+  count = math.floor((end - start) * contract.rate_hz + SNAP)
   if count < contract.samples:
     raise InputError(
         f"{where}: shorter than a window: signals overlap for "

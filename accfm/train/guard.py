@@ -24,7 +24,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from accfm.base import files, jsonfile
+from accfm.base import files, jsonfile, values
 from accfm.base.errors import InputError
 
 FILE = "skipped.json"
@@ -32,6 +32,12 @@ LARGEST = 1 << 31  # no run takes that many batches
 WINDOW = 64  # losses that a spike is compared with
 LEAST = 16  # fewer losses than this make no spike
 SHOWN = 8  # rows and people in the log; the file has all
+
+RULES = {
+    "on_bad_step": values.one_of("stop", "skip"),
+    "max_skipped": values.COUNT,  # batches
+    "spike_factor": values.zero_or(values.above(1)),  # 0: no such check
+}
 
 Who = Callable[[int], tuple[Sequence[int], Sequence[str]]]
 
@@ -50,19 +56,7 @@ class NonFiniteError(BadStepError, FloatingPointError):
 
 def check(cfg: ConfigDict) -> None:
   """Raises InputError for fields out of their range."""
-  if cfg.on_bad_step not in ("stop", "skip"):
-    raise InputError(
-        f"on_bad_step: got {cfg.on_bad_step!r}, want 'stop' or 'skip'"
-    )
-  if cfg.max_skipped < 0:
-    raise InputError(
-        f"max_skipped: got {cfg.max_skipped}, want 0 or more batches"
-    )
-  if not (cfg.spike_factor == 0 or 1 < cfg.spike_factor < math.inf):
-    raise InputError(
-        f"spike_factor: got {cfg.spike_factor}, want more than 1, or 0 for "
-        "no such check"
-    )
+  values.check(cfg, RULES)
 
 
 class Guard:

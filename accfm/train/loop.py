@@ -19,7 +19,7 @@ import jax
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from accfm.base import faults, interrupts
+from accfm.base import faults, interrupts, values
 from accfm.base.errors import InputError
 from accfm.train.checkpoints import Checkpoints
 from accfm.train.guard import BadStepError, Guard, NonFiniteError
@@ -29,6 +29,11 @@ from accfm.train.writer import Writer
 __all__ = ["NonFiniteError", "PREEMPTED", "Pace", "Preempted", "Run",
            "check_config", "train"]
 
+RULES = {
+    "total_steps": values.SOME, "batch_size": values.SOME,
+    "log_every": values.SOME, "checkpoint_every": values.SOME,
+    "validate_every": values.COUNT,
+}
 LAG = 2  # steps given to the device before the oldest one's metrics are read
 PREEMPTED = 143  # exit code after SIGTERM: 128 + 15; launchers restart on it
 
@@ -180,14 +185,14 @@ def _attempt(run: Run, state: Any, notice: "_Notice") -> Any:
       faults.point("after_step", step)
 
       stop = notice.given(step)
-      values = None
+      found = None
       if run.validate and not stop and _due(config.validate_every, step, total):
         progress("validating", step, long=True)
         settle(keep=0)
         with pace.paused(), notice.saves():
-          values = run.validate(state, frozen)
-        if values is not None:
-          writer.write(step, values)
+          found = run.validate(state, frozen)
+        if found is not None:
+          writer.write(step, found)
       stop = stop or notice.given(step)
       if stop or _due(config.checkpoint_every, step, total):
         progress("saving", step, long=True)
@@ -196,7 +201,7 @@ def _attempt(run: Run, state: Any, notice: "_Notice") -> Any:
           checkpoints.wait()
           faults.point("before_save", step)
           checkpoints.save(
-              step, state, frozen, {**run.meta, **guard.meta()}, values
+              step, state, frozen, {**run.meta, **guard.meta()}, found
           )
         saved = step
       if stop:
@@ -210,18 +215,7 @@ def _attempt(run: Run, state: Any, notice: "_Notice") -> Any:
 
 def check_config(config: ConfigDict) -> None:
   """Raises InputError for step counts that cannot run."""
-  for name, least in (
-      ("total_steps", 1),
-      ("batch_size", 1),
-      ("log_every", 1),
-      ("checkpoint_every", 1),
-      ("validate_every", 0),
-  ):
-    if config[name] < least:
-      raise InputError(
-          f"{name}: got {config[name]}, want {least} or more; "
-          f"set --config.{name}"
-      )
+  values.check(config, RULES)
 
 
 class Pace:

@@ -13,14 +13,11 @@ from ml_collections import ConfigDict
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
-from accfm.data import batches as batchlib
 from accfm.data import manifest as manifest_lib
 from accfm.data import orders, pipeline, samplers, sharedmemory
 from accfm.signals.contract import Contract
 from accfm.steps import micro
-from accfm.train import guard as guard_lib
-from accfm.train import loop, sharding
-from accfm.train import trace as trace_lib
+from accfm.train import allowed, sharding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,11 +55,8 @@ def open_data(config: ConfigDict, signals: Iterable[str]) -> TrainingData:
     InputError: no such data set, an absent signal, a batch that does not
       divide over the devices, or workers without room for their batches.
   """
-  loop.check_config(config)
-  batchlib.check(config)
-  guard_lib.check(config)
-  trace_lib.parse(config.profile_steps, config.total_steps)
-  mixture = parse_mixture(config.dataset)
+  allowed.check(config)
+  mixture = allowed.parse_mixture(config.dataset)
   folders = [manifest_lib.find(config.data_dir, name) for name in mixture]
   train = pipeline.open_joined(folders, "train", config.max_damaged_share)
   for part in train.parts:
@@ -105,12 +99,7 @@ def check_signals(
 
 def by_people(config: ConfigDict) -> bool:
   """Whether a config pairs two segments of a person, by its `positives`."""
-  positives = config.get("positives", "segment")
-  if positives not in ("segment", "participant"):
-    raise InputError(
-        f"positives: got {positives!r}, want 'segment' or 'participant'"
-    )
-  return positives == "participant"
+  return config.get("positives", "segment") == "participant"
 
 
 def make_sampler(config: ConfigDict, data: TrainingData) -> Any:
@@ -120,25 +109,3 @@ def make_sampler(config: ConfigDict, data: TrainingData) -> Any:
       by_people(config), meshlib.row_shards(data.mesh),
       orders.Nearness(**config.order),
   )
-
-
-def parse_mixture(text: str) -> dict[str, float]:
-  """{"a": 2.0, "b": 1.0} of "a:2,b:1"; a name without a weight has 1.
-
-  Raises:
-    InputError: no name, a name twice, or a weight that is not above 0.
-  """
-  out = {}
-  for item in text.split(","):
-    name, _, weight = item.strip().partition(":")
-    try:
-      value = float(weight or 1)
-    except ValueError:
-      value = 0.0
-    if not name or name in out or not 0 < value < float("inf"):
-      raise InputError(
-          f"dataset: got {text!r}, want a name or name:weight,name:weight "
-          "with different names and weights above 0"
-      )
-    out[name] = value
-  return out

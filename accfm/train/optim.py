@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from accfm.base import configlib, trees
+from accfm.base import configlib, trees, values
 from accfm.base.errors import InputError
 
 Schedule = Callable[[Any], Any]
@@ -45,6 +45,16 @@ OPTIMIZERS = {
     "rmsprop": ("momentum", "decay"),
     "sgd": ("momentum", None),
     "yogi": ("b1", "b2"),
+}
+
+RULES = {
+    "lr": values.above(0), "weight_decay": values.COUNT,
+    "clip_norm": values.COUNT,  # 0: no clipping
+    "b1": values.from_below(0, 1), "b2": values.from_below(0, 1),
+    "lr_floor": values.SHARE,  # of lr
+    "total_steps": values.SOME, "warmup_steps": values.COUNT,
+    "hold_encoder_steps": values.COUNT,
+    "optimizer": values.one_of(*sorted(OPTIMIZERS)),
 }
 
 
@@ -300,32 +310,11 @@ def read_settings(config: ConfigDict) -> Settings:
       field.name: plain[field.name] for field in dataclasses.fields(Settings)
       if field.name in plain
   })
-  rules = (
-      ("lr", cfg.lr > 0, "above 0"),
-      ("weight_decay", cfg.weight_decay >= 0, "0 or more"),
-      ("clip_norm", cfg.clip_norm >= 0, "0 (no clipping) or more"),
-      ("b1", 0 <= cfg.b1 < 1, "0 <= b1 < 1"),
-      ("b2", 0 <= cfg.b2 < 1, "0 <= b2 < 1"),
-      ("lr_floor", 0 <= cfg.lr_floor <= 1, "a share of lr, 0 to 1"),
-      ("total_steps", cfg.total_steps >= 1, "1 or more"),
-      ("warmup_steps", cfg.warmup_steps >= 0, "0 or more"),
-      ("hold_encoder_steps", cfg.hold_encoder_steps >= 0, "0 or more"),
-  )
-  for name, good, want in rules:
-    if not good:
-      raise InputError(
-          f"{name}: got {plain[name]}, want {want}; set --config.{name}"
-      )
+  values.check(dataclasses.asdict(cfg), RULES)
   if cfg.warmup_steps > cfg.total_steps:
     raise InputError(
         f"warmup_steps: got {cfg.warmup_steps} of {cfg.total_steps} "
         "total_steps, want no more than those; set --config.warmup_steps"
-    )
-  if cfg.optimizer not in OPTIMIZERS:
-    raise InputError(
-        f"optimizer: got {cfg.optimizer!r}, want one of {sorted(OPTIMIZERS)}"
-        f"{configlib.nearest(cfg.optimizer, OPTIMIZERS)}; set "
-        "--config.optimizer"
     )
   return dataclasses.replace(
       cfg, lr_multipliers=_read_multipliers(cfg.lr_multipliers),

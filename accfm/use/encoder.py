@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from accfm.base import shapes
 from accfm.base.errors import InputError
 from accfm.data import quantise
-from accfm.signals import windows
+from accfm.signals import impossible, windows
 from accfm.signals.contract import Contract
 from accfm.signals.recording import Recording, Signal
 from accfm.steps.towers import Tower
@@ -25,6 +25,8 @@ from accfm.steps.towers import Tower
 GRAVITIES = {"g": 1.0, "mg": 1e-3, "m/s2": 1 / 9.80665}
 PLAUSIBLE_G = (0.5, 2.0)  # median length of acceleration with gravity in it
 BATCH = 64  # segments that the device embeds at once
+# Whoever gives x answers for its range.
+ANY_RANGE = {"acc_range_g": None, "max_crest": None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,12 +176,15 @@ class Encoder:
     contract = dataclasses.replace(self.contract, signals={self.signal: spec})
     aligned = windows.align(
         Recording("x", "x", {self.signal: Signal(x, rate_hz, spec.unit, 0.0)}),
-        contract,
+        contract, ANY_RANGE,
     )
-    return np.stack([
-        window.signals[self.signal]
-        for window in windows.cut(aligned, contract, contract.window_sec)
-    ])
+    cuts = list(windows.cut(aligned, contract, contract.window_sec))
+    if any(window.impossible for window in cuts):
+      raise InputError(
+          f"x: got values beyond {impossible.LARGEST:g}, want measurements; "
+          "embed the runs between them"
+      )
+    return np.stack([window.signals[self.signal] for window in cuts])
 
 
 def _size(rows: int) -> int:

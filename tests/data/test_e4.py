@@ -134,7 +134,7 @@ def test_attributes(tmp_path):
       ("age_years\n3\n", "line 1.*want one column participant"),
       ("participant,bmi\nP1,low\n", "line 2: got 'low'"),
       ("participant,bmi\nP1\n", "line 2: got 1 cells, want 2"),
-      ("participant,bmi\nP1,2\nP1,3\n", "line 3.*named twice"),
+      ("participant,bmi\nP1,20\nP1,30\n", "line 3.*named twice"),
   ):
     table.write_text(text)
     with pytest.raises(InputError, match=message):

@@ -143,7 +143,7 @@ def test_training_without_keys_is_refused(preset, rate):
 @pytest.mark.parametrize("rate", [1.0, -0.1])
 @pytest.mark.parametrize("preset", ["vit_tiny", "efficientnet_tiny"])
 def test_rates_are_checked(preset, name, rate):
-  with pytest.raises(InputError, match=f"{name}: got {rate}, want a rate"):
+  with pytest.raises(InputError, match=f"{name}: got {rate}, want at least 0"):
     build.build_encoder(build.encoder_config(preset, **{name: rate}))
 
 

@@ -5,7 +5,7 @@ import pytest
 import scipy.io
 
 from accfm.base.errors import InputError
-from accfm.signals import beats, labels, windows
+from accfm.signals import beats, filters, labels, windows
 from accfm.signals.contract import Contract, SignalSpec
 from accfm.signals.recording import Beats
 
@@ -85,7 +85,7 @@ def test_peaks_are_those_of_the_slow_loops(kind):
   x = waves(kind, heart(50, 75), 50)
   x[1000:1400] += 2 * rng.normal(size=400)  # a burst of movement
   x += 0.1 * rng.normal(size=len(x))
-  band = windows.bandpass(
+  band = filters.bandpass(
       x[:, None], RATE[kind], METHOD[kind].band_hz, 2
   )[:, 0]
   want = slow_peaks(band, RATE[kind], METHOD[kind])
@@ -179,7 +179,7 @@ def test_pulses_are_compared_with_their_neighbours():
   calm = (found < 19.5) | (found > 30.5)
   assert good[calm].all() and not good[~calm].all()
   # The same, pulse by pulse.
-  band = windows.bandpass(x[:, None], 64.0, (0.5, 8.0), 2)[:, 0]
+  band = filters.bandpass(x[:, None], 64.0, (0.5, 8.0), 2)[:, 0]
   places = np.rint(found * 64).astype(int)
   rows = np.stack([band[p - 19:p + 26] for p in places])
   for i, row in enumerate(rows):

@@ -20,10 +20,13 @@ def signals(acc_sd=0.01, ppg_sd=10.0):
           "ppg": (ppg_sd * rng.normal(size=(T, 2))).astype(np.float32)}
 
 
-def check(x, limits=LIMITS, **fields):
-  cfg = {k: v for k, v in fields.items() if k in quality.DEFAULTS}
-  rest = {k: v for k, v in fields.items() if k not in cfg}
-  return quality.check(x, SPECS, limits, cfg, **rest)
+def check(x, clipped=None, impossible=(), motion=None, **fields):
+  rules = quality.read_rules(fields, SPECS)
+  clipped = clipped or {
+      name: quality.at_limit(values, LIMITS[name]).mean()
+      for name, values in x.items()
+  }
+  return quality.check(x, SPECS, rules, clipped, impossible, motion)
 
 
 def test_a_good_window_has_no_reason():
@@ -60,19 +63,23 @@ def test_clipping_counts_samples_at_either_limit(count, reason):
   x["acc"][-3:, 1] = -2.0
   assert check(x) == reason  # 0.01 * 640 = 6.4
   assert check(x, max_clipped=0.02) == ""
-  # Shares judged before filtering take the place of the values.
   assert check(x, clipped={"acc": 0.0, "ppg": 0.0}) == ""
   assert check(signals(), clipped={"acc": 0.02, "ppg": 0}) == "clipped"
 
 
-def test_out_of_range():
+def test_impossible_raw_samples_come_first():
   x = signals()
-  x["acc"][3, 0] = 2.9  # overshoot of an interpolated edge
-  assert check(x, max_clipped=1) == ""
-  x["acc"][3, 0] = 64.0  # raw counts taken for g
-  assert check(x) == "out_of_range"
-  assert check(signals(), range={"ppg": [-1, 1]}) == "out_of_range"
-  assert check(signals(), range={"ppg": [-99, 99]}) == ""
+  assert check(x, impossible=("spike",)) == "spike"
+  x["ppg"][5, 1] = np.nan  # as alignment leaves them
+  for reasons, first in (
+      (("spike",), "spike"), (("spike", "out_of_range"), "out_of_range"),
+      ((), "gap"),
+  ):
+    assert check(x, impossible=reasons) == first
+
+
+def test_values_after_a_filter_are_in_no_range():
+  assert check(signals(), range={"ppg": [1, 2]}) == ""
 
 
 def test_not_worn_is_rest_without_a_pulse():
@@ -94,7 +101,7 @@ def test_a_motion_limit_is_off_by_default():
 
 def test_unknown_fields_and_signals():
   with pytest.raises(InputError, match="did you mean 'max_clipped'"):
-    quality.check(signals(), SPECS, LIMITS, {"max_cliped": 1})
+    check(signals(), max_cliped=1)
   with pytest.raises(InputError, match="'eeg' is unknown"):
     check(signals(), range={"eeg": [0, 1]})
 

@@ -25,6 +25,7 @@ from absl import logging
 from accfm.base import settings
 from accfm.base.errors import InputError
 from accfm.data.sources import e4_csv
+from accfm.signals import plausible
 from accfm.signals.recording import Beats, Recording, Signal, Span, Track
 
 DEFAULTS = dict(
@@ -302,4 +303,5 @@ def _attributes(path):
         key: e4_csv.number(text, path, line)
         for key, text in cells.items() if text
     }
+    plausible.check_attributes(table[person], f"{path} line {line}")
   return table

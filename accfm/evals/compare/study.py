@@ -14,15 +14,43 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from accfm.base import files
+from accfm.base import configlib, files
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
 from accfm.evals.results.figures import TESTED, Figure, key
 from accfm.evals.results.outcome import task_name
+from accfm.steps import kinds
 
 WAYS = {"acc2ppg": "acc→PPG", "ppg2acc": "PPG→acc"}
 UNITS = {"hr": "bpm"}  # of errors; others are in ms
 Table = Mapping[str, Any]
+
+
+def check_order(config: ConfigDict) -> list[str]:
+  """The runs in an order in which teachers come first.
+
+  Raises:
+    InputError: an unknown main, or a run that needs one that is not there.
+  """
+  order, mains = [], {kind.main for kind in kinds.KINDS.values()}
+  for name in config.order:
+    if name not in config.runs:
+      raise InputError(
+          f"order: got {name!r}, want one of {sorted(config.runs)}"
+          f"{configlib.nearest(name, config.runs)}"
+      )
+    spec = config.runs[name]
+    if spec.main not in mains:
+      raise InputError(
+          f"runs.{name}.main: got {spec.main!r}, want one of {sorted(mains)}"
+      )
+    if spec.needs and spec.needs not in order:
+      raise InputError(
+          f"runs.{name}.needs: got {spec.needs!r}, which does not come before "
+          f"it in order {list(config.order)}"
+      )
+    order.append(name)
+  return order
 
 
 def write_table(

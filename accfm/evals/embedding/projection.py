@@ -95,15 +95,10 @@ def check(config: ConfigDict, table: Mapping[str, np.ndarray]) -> None:
   """Refuses a map that cannot be drawn, before work starts.
 
   Args:
-    config: `map_label`, `map_method`.
+    config: `map_label`.
     table: columns of the split under evaluation.
 
   Raises:
-    InputError: an unknown method or column.
+    InputError: an unknown column.
   """
-  if config.map_method not in METHODS:
-    raise InputError(
-        f"map_method: got {config.map_method!r}, want one of "
-        f"{', '.join(METHODS)}; set --config.map_method"
-    )
   column(table, config.map_label)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from accfm.base.errors import InputError
 from accfm.data.labelled import some_people
 from accfm.evals.probes.roles import FIT
 
@@ -30,20 +29,6 @@ class Share:
   fraction: float
   draws: tuple
   people: int | None
-
-
-def check(cfg: ConfigDict) -> None:
-  """Raises InputError if `label_fractions` or `label_draws` is out of range."""
-  for fraction in cfg.label_fractions:
-    if not 0 < fraction <= 1:
-      raise InputError(
-          f"label_fractions: got {fraction}, want each above 0 and up to 1"
-      )
-  if cfg.label_draws < 1:
-    raise InputError(
-        f"label_draws: got {cfg.label_draws}, want at least 1; draws of "
-        "labelled people for each fraction"
-    )
 
 
 def plan(

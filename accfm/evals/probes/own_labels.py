@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from accfm.base.errors import InputError
+from accfm.signals import plausible
 
 KEYS = ("participant", "session", "start_s")
 TOLERANCE_S = 0.5  # between a start in the file and a segment's
@@ -47,8 +48,8 @@ def load(path: str | os.PathLike) -> OwnLabels:
   Raises:
     InputError: the file is not CSV in UTF-8 with a header, `participant` and
       at least one label; a line has another length; `start_s` is not a
-      number, or comes without `session`; a key comes twice; a label is
-      infinite.
+      number, or comes without `session`; a key comes twice; a number is none
+      that its label can be (`plausible`).
   """
   try:
     with open(path, newline="", encoding="utf-8-sig") as f:
@@ -92,13 +93,10 @@ def load(path: str | os.PathLike) -> OwnLabels:
           "want each once"
       )
   folder = "attributes" if keys == ("participant",) else "labels"
-  values = {f"{folder}/{name}": _values(cells[name]) for name in names}
-  for column, found in values.items():
-    if found.dtype.kind == "f" and np.isinf(found).any():
-      raise InputError(
-          f"labels {path} line {lines[int(np.isinf(found).argmax())]}: "
-          f"{column} is infinite, want a number or an empty cell"
-      )
+  values = {
+      f"{folder}/{name}": _values(path, lines, name, cells[name])
+      for name in names
+  }
   return OwnLabels(str(path), keys, lines, where, values)
 
 
@@ -113,13 +111,21 @@ def _starts(path, lines, cells):
   return np.array(starts, np.float64)
 
 
-def _values(cells):
+def _values(path, lines, name, cells):
   """Cells as float32 if all known ones are numbers, else as text."""
   numbers = [_number(cell) for cell in cells if cell]
   if None in numbers:
     return cells
-  return np.array([_number(cell) if cell else np.nan for cell in cells],
-                  np.float32)
+  values = np.array(
+      [_number(cell) if cell else np.nan for cell in cells], np.float64
+  )
+  bad = np.flatnonzero(~plausible.possible(name, values))
+  if len(bad):
+    raise InputError(
+        f"labels {path} line {lines[bad[0]]}: {name} is {cells[bad[0]]}, want "
+        f"{plausible.wanted(name)} (an empty cell)"
+    )
+  return values.astype(np.float32)
 
 
 def _number(cell):

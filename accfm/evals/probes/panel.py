@@ -77,14 +77,6 @@ class Panel:
     return [*out, ("mean", np.zeros((len(self.people), 0)), everything)]
 
 
-def check(cfg: ConfigDict) -> None:
-  """Raises InputError for an unknown `person_pooling`."""
-  if cfg.person_pooling not in POOLINGS:
-    raise InputError(
-        f"person_pooling: got {cfg.person_pooling!r}, want one of {POOLINGS}"
-    )
-
-
 def of_windows(data: Any, cfg: ConfigDict) -> Panel:
   """The Panel of segments.
 

@@ -33,12 +33,6 @@ from accfm.evals.stats import scores
 from accfm.signals.targets import known_rows
 
 
-def check(cfg: ConfigDict) -> None:
-  """Raises InputError for a config that no probe can follow."""
-  fractions.check(cfg)
-  panel.check(cfg)
-
-
 def score_probes(
     data: Inputs, cfg: ConfigDict, figures: Figures
 ) -> Outcome:

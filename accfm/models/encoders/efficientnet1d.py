@@ -16,10 +16,22 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from accfm.base import values
 from accfm.base.errors import InputError
 from accfm.models import regularise
 
 STAGE_FIELDS = ("repeats", "widths", "kernels", "strides", "expansions")
+RULES = {
+    **dict.fromkeys(STAGE_FIELDS, values.each(values.SOME)),
+    **dict.fromkeys(
+        ("stem_width", "stem_kernel", "stem_stride", "last_width",
+         "embed_dim"), values.SOME,
+    ),
+    "se_ratio": values.above_to(0, 1),
+    "bn_momentum": values.from_below(0, 1),
+    "bn_epsilon": values.above(0),
+    **regularise.RULES,
+}
 
 
 def taps(x: jax.Array, kernel: int, stride: int) -> list[jax.Array]:
@@ -222,16 +234,12 @@ class EfficientNet1D(nn.Module):
 
   def check(self) -> None:
     """Raises InputError unless the fields fit together."""
-    regularise.check_rates(self)
+    values.check({name: getattr(self, name) for name in RULES}, RULES)
     sizes = {name: len(getattr(self, name)) for name in STAGE_FIELDS}
     if len(set(sizes.values())) > 1 or not self.repeats:
       raise InputError(
           f"stages: got {sizes} values, want one per stage in each field"
       )
-    for name in (*STAGE_FIELDS, "stem_width", "stem_kernel", "stem_stride"):
-      value = getattr(self, name)
-      if min(value if name in STAGE_FIELDS else (value,)) < 1:
-        raise InputError(f"{name}: got {value}, want at least 1")
 
   @nn.compact
   def __call__(

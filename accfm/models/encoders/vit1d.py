@@ -18,9 +18,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from accfm.base import values
 from accfm.base.errors import InputError
 from accfm.models import fused, regularise
 from accfm.models.transformer import Block, Dense, sinusoidal_positions
+
+RULES = {
+    **dict.fromkeys(
+        ("patch", "width", "depth", "heads", "mlp_width", "embed_dim",
+         "stem_filters", "stem_stride", "stem_taps", "pool_bins",
+         "pool_width"), values.SOME,
+    ),
+    "stem_level": values.COUNT,
+    "stem": values.one_of("patch", "filterbank"),
+    "pool": values.one_of("mean", "grid"),
+    "block": values.one_of("plain", "fused"),
+    **regularise.RULES,
+}
 
 
 def filterbank_init(lowest: float, highest: float) -> Any:
@@ -170,17 +184,9 @@ class ViT1D(nn.Module):
 
   def check(self) -> None:
     """Raises InputError unless the fields fit together."""
-    regularise.check_rates(self)
-    if self.block not in ("plain", "fused"):
-      raise InputError(f"block: got {self.block!r}, want 'plain' or 'fused'")
+    values.check({name: getattr(self, name) for name in RULES}, RULES)
     if self.block == "fused":
       fused.check(self)
-    if self.stem not in ("patch", "filterbank"):
-      raise InputError(
-          f"stem: got {self.stem!r}, want 'patch' or 'filterbank'"
-      )
-    if self.pool not in ("mean", "grid"):
-      raise InputError(f"pool: got {self.pool!r}, want 'mean' or 'grid'")
     if self.width % (2 * self.heads):
       raise InputError(
           f"width: got {self.width} for {self.heads} heads, want a multiple "

@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as sk
 
 from accfm.base.errors import InputError
+from accfm.evals import suite
 from accfm.evals.probes import logistic, ridge
 from accfm.evals.probes import run as probes
 from accfm.evals.results.figures import TESTED, Figures
@@ -250,11 +251,12 @@ def test_a_person_may_be_mean_and_spread():
 
 @pytest.mark.parametrize("fields, match", [
     (dict(person_pooling="max"), "person_pooling: got 'max', want one of"),
-    (dict(label_fractions=(0.1, 1.5)), "label_fractions: got 1.5, want each"),
-    (dict(label_draws=0), "label_draws: got 0, want at least 1"),
+    (dict(label_fractions=(0.1, 1.5)),
+     r"label_fractions: got \(0.1, 1.5\), want each above 0 and up to 1"),
+    (dict(label_draws=0), "label_draws: got 0, want 1 or more"),
 ])
 def test_a_config_that_no_probe_can_follow(fields, match):
   config = toy.make_config()
   config.update(fields)
   with pytest.raises(InputError, match=match):
-    probes.check(config)
+    suite.check(config)
