@@ -1,4 +1,4 @@
-"""Rules of values: each allows what its words say, and names what it refuses."""
+"""Rules of values: what each allows, and how it names what it refuses."""
 
 import math
 
