@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from accfm import distill, evaluate, prepare, pretrain, study, supervise
 from accfm.base import values
 from accfm.base.errors import InputError
+from accfm.configs import ablations as ablations_config
 from accfm.configs import (
   acc_distill,
   acc_mae,
@@ -19,7 +20,6 @@ from accfm.configs import (
   ppg_contrastive,
   ppg_mae,
 )
-from accfm.configs import ablations as ablations_config
 from accfm.configs import evaluate as evaluate_config
 from accfm.configs import prepare as prepare_config
 from accfm.configs import study as study_config
