@@ -24,17 +24,16 @@ REASONS = (
 )
 
 DEFAULTS = dict(
-    # Raw samples outside these ranges are impossible, see `impossible`:
-    # signal name -> [lowest, highest] value, in its own unit;
+    # Signal name -> [lowest, highest] raw value that is possible, in its unit.
     range={},
-    # a device's limits, and beyond them this share of their distance, for
-    # calibration and rounding;
+    # How far a raw value may lie beyond its device's limits, as a share of
+    # their distance: calibration and rounding.
     beyond_limits=0.01,
-    # plus and minus this, in g, where a source gives no limits: the widest
-    # range that wrist devices have; None: any.
+    # Largest possible acceleration, in g, where a source gives no limits: the
+    # widest range that wrist devices have; None: any.
     acc_range_g=16.0,
     # Largest distance of a sample from its channel's median, in units of the
-    # channel's spread; None: any.
+    # channel's spread (see `impossible`); None: any.
     max_crest=1000.0,
     max_clipped=0.01,  # largest share of samples at a device limit
     # A channel is constant if its range is at most this times max(1, |mean|).

@@ -12,11 +12,10 @@ from accfm.base.errors import InputError
 from accfm.data import batches, orders
 from accfm.models import build
 from accfm.signals import augment
-from accfm.steps import distill, kinds
+from accfm.steps import distill
 from accfm.train import guard, loop, optim, trace
 
 RULES: values.Rules = {
-    "objective": values.one_of(*kinds.KINDS),
     "seed": values.SEED,
     "max_damaged_share": values.SHARE,
     "fsdp": values.SOME,

@@ -1,4 +1,4 @@
-"""Rules of values: what each allows, and how it names what it refuses."""
+"""Rules of values: each allows what its words say, and names the rest."""
 
 import math
 

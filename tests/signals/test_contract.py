@@ -64,3 +64,59 @@ def test_an_absent_signal_and_several_problems_at_once():
   with pytest.raises(InputError, match="rate_hz is 64.0, want 32.0; signal "
                                        r"'acc' is absent, have \['ppg'\]"):
     contracts.check_match(have, want, ["acc"], "data")
+
+
+@pytest.mark.parametrize("path, value, message", [
+    ("signals.ppg.normalize", "banana",
+     "contract.signals.ppg.normalize: got 'banana', want 'zscore' or 'none'"),
+    ("signals.ppg.normalize", None, "normalize: got None, want text"),
+    ("signals.ppg.kind", "pgg", "kind: got 'pgg', want one of .*mean 'ppg'"),
+    ("signals.ppg.channels", 0, "channels: got 0, want 1 or more"),
+    ("signals.ppg.channels", 1.5, "channels: got 1.5, want a whole number"),
+    ("signals.ppg.band_order", 100, "band_order: got 100, want 1 to 10"),
+    ("signals.ppg.band_hz", [8.0, 0.5], "band_hz: got .*the lower one first"),
+    ("signals.ppg.band_hz", [0.5, 32.0], "band_hz: got .*half the rate"),
+    ("signals.ppg.band_hz", [0.5], "band_hz: got"),
+    ("signals.ppg.delay_s", float("nan"), "delay_s: got nan, want a finite"),
+    ("signals.acc.gravity_kept", False, "gravity_kept=False contradicts"),
+    ("signals.acc.gravity", True, "got a field 'gravity'"),
+    ("signals", {}, "contract.signals: got none"),
+    ("signals", [], "contract.signals: got .*, want an object"),
+    ("rate_hz", 0, "contract.rate_hz: got 0"),
+    ("rate_hz", "64", "contract.rate_hz: got '64', want a number"),
+    ("rate_hz", float("inf"), "contract.rate_hz: got inf, want a finite"),
+    ("window_sec", -60.0, "contract.window_sec: got -60.0, want above 0"),
+    ("window_sec", 0.001, "want at least two samples"),
+    ("rate", 64.0, "got a field 'rate'"),
+])
+def test_a_damaged_contract_is_refused(path, value, message):
+  plain = HAVE.to_dict()
+  group = plain
+  *parents, last = path.split(".")
+  for parent in parents:
+    group = group[parent]
+  group[last] = value
+  with pytest.raises(InputError, match=message) as error:
+    contracts.from_dict(plain)
+  assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["signals", "rate_hz", "window_sec"])
+def test_a_contract_without_a_field_is_refused(name):
+  plain = HAVE.to_dict()
+  del plain[name]
+  with pytest.raises(InputError, match=f"contract: got no field '{name}'"):
+    contracts.from_dict(plain)
+  for nothing in (None, [], "x"):
+    with pytest.raises(InputError, match="contract: got .*, want an object"):
+      contracts.from_dict(nothing)
+
+
+@pytest.mark.parametrize("spec", [
+    SignalSpec(3, "g", "gyro", normalize="none"), SignalSpec(1, "uS", "eda"),
+    SignalSpec(3, "g", "acc", band_hz=(0.5, 20.0), band_order=4),
+])
+def test_what_a_contract_may_hold(spec):
+  made = Contract({"x": spec}, 64.0, 60.0)
+  contracts.check(made)
+  assert contracts.from_dict(json.loads(json.dumps(made.to_dict()))) == made

@@ -136,7 +136,7 @@ def arrive(job: Job, index: int, seconds: float) -> tuple[wirelib.Wire, str]:
     tell(f"nothing answers at {job.address}: a firewall is between, or what "
          f"listens there accepts nobody; {me} tries again")
 
-  def who():
+  def who(wire):
     return (f"what listens at {job.address} is not process 0 of this job "
             f"({wire.said()})")
 
@@ -151,7 +151,7 @@ def arrive(job: Job, index: int, seconds: float) -> tuple[wirelib.Wire, str]:
     patience = min(left, HELLO_SECONDS)
     hello = wire.first(min(patience, SOON_SECONDS))
     if hello is None and patience > SOON_SECONDS:
-      tell(f"{who()}; {me} tries again")
+      tell(f"{who(wire)}; {me} tries again")
       hello = wire.first(patience - SOON_SECONDS)
     nonce = (hello or {}).get("nonce")
     if isinstance(nonce, str):
@@ -160,12 +160,12 @@ def arrive(job: Job, index: int, seconds: float) -> tuple[wirelib.Wire, str]:
       if start is not None:
         return wire, start
     else:
-      tell(f"{who()}; {me} tries again")
+      tell(f"{who(wire)}; {me} tries again")
       stranger_since = stranger_since or began
       if time.monotonic() - stranger_since > STRANGER_SECONDS:
         wire.close()
         raise InputError(
-            f"{me}: {who()}; choose another port, or stop that program"
+            f"{me}: {who(wire)}; choose another port, or stop that program"
         )
     wire.close()
     time.sleep(0.2)  # an earlier job's process 0 may not be gone yet

@@ -253,7 +253,9 @@ def _best_step(root: pathlib.Path, found: list[int]) -> int:
   for step, meta in metas.items():
     metrics = meta.get("metrics")
     score = metrics.get(best.metric) if isinstance(metrics, dict) else None
-    if type(score) in (int, float) and math.isfinite(score):
+    if isinstance(score, bool) or not isinstance(score, (int, float)):
+      continue
+    if math.isfinite(score):
       scores[step] = score
   if not scores or best.mode not in ("max", "min"):
     raise InputError(

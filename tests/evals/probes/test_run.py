@@ -250,7 +250,7 @@ def test_a_person_may_be_mean_and_spread():
 
 
 @pytest.mark.parametrize("fields, match", [
-    (dict(person_pooling="max"), "person_pooling: got 'max', want one of"),
+    (dict(person_pooling="max"), "person_pooling: got 'max', want 'mean' or"),
     (dict(label_fractions=(0.1, 1.5)),
      r"label_fractions: got \(0.1, 1.5\), want each above 0 and up to 1"),
     (dict(label_draws=0), "label_draws: got 0, want 1 or more"),
@@ -258,5 +258,6 @@ def test_a_person_may_be_mean_and_spread():
 def test_a_config_that_no_probe_can_follow(fields, match):
   config = toy.make_config()
   config.update(fields)
+  config.evals = ("probe",)
   with pytest.raises(InputError, match=match):
     suite.check(config)

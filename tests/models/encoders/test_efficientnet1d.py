@@ -299,8 +299,8 @@ def test_eight_devices_are_one():
     (dict(widths=(8, 12, 16)), "'widths': 3.*want one per stage"),
     (dict(repeats=(), widths=(), kernels=(), strides=(), expansions=()),
      "want one per stage"),
-    (dict(kernels=(3, 0)), r"kernels: got \(3, 0\), want at least 1"),
-    (dict(stem_stride=0), "stem_stride: got 0, want at least 1"),
+    (dict(kernels=(3, 0)), r"kernels: got \(3, 0\), want each 1 or more"),
+    (dict(stem_stride=0), "stem_stride: got 0, want 1 or more"),
 ])
 def test_errors_of_a_config(fields, message):
   with pytest.raises(InputError, match=message):
