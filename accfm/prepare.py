@@ -6,19 +6,17 @@ Killed at any point, the same command continues with what is left to do.
 """
 
 import functools
-import re
 import sys
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
 from accfm.base import files, mains, plugins
-from accfm.base.errors import InputError
 from accfm.data import builder, manifest, qc_report, recordings, splits, staging
 from accfm.data import shards as shards_lib
 from accfm.data import sources as sources_lib
+from accfm.data.config_contract import make_contract
 from accfm.data.sources import SOURCES
-from accfm.signals.contract import Contract, SignalSpec
 
 
 def run(
@@ -89,30 +87,6 @@ def run(
     staging.remove_all(data_dir, config.name)
   say(f"{qc_report.table(facts, manifest.digest(final))}\n{final}: ready")
   return final
-
-
-def make_contract(config: ConfigDict, source_dir: str) -> Contract:
-  """The contract of a prepare config, after checking its plain fields."""
-  if not re.fullmatch(r"\w[\w.-]*", config.name):
-    raise InputError(
-        f"name: got {config.name!r}, want letters, digits, '_', '-', '.'"
-    )
-  if not source_dir and config.source != "simulated":
-    raise InputError(
-        f"--source_dir is missing, want the folder of the {config.source} "
-        "recordings"
-    )
-  for field in ("rate_hz", "window_sec", "hop_sec"):
-    if not config[field] > 0:
-      raise InputError(f"{field}: got {config[field]}, want more than 0")
-  signals = {}
-  for name, spec in config.signals.items():
-    spec = spec.to_dict()
-    spec["band_hz"] = tuple(spec["band_hz"]) if spec["band_hz"] else None
-    signals[name] = SignalSpec(**spec)
-  return Contract(
-      signals, config.rate_hz, config.window_sec, config.labels.to_dict()
-  )
 
 
 MAIN = mains.Main(

@@ -172,7 +172,6 @@ def look(
     InputError: a name is listed twice, a file cannot be read or changes
       meanwhile, or a link leads into a circle.
   """
-  twins.check_how(config.same_recording)
   twice = [n for n, k in collections.Counter(names).items() if k > 1]
   if twice:
     raise InputError(
