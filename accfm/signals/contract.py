@@ -6,11 +6,16 @@ prepared under the other.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from accfm.base import plain as plainlib
 from accfm.base.errors import InputError
 from accfm.version import __version__
+
+# More of either is a mistake, or a file that means to fill the memory.
+MAX_CHANNELS, MAX_SAMPLES = 4096, 10_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +46,12 @@ class SignalSpec:
   delay_s: float = 0.0
   normalize: str = "zscore"
 
+  def __post_init__(self):
+    if not 0 < self.channels <= MAX_CHANNELS:
+      raise InputError(
+          f"contract: got {self.channels} channels, want 1 to {MAX_CHANNELS}"
+      )
+
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
@@ -61,6 +72,18 @@ class Contract:
   labels: Mapping[str, object] = dataclasses.field(default_factory=dict)
   code_version: str = __version__
 
+  def __post_init__(self):
+    for name in ("rate_hz", "window_sec"):
+      if not 0 < getattr(self, name) < math.inf:
+        raise InputError(
+            f"contract: got {name} {getattr(self, name)}, want more than 0"
+        )
+    if not 1 <= self.rate_hz * self.window_sec <= MAX_SAMPLES:
+      raise InputError(
+          f"contract: got {self.window_sec} s at {self.rate_hz} Hz, want 1 to "
+          f"{MAX_SAMPLES:,} samples"
+      )
+
   @property
   def samples(self) -> int:
     """Samples of a segment."""
@@ -74,15 +97,17 @@ class Contract:
     return out
 
 
-def from_dict(plain: Mapping[str, Any]) -> Contract:
-  """The Contract that `to_dict` wrote as plain values."""
-  plain = dict(plain)
-  signals = {}
-  for name, spec in plain.pop("signals").items():
-    spec = dict(spec)
-    spec["band_hz"] = tuple(spec["band_hz"]) if spec["band_hz"] else None
-    signals[name] = SignalSpec(**spec)
-  return Contract(signals=signals, **plain)
+def from_dict(plain: Any, where: str = "contract") -> Contract:
+  """The Contract that `to_dict` wrote as plain values.
+
+  Args:
+    plain: what a file holds.
+    where: of which file, for messages.
+
+  Raises:
+    InputError: a field is unknown, missing, or of another type or range.
+  """
+  return plainlib.from_plain(Contract, plain, where)
 
 
 def check_match(

@@ -64,3 +64,28 @@ def test_an_absent_signal_and_several_problems_at_once():
   with pytest.raises(InputError, match="rate_hz is 64.0, want 32.0; signal "
                                        r"'acc' is absent, have \['ppg'\]"):
     contracts.check_match(have, want, ["acc"], "data")
+
+
+@pytest.mark.parametrize("changes, says", [
+    ({"signals": None}, "object"), ({"rate_hz": "64"}, "a number"),
+    ({"rate_hz": float("nan")}, "rate_hz"), ({"window_sec": -1}, "window_sec"),
+    ({"window_sec": 1e12}, "samples"), ({"colour": 1}, "colour"),
+])
+def test_what_a_contract_cannot_be(changes, says):
+  with pytest.raises(InputError, match=says):
+    contracts.from_dict({**HAVE.to_dict(), **changes}, "x")
+
+
+def test_what_a_signal_cannot_be():
+  for changes in (
+      {"channels": 0}, {"channels": 1 << 40}, {"channels": "3"},
+      {"band_hz": [1.0]}, {"unit": None}, {"shape": 1},
+  ):
+    plain = HAVE.to_dict()
+    name = next(iter(plain["signals"]))
+    plain["signals"][name] = {**plain["signals"][name], **changes}
+    with pytest.raises(InputError):
+      contracts.from_dict(plain)
+  del plain["signals"][name]["channels"], plain["signals"][name]["shape"]
+  with pytest.raises(InputError, match="no field 'channels'"):
+    contracts.from_dict(plain)
