@@ -5,12 +5,23 @@ before they expand anything, and refuse what goes beyond the bound.
 """
 
 import os
+import zipfile
+import zlib
 
 from accfm.base.errors import InputError
 
 VARIABLE = "ACCFM_MAX_EXPANDED_MB"
 DEFAULT_MB = 1024
 MB = 1 << 20
+# What reading a .npz that is cut short, damaged or too large raises.
+UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, MemoryError, RecursionError,
+    NotImplementedError, zipfile.BadZipFile, zlib.error,
+)
+
+
+class TooLargeError(InputError):
+  """A file would take more memory than it may."""
 
 
 def bound() -> int:
@@ -30,7 +41,7 @@ def bound() -> int:
 
 
 def check(path: str | os.PathLike, size: int, most: int = 0) -> None:
-  """Raises InputError where a file would take more memory than it may.
+  """Raises TooLargeError where a file would take more memory than it may.
 
   Args:
     path: the file.
@@ -39,8 +50,20 @@ def check(path: str | os.PathLike, size: int, most: int = 0) -> None:
   """
   most = max(most, bound())
   if size > most:
-    raise InputError(
+    raise TooLargeError(
         f"{path}: expands to {-(-size // MB):,} MiB from "
         f"{os.path.getsize(path):,} bytes, want at most {most // MB:,} MiB; "
         f"if the file is right, set {VARIABLE}={-(-size // MB)}"
     )
+
+
+def check_zip(path: str | os.PathLike) -> None:
+  """As `check`, of a file of NumPy's .npz format; it is stored uncompressed.
+
+  Raises:
+    TooLargeError: its parts say that they expand to more than the bound.
+    zipfile.BadZipFile, OSError: it is no such file.
+  """
+  with zipfile.ZipFile(path) as found:
+    size = sum(part.file_size for part in found.infolist())
+  check(path, size, 2 * os.path.getsize(path))

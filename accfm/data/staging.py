@@ -20,13 +20,12 @@ import re
 import shutil
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from accfm.base import configlib, faults
+from accfm.base import configlib, expansion, faults
 from accfm.base.errors import InputError
 from accfm.data import quantise
 from accfm.signals import contract as contract_lib
@@ -277,9 +276,10 @@ def finished(name: str, job: Job) -> dict[str, Any] | None:
   """The stored summary of recording `name`; None if it has to be made."""
   path = _path(job.folder, name)
   try:
+    expansion.check_zip(path)
     with open(path, "rb") as f, np.load(f, allow_pickle=False) as stored:
       summary = json.loads(str(stored["summary"]))
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+  except expansion.UNREADABLE:
     return None
   source = os.path.join(job.source_dir, name)
   if job.source_dir and _changed(source) >= os.stat(path).st_mtime:

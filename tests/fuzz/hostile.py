@@ -243,9 +243,11 @@ def tables(draw, valid):
     at = draw(st.integers(0, len(rows) - 1))
     way = draw(st.sampled_from(
         ["cell", "cell", "cell", "longer", "shorter", "double", "empty",
-         "first"]
+         "first", "huge"]
     ))
-    if way == "cell" and rows[at]:
+    if way == "huge" and rows[at]:
+      rows[at][-1] = "1" * draw(st.sampled_from([200, 110_000, 200_000]))
+    elif way == "cell" and rows[at]:
       rows[at][draw(st.integers(0, len(rows[at]) - 1))] = draw(cells)
     elif way == "longer":
       rows[at].append(draw(cells))

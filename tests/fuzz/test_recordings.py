@@ -1,14 +1,17 @@
 """Recordings and tables that devices, studies and spreadsheets write."""
 
 import os
+import pathlib
 import shutil
 
 import numpy as np
 import scipy.io
 from hypothesis import strategies as st
 
+from accfm.data import staging
 from accfm.data.sources import e4, ieee_spc
 from accfm.evals.probes import own_labels
+from tests.data import fake_source, test_staging
 from tests.fuzz import hostile
 
 T0 = 1_644_829_925
@@ -187,3 +190,24 @@ def test_names_of_matlab_files(fuzz, tmp_path):
     shutil.rmtree(os.fsencode(root))
 
   fuzz(st.lists(hostile.names, min_size=1, max_size=3), check)
+
+
+def test_a_staged_recording(fuzz, tmp_path):
+  """What cannot be read is made anew; nothing else is ever raised."""
+  fake = fake_source.Fake()
+  job = test_staging.make_job(fake, tmp_path)
+  test_staging.stage_all(fake, job)
+  name = sorted(fake.names)[0]
+  path = pathlib.Path(staging._path(job.folder, name))
+  data = path.read_bytes()
+
+  def check(judge, case):
+    path.write_bytes(case)
+    judge.call(case, staging.finished, name, job)
+
+  fuzz(
+      hostile.damaged(data) | hostile.damaged(data[:400]).map(
+          lambda head: head + data[400:]
+      ) | hostile.damaged(data[-1500:]).map(lambda end: data[:-1500] + end),
+      check,
+  )
