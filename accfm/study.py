@@ -7,7 +7,6 @@ Runs follow one another, teachers before students. The same command continues
 a study that was stopped: it skips the runs that are done.
 """
 
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from accfm.base.errors import InputError
 from accfm.data import manifest
 from accfm.evals import suite
 from accfm.evals.compare import study
+from accfm.evals.results import saved
 from accfm.steps import kinds
 from accfm.train import allowed
 from accfm.train import workdir as workdir_lib
@@ -84,7 +84,7 @@ def run_one(
   results = work / name / "evaluation"
   done = results / "metrics.json"
   if done.exists():
-    about = json.loads(done.read_text())["_meta"]
+    about = saved.load_metrics(done, "step")["_meta"]
     if about["step"] == settings.total_steps:
       print("done before", flush=True)
       return

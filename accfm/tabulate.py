@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from accfm.base import files, interrupts, mains, values
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
+from accfm.evals.results import saved
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, key
 
 FACTS = ("dataset", "split_hash", "step", "code_version")
@@ -44,7 +45,11 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
   if not pairs or not all(label and path for label, _, path in pairs):
     raise InputError(
         f"--runs: got {runs!r}, want label=folder pairs with commas between")
-  loaded = {label: _load(path) for label, _, path in pairs}
+  loaded = {
+      label: saved.load_metrics(
+          os.path.join(path, "metrics.json"), "split", "split_hash"
+      ) for label, _, path in pairs
+  }
   hashes = {label: m["_meta"]["split_hash"] for label, m in loaded.items()}
   if len(set(hashes.values())) > 1:
     raise InputError(
@@ -68,17 +73,6 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
   files.write_atomic(f"{out}.md", text)
   print(text)
   return rows
-
-
-def _load(path: str) -> dict[str, Any]:
-  try:
-    with open(os.path.join(path, "metrics.json")) as f:
-      return json.load(f)
-  except (OSError, ValueError) as error:
-    raise InputError(
-        f"{path}: no readable metrics.json ({error}), want a folder that "
-        "accfm.evaluate wrote"
-    ) from None
 
 
 def _row(config: ConfigDict, metrics: Mapping[str, Any],

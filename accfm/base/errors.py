@@ -18,6 +18,7 @@ from absl import app, flags
 
 from accfm.base import interrupts
 
+LONGEST = 1000  # characters of a message
 SHOW = "ACCFM_TRACEBACK"  # any text: show where the system refused something
 AGAIN = "run the same command again"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -50,7 +51,25 @@ class InputError(ValueError):
 
   The message is one line that a user can act on: what was got, what was
   wanted and how to mend it. Mains print it alone, without a traceback.
+  What it quotes may come from anywhere: signs that are not printable are
+  escaped, and of a long message the middle is left out.
   """
+
+  def __init__(self, message: str = ""):
+    super().__init__(one_line(message))
+
+
+def one_line(text: str, most: int = LONGEST) -> str:
+  """A text as one printable line of at most so many characters."""
+  if len(text) > most:
+    head = most * 2 // 3
+    text = f"{text[:head]} ... {text[len(text) - (most - head) + 5:]}"
+  if text.isprintable():
+    return text
+  shown = "".join(
+      sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text
+  )
+  return shown if len(shown) <= most else one_line(shown, most)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ changes its type by a typing error.
 """
 
 import ast
+import warnings
 from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
@@ -76,7 +77,7 @@ def _boolean(text: str) -> bool:
 def _values(text: str) -> list:
   """`8,16`, `(8, 16)`, `a,b` or `("a", "b")`; "" and `()` hold nothing."""
   try:
-    value = ast.literal_eval(text)
+    value = _evaluated(text)
     return list(value) if isinstance(value, (tuple, list)) else [value]
   except (ValueError, SyntaxError):
     inner = text.strip()
@@ -90,6 +91,16 @@ def _values(text: str) -> list:
 def _literal(text: str) -> Any:
   """A number, true, false or none as what it is, anything else as text."""
   try:
-    return ast.literal_eval(text)
+    return _evaluated(text)
   except (ValueError, SyntaxError):
     return text
+
+
+def _evaluated(text: str) -> Any:
+  """A literal of Python; ValueError or SyntaxError where it is none."""
+  try:
+    with warnings.catch_warnings():
+      warnings.simplefilter("ignore")  # of escapes such as "\d"
+      return ast.literal_eval(text)
+  except (RecursionError, MemoryError, TypeError) as error:
+    raise ValueError(text) from error  # nested too deep; a list as a key

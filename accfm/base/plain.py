@@ -40,8 +40,8 @@ def from_plain(kind: Any, value: Any, where: str) -> Any:
 
   Args:
     kind: a dataclass, or any annotation made of dataclasses, str, bool, int,
-      float, None, `X | Y`, tuple, `tuple[X, ...]`, `Mapping[str, X]`, and Any
-      or object for whatever is there.
+      float, None, `X | Y`, tuple, `tuple[X, ...]`, `tuple[X, Y]`,
+      `Mapping[str, X]`, and Any or object for whatever is there.
     value: plain data.
     where: the value's place, for messages.
 
@@ -58,9 +58,15 @@ def from_plain(kind: Any, value: Any, where: str) -> Any:
   if (origin or kind) is tuple:
     if not isinstance(value, (list, tuple)):
       raise wrong(where, value, "a list")
-    item = inner[0] if inner else Any
+    if inner and inner[-1] is not Ellipsis:
+      if len(value) != len(inner):
+        raise wrong(where, value, f"a list of {len(inner)}")
+      items = inner
+    else:
+      items = [inner[0] if inner else Any] * len(value)
     return tuple(
-        from_plain(item, v, f"{where}[{i}]") for i, v in enumerate(value)
+        from_plain(item, v, f"{where}[{i}]")
+        for i, (item, v) in enumerate(zip(items, value, strict=True))
     )
   if isinstance(origin or kind, type) and issubclass(origin or kind, Mapping):
     _check_object(value, where)
@@ -68,7 +74,10 @@ def from_plain(kind: Any, value: Any, where: str) -> Any:
     return {k: from_plain(item, v, f"{where}.{k}") for k, v in value.items()}
   if not _is(kind, value):
     raise wrong(where, value, _WORDS[kind])
-  return float(value) if kind is float else value
+  try:
+    return float(value) if kind is float else value
+  except OverflowError:
+    raise wrong(where, value, "a number that a float can hold") from None
 
 
 def wrong(where: str, value: Any, want: str) -> InputError:

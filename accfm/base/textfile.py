@@ -37,11 +37,17 @@ def read_bytes(
       be waited for), or is larger than `max_bytes`.
   """
   try:
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
       kind = "a folder" if os.path.isdir(path) else "no regular file"
       raise InputError(f"{path}: got {kind}, want {want}")
+    if found.st_size > max_bytes:
+      raise InputError(
+          f"{path}: got {found.st_size:,} bytes, want at most {max_bytes:,}, "
+          f"as such a file has; want {want}"
+      )
     with open(path, "rb") as f:
-      data = f.read(max_bytes + 1)
+      return f.read()
   except (OSError, ValueError) as error:  # ValueError: a NUL in the path
     if isinstance(error, InputError):
       raise
@@ -49,12 +55,6 @@ def read_bytes(
     raise InputError(
         f"{path}: cannot be read ({text}), want {want}"
     ) from error
-  if len(data) > max_bytes:
-    raise InputError(
-        f"{path}: got more than {max_bytes:,} bytes, the most that such a "
-        f"file may have; want {want}"
-    )
-  return data
 
 
 def decode(data: bytes, where: str | os.PathLike, want: str) -> str:

@@ -120,7 +120,7 @@ def check(plain: Any, where: str) -> Manifest:
   """
   try:
     made = plainlib.from_plain(Manifest, plain, where)
-    contract_lib.from_dict(made.contract.to_dict())
+    contract_lib.check(made.contract, f"{where}.contract.")
     wrong = _disagreement(made)
   except InputError as error:
     raise InputError(f"{error}; {_FIX}") from None

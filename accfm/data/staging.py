@@ -14,13 +14,20 @@ import json
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from accfm.base import configlib, errors, faults, files, interrupts, locks
+from accfm.base import (
+    configlib,
+    errors,
+    expansion,
+    faults,
+    files,
+    interrupts,
+    locks,
+)
 from accfm.base.errors import InputError
 from accfm.data import pool, quantise, twins
 from accfm.data.progress import Progress
@@ -273,9 +280,10 @@ def finished(
   """The stored summary of recording `name`; None if it has to be made."""
   path = _path(job.folder, name)
   try:
+    expansion.check_zip(path)
     with open(path, "rb") as f, np.load(f, allow_pickle=False) as stored:
       summary = json.loads(str(stored["summary"]))
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+  except expansion.UNREADABLE:
     return None
   same = summary.get("recording") == name and "samples" in summary
   if not same or summary.get("content") != content:

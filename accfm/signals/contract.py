@@ -19,10 +19,12 @@ from accfm.version import __version__
 KINDS = (
     "acc", "ppg", "ecg", "gyro", "eda", "temperature", "respiration", "other",
 )
+# More of either is a mistake, or a file that means to fill the memory.
+MAX_CHANNELS, MAX_SAMPLES = 4096, 10_000_000
 RULES = {
     "rate_hz": values.above(0),
     "window_sec": values.above(0),
-    "signals.*.channels": values.SOME,
+    "signals.*.channels": values.between(1, MAX_CHANNELS),
     "signals.*.kind": values.one_of(*KINDS),
     "signals.*.band_hz": values.maybe(values.pair(0)),
     "signals.*.band_order": values.between(1, 10),  # above, it may be unstable
@@ -92,15 +94,19 @@ class Contract:
     return out
 
 
-def from_dict(plain: Mapping[str, Any]) -> Contract:
+def from_dict(plain: Any, where: str = "contract") -> Contract:
   """The Contract that `to_dict` wrote as plain values.
+
+  Args:
+    plain: what a file holds.
+    where: of which file, for messages.
 
   Raises:
     InputError: a field is unknown, missing, of another type, or has a value
       that no contract can have.
   """
-  made = plainlib.from_plain(Contract, plain, "contract")
-  check(made)
+  made = plainlib.from_plain(Contract, plain, where)
+  check(made, f"{where}.")
   return made
 
 
@@ -117,10 +123,10 @@ def check(contract: Contract, where: str = "contract.") -> None:
   del plain["labels"]  # for information
   values.check(plain, RULES, where=where)
   rate = contract.rate_hz
-  if contract.samples < 2:
+  if not 2 <= rate * contract.window_sec <= MAX_SAMPLES:
     raise InputError(
         f"{where}window_sec: got {contract.window_sec} s at {rate} Hz, want "
-        "at least two samples"
+        f"at least two samples and at most {MAX_SAMPLES:,}"
     )
   for name, spec in contract.signals.items():
     place = f"{where}signals.{name}"

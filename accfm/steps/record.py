@@ -13,6 +13,7 @@ from typing import Any
 from accfm.base import plain as plainlib
 from accfm.base.errors import InputError
 from accfm.base.pseudonyms import pseudonym
+from accfm.signals import contract as contract_lib
 from accfm.signals.contract import Contract
 from accfm.signals.targets import Target
 from accfm.version import __version__
@@ -173,6 +174,7 @@ def from_plain(plain: Any, where: str = "record") -> Record:
   while one is not None:
     if not one.signals:
       raise InputError(f"{place}.signals: got none, want at least one")
+    contract_lib.check(one.contract, f"{place}.contract.")
     for name in one.signals:
       if name not in one.contract.signals:
         raise InputError(

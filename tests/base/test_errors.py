@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from accfm.base import errors
+from accfm.base.errors import InputError
 
 RUN = "from accfm.base import errors, faults\n"
 
@@ -111,3 +112,16 @@ def test_a_fault_point_kills_at_its_own_name_and_index(fault, survives):
   )
   assert done.returncode == (0 if survives else -signal.SIGKILL)
   assert done.stdout == ("alive\n" if survives else "")
+
+
+def test_a_message_is_one_line_whatever_it_quotes():
+  quoted = "a\nb\r\x1b[31m\u2028\u202e\ud800\0 é"
+  said = str(InputError(f"got {quoted}, want text"))
+  assert said == (
+      "got a\\nb\\r\\x1b[31m\\u2028\\u202e\\ud800\\x00 é, want text"
+  )
+  for filler in ("9", "\0", "\U000e0001"):
+    said = str(InputError("begins " + filler * 50_000 + ", want an end"))
+    assert said.startswith("begins ") and said.endswith(", want an end")
+    assert len(said) <= 1000 and said.isprintable() and " ... " in said
+  assert str(InputError("x" * 1000)) == "x" * 1000

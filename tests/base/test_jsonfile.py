@@ -60,7 +60,7 @@ def test_sizes_and_kinds_of_files_are_bounded(tmp_path):
   path = tmp_path / "x.json"
   path.write_text("[" + " " * 100 + "]")
   assert jsonfile.read(path, WANT, max_bytes=102) == []
-  with pytest.raises(InputError, match="more than 101 bytes"):
+  with pytest.raises(InputError, match="got 102 bytes, want at most 101"):
     jsonfile.read(path, WANT, max_bytes=101)
   with pytest.raises(InputError, match="a folder"):
     jsonfile.read(tmp_path, WANT)

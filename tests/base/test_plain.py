@@ -72,3 +72,13 @@ def test_what_is_wrong_is_named_by_its_place(change, want):
   with pytest.raises(InputError) as error:
     plain.from_plain(Outer, {**GOOD, **change}, "x")
   assert str(error.value) == want
+
+
+def test_lists_of_a_certain_length_and_numbers_that_fit():
+  pair = tuple[float, str]
+  assert plain.from_plain(pair, [1, "a"], "x") == (1.0, "a")
+  for value in ([1.0], [1.0, "a", "b"], ["a", 1.0]):
+    with pytest.raises(InputError, match="x"):
+      plain.from_plain(pair, value, "x")
+  with pytest.raises(InputError, match="float can hold"):
+    plain.from_plain(float, 10**400, "x")

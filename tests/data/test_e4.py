@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -195,7 +197,7 @@ def test_each_fault_is_one_line_with_file_and_line(tmp_path, change, message):
 def test_bytes_that_are_no_text(tmp_path):
   write_session(tmp_path / "S05")
   (tmp_path / "S05" / "BVP.csv").write_bytes(b"1644829925\n64\n\xff\xfe\x00")
-  with pytest.raises(InputError, match="BVP.csv: byte 14 is not text"):
+  with pytest.raises(InputError, match="BVP.csv line 3: byte 0xff is not"):
     read(tmp_path)
 
 
@@ -265,3 +267,35 @@ def test_real_recordings(real_data):
   three = ["stroop", "interview", "hyperventilation"]
   assert spans == {"S01": [], "S05": three, "S30": three[1:], "S34": three}
   assert known["S34"] > 30 > 10 > known["S30"]
+
+
+@pytest.mark.parametrize("data, says", [
+    ("participant,bmi\nS05,22\n".encode("utf-16"), "UTF-16"),
+    ("participant,bmi\nS05é,22\n".encode("latin-1"), "line 2: byte 0xe9"),
+    (b"participant,bmi\nS05," + b"2" * 200_000 + b"\n", "line 2: .*field"),
+    (b"participant,bmi\nS05,1e39\n", "line 2: got 1e39"),
+])
+def test_a_table_of_people_that_is_none(tmp_path, data, says):
+  write_session(tmp_path / "S05")
+  (tmp_path / "participants.csv").write_bytes(data)
+  with pytest.raises(InputError, match=f"participants.csv.*{says}") as error:
+    read(tmp_path)
+  assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"a\nb", b"a ", b"\x1b[31m"])
+def test_a_folder_that_no_name_can_be_stored_of(tmp_path, name):
+  write_session(tmp_path / "good")
+  (tmp_path / "good").rename(tmp_path / os.fsdecode(name))
+  with pytest.raises(InputError, match="rename it"):
+    e4.list_recordings(tmp_path)
+
+
+@pytest.mark.parametrize("file, line", [
+    ("BVP", f"{T0}.0\n64.0\n1e39\n"), ("BVP", "1e30\n64.0\n1.0\n"),
+    ("HR", f"{T0}.0\n1e-300\n85.0\n"),
+])
+def test_numbers_beyond_what_is_stored(tmp_path, file, line):
+  write_session(tmp_path / "S05", **{file: line})
+  with pytest.raises(InputError, match=f"{file}.csv line [123]"):
+    read(tmp_path)

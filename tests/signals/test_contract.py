@@ -87,6 +87,9 @@ def test_an_absent_signal_and_several_problems_at_once():
     ("rate_hz", float("inf"), "contract.rate_hz: got inf, want a finite"),
     ("window_sec", -60.0, "contract.window_sec: got -60.0, want above 0"),
     ("window_sec", 0.001, "want at least two samples"),
+    ("window_sec", 1e12, "at most 10,000,000"),
+    ("signals.ppg.channels", 1 << 40, "channels: got .*, want 1 to 4096"),
+    ("signals.ppg.unit", None, "unit: got None, want text"),
     ("rate", 64.0, "got a field 'rate'"),
 ])
 def test_a_damaged_contract_is_refused(path, value, message):

@@ -66,7 +66,7 @@ class Wire:
       return None
     try:
       messages = [json.loads(line) for line in lines]
-    except ValueError:
+    except (ValueError, RecursionError):
       return None
     if not all(isinstance(m, dict) for m in messages):
       return None

@@ -13,7 +13,6 @@ times in IBI are of the beat that ends the interval. Tags are button presses,
 whose meaning only the study knows (`tag_spans`).
 """
 
-import csv
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -22,9 +21,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from accfm.base import settings
+from accfm.base import settings, textfile
 from accfm.base.errors import InputError
-from accfm.data.sources import e4_csv
+from accfm.data.sources import e4_csv, numbers
 from accfm.signals import plausible
 from accfm.signals.recording import Beats, Recording, Signal, Span, Track
 
@@ -36,6 +35,10 @@ DEFAULTS = dict(
     tag_spans=(),
 )
 
+WANT_PEOPLE = (
+    "a CSV file with a header: participant, then age_years, sex, bmi or "
+    "target_*"
+)
 _FILES = ("ACC.csv", "BVP.csv", "IBI.csv", "HR.csv")
 
 
@@ -193,10 +196,20 @@ def _is_session(folder):
 
 
 def _folders(folder):
-  return sorted(
-      f for f in folder.iterdir()
-      if f.is_dir() and not f.name.startswith((".", "__"))
-  )
+  """Folders within a folder, but hidden ones, sorted."""
+  try:
+    found = sorted(
+        f for f in folder.iterdir()
+        if f.is_dir() and not f.name.startswith((".", "__"))
+    )
+  except OSError as error:
+    raise InputError(
+        f"{folder}: cannot be read ({error.strerror}), want a folder of "
+        "sessions; change its permissions or move it away"
+    ) from error
+  for inner in found:
+    numbers.check_name(inner)
+  return found
 
 
 def _acc(path, fields):
@@ -270,9 +283,8 @@ def _attributes(path):
   """participants.csv as {participant: {attribute: number}}."""
   if not path.is_file():
     return {}
-  with path.open(newline="", encoding="utf-8-sig") as file:
-    rows = list(csv.reader(file))
-  header = [cell.strip() for cell in rows[0]] if rows else []
+  rows = textfile.read_table(path, WANT_PEOPLE)
+  header = rows[0][1] if rows else []
   known = {"participant", "age_years", "sex", "bmi"}
   for cell in header:
     if cell not in known and not cell.startswith("target_"):
@@ -286,14 +298,12 @@ def _attributes(path):
         "column twice"
     )
   table = {}
-  for line, row in enumerate(rows[1:], start=2):
-    if not any(cell.strip() for cell in row):
-      continue
+  for line, row in rows[1:]:
     if len(row) != len(header):
       raise InputError(
           f"{path} line {line}: got {len(row)} cells, want {len(header)}"
       )
-    cells = dict(zip(header, (cell.strip() for cell in row), strict=True))
+    cells = dict(zip(header, row, strict=True))
     person = cells.pop("participant")
     if not person or person in table:
       raise InputError(

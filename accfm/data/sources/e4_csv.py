@@ -11,12 +11,18 @@ import pathlib
 
 import numpy as np
 
+from accfm.base import textfile
 from accfm.base.errors import InputError
+from accfm.data.sources import numbers
+
+WANT = "a CSV file as the E4 writes it"
+RATES_HZ = (1e-3, 1e5)
+LATEST_S = 1e11  # Unix seconds; the year 5138
 
 
 def is_empty(path: pathlib.Path) -> bool:
   """Whether a file is absent or holds only white space."""
-  return not path.is_file() or not path.read_bytes().strip()
+  return not path.is_file() or not textfile.read_bytes(path, WANT).strip()
 
 
 def read_samples(
@@ -40,8 +46,11 @@ def read_samples(
   lines, body = _split(path, header=2)
   start = _agreed(_cells(lines[0]), columns, path, 1, _time)
   rate = _agreed(_cells(lines[1]), columns, path, 2, number)
-  if not rate > 0:
-    raise InputError(f"{path} line 2: got rate {rate:g}, want Hz above 0")
+  low, high = RATES_HZ
+  if not low <= rate <= high:
+    raise InputError(
+        f"{path} line 2: got rate {rate:g}, want {low:g} to {high:g} Hz"
+    )
   values = _table(body, columns, path, first_line=3)
   if not len(values) and not allow_none:
     raise InputError(f"{path}: no samples after the two header lines")
@@ -94,11 +103,16 @@ def read_tags(path: pathlib.Path) -> np.ndarray:
 
 
 def number(text: str, path: pathlib.Path, line: int) -> float:
-  """`text` as a finite number."""
+  """`text` as a number that a float32 can hold too."""
   try:
     value = float(text)
   except ValueError:
     value = math.nan
+  if abs(value) > numbers.LARGEST:
+    raise InputError(
+        f"{path} line {line}: got {text[:40]}, want a number of at most "
+        f"{numbers.LARGEST:.2g}"
+    )
   if not math.isfinite(value):
     raise InputError(f"{path} line {line}: got {text[:40]!r}, want a number")
   return value
@@ -106,12 +120,7 @@ def number(text: str, path: pathlib.Path, line: int) -> float:
 
 def _text(path):
   """The file's text with "\\n" line ends and no byte-order mark."""
-  try:
-    text = path.read_bytes().decode("utf-8-sig")
-  except UnicodeDecodeError as error:
-    raise InputError(
-        f"{path}: byte {error.start} is not text, want a CSV file"
-    ) from error
+  text = textfile.read_text(path, WANT)
   return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -144,15 +153,20 @@ def _agreed(cells, columns, path, line, parse):
 def _time(text, path, line):
   """Unix seconds from a number or from a UTC date and time."""
   try:
-    return number(text, path, line)
+    time = number(text, path, line)
   except InputError as error:
     try:
       date = datetime.datetime.fromisoformat(text.removesuffix("UTC").strip())
     except ValueError:
       raise error from None
-  if date.tzinfo is None:
-    date = date.replace(tzinfo=datetime.UTC)
-  return date.timestamp()
+    if date.tzinfo is None:
+      date = date.replace(tzinfo=datetime.UTC)
+    time = date.timestamp()
+  if abs(time) > LATEST_S:
+    raise InputError(
+        f"{path} line {line}: got time {text[:40]}, want Unix seconds"
+    )
+  return time
 
 
 def _table(body, columns, path, first_line):
@@ -169,7 +183,9 @@ def _table(body, columns, path, first_line):
         io.StringIO(body), delimiter=",", comments=None, ndmin=2
     )
     lines = body.count("\n") + 1
-    if values.shape == (lines, columns) and np.isfinite(values).all():
+    if values.shape == (lines, columns) and (
+        np.abs(values) <= numbers.LARGEST  # False for NaN
+    ).all():
       return values
   except ValueError:
     pass

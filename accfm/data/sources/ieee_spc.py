@@ -20,11 +20,11 @@ import pathlib
 import re
 
 import numpy as np
-import scipy.io
 from absl import logging
 
 from accfm.base import settings
 from accfm.base.errors import InputError
+from accfm.data.sources import matfile, numbers
 from accfm.signals import beats as beats_lib
 from accfm.signals.recording import Beats, Recording, Signal, Track
 
@@ -87,7 +87,7 @@ def read_recording(
   if not match or name not in files:
     raise InputError(f"{source_dir}: no recording {name!r} there")
   rows = 5 if name.startswith("TEST") else 6
-  sig = _array(files[name], "sig")
+  sig = matfile.read_array(files[name], "sig")
   if sig.ndim != 2 or sig.shape[0] != rows:
     raise InputError(
         f"{files[name]}: got sig {list(sig.shape)}, want [{rows}, N], one "
@@ -95,7 +95,7 @@ def read_recording(
     )
 
   def signal(first, last, unit, limits=None):
-    values = np.ascontiguousarray(sig[first:last].T, np.float32)
+    values = numbers.as_float32(sig[first:last].T, f"{files[name]}: sig")
     return Signal(values, float(fields.rate_hz), unit, 0.0, limits)
 
   signals = {
@@ -146,6 +146,7 @@ def _files(source_dir):
   for path in sorted(root.rglob("*.mat")):
     if path.name.startswith("."):
       continue
+    numbers.check_name(path)
     if path.stem in files:
       raise InputError(
           f"{path}: also at {files[path.stem]}; keep one of the two"
@@ -154,33 +155,14 @@ def _files(source_dir):
   return files
 
 
-def _array(path, key):
-  """One numeric array of a .mat file."""
-  try:
-    found = scipy.io.loadmat(path, variable_names=[key])
-  except Exception as error:  # scipy's reader fails in many ways
-    text = " ".join(str(error).split())[:100]
-    raise InputError(
-        f"{path}: not a readable MATLAB file ({type(error).__name__}: "
-        f"{text}); fetch it again"
-    ) from error
-  if key not in found:
-    raise InputError(f"{path}: has no array {key!r}")
-  array = found[key]
-  if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-    raise InputError(f"{path}: {key!r} is not an array of real numbers")
-  if array.size == 0:
-    raise InputError(f"{path}: {key!r} is empty")
-  return array.astype(np.float64)
-
-
 def _reference(files, name, seconds):
   """The track "hr_bpm", or none."""
   stem = reference_name(name)
   if stem not in files:
     logging.warning("%s: no reference %s.mat, so no heart rate", name, stem)
     return {}
-  bpm = _array(files[stem], "BPM0").ravel()
+  bpm = matfile.read_array(files[stem], "BPM0").ravel()
+  numbers.as_float32(bpm, f"{files[stem]}: BPM0")
   most = int((seconds - _SPAN_S) // _HOP_S) + 1
   if len(bpm) > most:
     raise InputError(

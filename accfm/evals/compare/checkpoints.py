@@ -22,7 +22,7 @@ from accfm.evals.compare import page, paired
 from accfm.evals.embedding import cache
 from accfm.evals.files import store
 from accfm.evals.probes.describe import find_targets
-from accfm.evals.results import words
+from accfm.evals.results import saved, words
 from accfm.evals.results.figures import TESTED, load_figures
 from accfm.evals.results.outcome import task_name
 from accfm.evals.retrieval import pools, ranks
@@ -166,6 +166,10 @@ def tabulate_runs(
   """
   facts = {name: _load_facts(folder) for name, folder in folders.items()}
   check_same(facts)
+  for name, folder in folders.items():
+    saved.check_counts(
+        os.path.join(folder, "metrics.json"), facts[name], facts[name]["split"]
+    )
   scored, found = {}, {}
   for name, folder in folders.items():
     scored[name] = paired.load([os.path.join(folder, "predictions.parquet")])
@@ -211,15 +215,9 @@ def _compare(
 
 def _load_facts(folder: Path) -> dict[str, Any]:
   """What `metrics.json` says of an evaluation."""
-  path = os.path.join(folder, "metrics.json")
-  try:
-    with open(path, encoding="utf-8") as f:
-      about = json.load(f)["_meta"]
-  except (OSError, KeyError, TypeError, ValueError) as error:
-    raise InputError(
-        f"{path}: cannot be read ({type(error).__name__}: {error}), want the "
-        "metrics.json of an evaluation; evaluate again"
-    ) from error
+  about = saved.load_metrics(
+      os.path.join(folder, "metrics.json"), "dataset", "split", "student",
+  )["_meta"]
   facts = {key: about.get(key) for key in (
       *SAME, "checkpoint", "step", "kind", "student", "teacher", "windows",
       "people", "seen", "pools",
@@ -262,7 +260,7 @@ def _load_queries(path: str) -> dict[str, dict[str, np.ndarray]]:
   """{direction: {"keys", "people", "windows", "rank"}, all [N]}."""
   wanted = "the queries.parquet of an evaluation; evaluate again"
   token, out = store.read_facts(path, wanted).get("redaction", ""), {}
-  for group in store.read(path, lambda there: there, wanted):
+  for group in store.read(path, _columns, wanted):
     for way in dict.fromkeys(group["direction"].tolist()):
       mine = group["direction"] == way
       out.setdefault(way, []).append({
@@ -274,6 +272,12 @@ def _load_queries(path: str) -> dict[str, dict[str, np.ndarray]]:
       way: {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
       for way, parts in out.items()
   }
+
+
+def _columns(there: Sequence[str]) -> list[str]:
+  """All columns; the row keys are those that the file has."""
+  keys = [name for name in store.ROW_KEYS if name in there]
+  return list(dict.fromkeys(["participant", *keys, *store.QUERIES]))
 
 
 def _hits(

@@ -9,7 +9,7 @@ import pathlib
 from typing import Any
 
 from accfm.base import files
-from accfm.evals.results import figures
+from accfm.evals.results import figures, saved
 
 
 def is_done(folder: pathlib.Path) -> bool:
@@ -62,4 +62,6 @@ def _find(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _load_facts(folder: pathlib.Path) -> dict[str, Any]:
   """What metrics.json says of an evaluation."""
-  return json.loads((folder / "metrics.json").read_text())["_meta"]
+  return saved.load_metrics(
+      folder / "metrics.json", "dataset", "trained_on"
+  )["_meta"]

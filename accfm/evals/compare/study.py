@@ -17,11 +17,13 @@ from ml_collections import ConfigDict
 from accfm.base import configlib, files
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
+from accfm.evals.results import saved
 from accfm.evals.results.figures import TESTED, Figure, key
 from accfm.evals.results.outcome import task_name
 from accfm.steps import kinds
 
 WAYS = {"acc2ppg": "acc→PPG", "ppg2acc": "PPG→acc"}
+NEEDED = ("step", "split_hash", "people", "windows")
 UNITS = {"hr": "bpm"}  # of errors; others are in ms
 Table = Mapping[str, Any]
 
@@ -97,7 +99,11 @@ def tabulate_study(
     spec = config.runs[name]
     folders = [work / d / name / "evaluation" for d in config.datasets]
     found = paired.load([f / "predictions.parquet" for f in folders])
-    metrics = [_load_metrics(f / "metrics.json") for f in folders]
+    metrics = [
+        saved.load_metrics(f / "metrics.json", *NEEDED) for f in folders
+    ]
+    for folder, one in zip(folders, metrics, strict=True):
+      saved.check_counts(folder / "metrics.json", one["_meta"], "test")
     rows = {TESTED: spec.title}
     if name == config.subject:
       rows |= dict(config.shared_rows)
@@ -135,15 +141,6 @@ def tabulate_study(
       "runs": facts, "datasets": list(config.datasets),
       "subject": config.runs[config.subject].title,
   }
-
-
-def _load_metrics(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise InputError(
-        f"{path}: cannot be read ({error}); run the study again"
-    ) from error
 
 
 def _cells(

@@ -148,6 +148,9 @@ def _load(path, split, facts):
       path, lambda names: [n for n in names if "/" in n], WANTED
   ):
     n = len(next(iter(part.values())))
+    flat = [name for name, x in part.items() if x.ndim != 2]
+    if flat or not {n.rsplit("/", 1)[1] for n in part} <= set(KINDS):
+      raise InputError(f"{path}: got columns {list(part)}, want {WANTED}")
     for name, x in part.items() if at + n <= len(split) else ():
       whole = out.setdefault(
           name, np.full((len(split), x.shape[1]), np.nan, np.float32)

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from accfm.base import files
+from accfm.base import expansion, files, jsonfile
 from accfm.base.errors import InputError
 
 KEY = b"accfm"
@@ -32,6 +32,9 @@ PREDICTIONS = {
     "predicted": NUMBER,
 }
 QUERIES = {"direction": TEXT, "windows": COUNT, "rank": COUNT}
+TYPES = ROW_KEYS | PREDICTIONS | QUERIES
+MAX_TEXT = 4096  # characters of a text; names of files have at most 255
+MAX_RATIO = 100  # of what a table takes in memory to its size on disk
 
 
 def vector(width: int) -> pa.DataType:
@@ -72,7 +75,9 @@ def write(
 def read_facts(path: str | os.PathLike, wanted: str) -> dict[str, Any]:
   """The facts that a table was written with; arguments, errors as `read`."""
   with _one_error(path, wanted), pq.ParquetFile(path) as table:
-    return json.loads(table.schema_arrow.metadata[KEY])
+    text = (table.schema_arrow.metadata or {})[KEY].decode()
+    found = jsonfile.parse(text, "its facts", "those of an evaluation")
+    return jsonfile.as_object(found, "its facts", "those of an evaluation")
 
 
 def read(
@@ -92,19 +97,58 @@ def read(
     [n, D] float32}.
 
   Raises:
-    InputError: the file is absent, cut short, changed, or another program's.
+    InputError: the file is absent, cut short, changed, another program's, or
+      expands to more than it may.
   """
-  with _one_error(path, wanted), pq.ParquetFile(
-      path, page_checksum_verification=True
-  ) as table:
-    there = table.schema_arrow.names
-    names = columns(there) if callable(columns) else list(columns)
-    missing = [name for name in names if name not in there]
-    if KEY not in (table.schema_arrow.metadata or {}) or missing:
+  with _one_error(path, wanted), pq.ParquetFile(path) as table:
+    schema = table.schema_arrow
+    names = columns(schema.names) if callable(columns) else list(columns)
+    missing = [name for name in names if name not in schema.names]
+    if KEY not in (schema.metadata or {}) or missing:
       raise KeyError(*missing[:1] or ["accfm"])
+    if not names:
+      raise KeyError("a column of this kind")
+    kinds = {name: schema.field(name).type for name in names}
+    for name, kind in kinds.items():
+      if schema.names.count(name) > 1 or not _is_ours(name, kind):
+        raise TypeError(f"column {name!r} is {kind}")
+    groups = [
+        table.metadata.row_group(i) for i in range(table.num_row_groups)
+    ]
+    lines = [group.num_rows for group in groups]
+    if max(lines, default=0) > GROUP:
+      raise ValueError(f"{max(lines)} lines in a group, want {GROUP}")
+    expansion.check(
+        path, max(
+            sum(lines) * sum(map(_line_bytes, kinds.values())),
+            sum(group.total_byte_size for group in groups),
+        ), MAX_RATIO * os.path.getsize(path),
+    )
+  texts = [name for name, kind in kinds.items() if kind == TEXT]
+  # Each text once, so that its length is seen before it is repeated.
+  with _one_error(path, wanted), pq.ParquetFile(
+      path, page_checksum_verification=True, read_dictionary=texts,
+  ) as table:
     for number in range(table.num_row_groups):
       part = table.read_row_group(number, columns=names)
       yield {name: _values(part.column(name)) for name in names}
+
+
+def _is_ours(name, kind):
+  """Whether a column has the type that `write` gives it."""
+  if name in TYPES:
+    return kind == TYPES[name]
+  return kind in (TEXT, NUMBER, COUNT) or (
+      pa.types.is_fixed_size_list(kind) and kind == vector(kind.list_size)
+      and kind.list_size > 0
+  )
+
+
+def _line_bytes(kind):
+  """About the bytes of a line of a column in memory."""
+  if pa.types.is_fixed_size_list(kind):
+    return 4 * kind.list_size
+  return 8
 
 
 @contextlib.contextmanager
@@ -112,6 +156,8 @@ def _one_error(path, wanted):
   """Turns any error of pyarrow about a file into an InputError."""
   try:
     yield
+  except expansion.TooLargeError:
+    raise
   except (
       pa.ArrowException, OSError, KeyError, TypeError, ValueError
   ) as error:
@@ -135,9 +181,15 @@ def _values(column):
   """A column as NumPy."""
   kind, n = column.type, len(column)
   if pa.types.is_fixed_size_list(kind):
+    if column.null_count:
+      raise ValueError("a vector that is not there")
     flat = column.combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(n, kind.list_size)
-  if pa.types.is_string(kind):
+  if pa.types.is_dictionary(kind):
+    for chunk in column.chunks:
+      longest = max(map(len, chunk.dictionary.to_pylist()), default=0)
+      if longest > MAX_TEXT:
+        raise ValueError(f"a text of {longest:,} characters, want {MAX_TEXT:,}")
     return np.array([text or "" for text in column.to_pylist()], str)
   if pa.types.is_floating(kind):
     return column.to_numpy().astype(np.float64)

@@ -8,17 +8,18 @@ of sessions or segments becomes `labels/<name>`, one of participants
 otherwise text. An empty cell means unknown.
 """
 
-import csv
 import dataclasses
 import os
 from collections.abc import Mapping
 
 import numpy as np
 
+from accfm.base import textfile
 from accfm.base.errors import InputError
 from accfm.signals import plausible
 
 KEYS = ("participant", "session", "start_s")
+WANT = "a CSV file of labels in UTF-8"
 TOLERANCE_S = 0.5  # between a start in the file and a segment's
 
 
@@ -51,14 +52,8 @@ def load(path: str | os.PathLike) -> OwnLabels:
       number, or comes without `session`; a key comes twice; a number is none
       that its label can be (`plausible`).
   """
-  try:
-    with open(path, newline="", encoding="utf-8-sig") as f:
-      rows = [(n, row) for n, row in enumerate(csv.reader(f), 1) if row]
-  except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise InputError(
-        f"labels {path}: cannot be read ({error}), want a CSV file in UTF-8"
-    ) from error
-  head = [name.strip() for name in rows[0][1]] if rows else []
+  rows = textfile.read_table(path, WANT)
+  head = rows[0][1] if rows else []
   names = [name for name in head if name not in KEYS]
   if "participant" not in head or not names or len(set(head)) < len(head):
     raise InputError(
@@ -78,7 +73,7 @@ def load(path: str | os.PathLike) -> OwnLabels:
       )
   lines = tuple(line for line, _ in rows[1:])
   cells = {
-      name: np.array([row[at].strip() for _, row in rows[1:]])
+      name: np.array([row[at] for _, row in rows[1:]])
       for at, name in enumerate(head)
   }
   keys = tuple(key for key in KEYS if key in head)

@@ -12,7 +12,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from accfm.base import files
+from accfm.base import files, jsonfile
+from accfm.base import plain as plainlib
 from accfm.base.errors import InputError
 from accfm.evals.stats.bootstrap import Estimate
 
@@ -228,18 +229,16 @@ def load_figures(path: str | os.PathLike) -> Figures:
   Raises:
     InputError: there is no such file, or another version wrote it.
   """
-  try:
-    with open(path, encoding="utf-8") as f:
-      plain = json.load(f)
-    if plain["version"] != VERSION:
-      raise ValueError(f"version {plain['version']}, want {VERSION}")
-    out = Figures()
-    for fields in plain["figures"]:
-      figure = Figure(**fields)
-      out._by_key[key(figure)] = figure
-    return out
-  except (OSError, KeyError, TypeError, ValueError) as error:
+  want = "the figures.json of an evaluation by this version; evaluate again"
+  found = jsonfile.read_object(path, want)
+  if found.get("version") != VERSION or "figures" not in found:
     raise InputError(
-        f"{path}: cannot be read ({type(error).__name__}: {error}), want the "
-        "figures.json of an evaluation by this version; evaluate again"
-    ) from error
+        f"{path}: cannot be read (version {found.get('version')!r}, want "
+        f"{VERSION}), want {want}"
+    )
+  out = Figures()
+  for figure in plainlib.from_plain(
+      tuple[Figure, ...], found["figures"], f"{path}: figures"
+  ):
+    out._by_key[key(figure)] = figure
+  return out

@@ -204,14 +204,13 @@ def test_numbered_people_are_compared_within_one_command(
 
 
 @pytest.mark.parametrize("text, want", [
-    (None, "FileNotFoundError"), ("{", "JSONDecodeError"),
-    ("{}", "KeyError: '_meta'"),
+    (None, "No such file"), ("{", "JSON"), ("{}", "no '_meta'"),
 ])
 def test_what_is_no_evaluation(two, text, want):
   folders, *_ = two
   path = folders["b"] / "metrics.json"
   path.unlink() if text is None else path.write_text(text)
-  with pytest.raises(InputError, match=f"metrics.json: cannot be .*{want}"):
+  with pytest.raises(InputError, match=f"metrics.json: .*{want}"):
     compare.tabulate_runs(folders, DRAWS, SEED)
 
 

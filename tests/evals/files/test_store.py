@@ -3,12 +3,14 @@
 import json
 import pathlib
 import re
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from accfm.base import expansion
 from accfm.base.errors import InputError
 from accfm.evals.files import store
 from accfm.evals.results.figures import TESTED
@@ -196,3 +198,60 @@ def test_the_documentation_names_every_column():
   text = (pathlib.Path(__file__).parents[3] / "docs/evaluation.md").read_text()
   for name in (*store.ROW_KEYS, *store.PREDICTIONS, *store.QUERIES):
     assert f"`{name}`" in text, name
+
+
+def write_raw(path, table):
+  """A table with our key, written by pyarrow alone."""
+  table = table.replace_schema_metadata({store.KEY: b"{}"})
+  pq.write_table(table, path, row_group_size=store.GROUP)
+
+
+def test_a_text_that_is_long_is_not_repeated(tmp_path):
+  path = tmp_path / "t.parquet"
+  text = pa.array(["a" * 50_000] + [""] * (store.GROUP - 1))
+  write_raw(path, pa.table({"who": text.dictionary_encode()}).cast(
+      pa.schema({"who": store.TEXT})
+  ))
+  # As NumPy keeps text, each line would take 200 kB: 1.6 GB in all.
+  tracemalloc.start()
+  with pytest.raises(InputError, match="a text of 50,000 characters"):
+    read(path, ["who"])
+  assert tracemalloc.get_traced_memory()[1] < 16 << 20
+  tracemalloc.stop()
+
+
+def test_lines_beyond_the_bound_are_refused_before_they_are_read(
+    tmp_path, monkeypatch
+):
+  monkeypatch.setenv(expansion.VARIABLE, "4")
+  path = tmp_path / "t.parquet"
+  lines = 4 * store.MAX_RATIO * 8192
+  write_raw(path, pa.table({"n": np.zeros(lines, np.int64)}))
+  assert lines * 8 > store.MAX_RATIO * path.stat().st_size
+  tracemalloc.start()
+  with pytest.raises(InputError, match="MiB.*ACCFM_MAX_EXPANDED_MB="):
+    read(path, ["n"])
+  assert tracemalloc.get_traced_memory()[1] < 4 << 20
+  tracemalloc.stop()
+  monkeypatch.setenv(expansion.VARIABLE, "1000")
+  assert sum(len(part["n"]) for part in read(path, ["n"])) == lines
+
+
+def test_groups_and_types_that_are_not_ours(tmp_path):
+  path = tmp_path / "t.parquet"
+  table = pa.table({"n": np.zeros(store.GROUP + 1, np.int64)})
+  pq.write_table(
+      table.replace_schema_metadata({store.KEY: b"{}"}), path
+  )
+  with pytest.raises(InputError, match="8193 lines in a group"):
+    read(path, ["n"])
+  for column in (
+      pa.array([[1]]), pa.array([b"x"]), pa.array([True]),
+      pa.array([1.0], pa.float16()),
+  ):
+    write_raw(path, pa.table({"n": column}))
+    with pytest.raises(InputError, match="TypeError: column 'n' is"):
+      read(path, ["n"])
+  write_raw(path, pa.table({"participant": pa.array([1])}))
+  with pytest.raises(InputError, match="column 'participant' is int64"):
+    read(path, ["participant"])

@@ -87,7 +87,7 @@ def test_bad_bytes_and_no_file(tmp_path):
   with pytest.raises(InputError, match="cannot be read"):
     own_labels.load(path)
   path.write_bytes(b"participant,x\ns/a,\xff\xfe\n")
-  with pytest.raises(InputError, match="cannot be read"):
+  with pytest.raises(InputError, match="line 2: byte 0xff is not UTF-8"):
     own_labels.load(path)
 
 

@@ -104,14 +104,26 @@ def test_what_is_written_is_read_again(tmp_path):
 
 
 @pytest.mark.parametrize("text, want", [
-    (None, "FileNotFoundError"), ("{", "JSONDecodeError"), ("{}", "KeyError"),
+    (None, "cannot be read .No such file"), ("{", "not valid JSON"),
+    ("{}", "version None, want 1"),
     ('{"version": 9, "figures": []}', "version 9, want 1"),
-    ('{"version": 1, "figures": [{"split": "x", "colour": 1}]}', "colour"),
 ])
 def test_what_is_no_such_file(tmp_path, text, want):
   path = tmp_path / "figures.json"
   if text is not None:
     path.write_text(text)
   with pytest.raises(InputError, match=(
-      f"figures.json: cannot be read .*{want}.*; evaluate again$")):
+      f"figures.json: .*{want}.*; evaluate again$")):
+    figures_lib.load_figures(path)
+
+
+@pytest.mark.parametrize("figure, want", [
+    ('{"split": "x", "colour": 1}', "colour"),
+    ('{"split": "x"}', "no field 'evaluator'"),
+    ('{"split": "x", "evaluator": "y", "value": "1"}', "value: got '1'"),
+])
+def test_what_is_no_figure(tmp_path, figure, want):
+  path = tmp_path / "figures.json"
+  path.write_text(f'{{"version": 1, "figures": [{figure}]}}')
+  with pytest.raises(InputError, match=f"figures.json: figures.0.*{want}"):
     figures_lib.load_figures(path)
