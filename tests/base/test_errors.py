@@ -48,7 +48,7 @@ def test_a_good_main_ends_with_0():
     (errno.EDQUOT, "x", "x: Disk quota exceeded; free some space"),
     (errno.EFBIG, None, "W: File too large; allow larger files"),
     (errno.EACCES, "x", "x: Permission denied; choose another place"),
-    (errno.EROFS, b"x\xff\n", "x\udcff: Read-only file system; choose"),
+    (errno.EROFS, b"x\xff\n", "x\\udcff: Read-only file system; choose"),
     (errno.ENAMETOOLONG, "x", "x: File name too long; choose shorter names"),
     (errno.ENOTDIR, "x/y", "x/y: Not a directory; a part of this path is a"),
     (errno.EIO, None, "W: Input/output error; look at the disk"),

@@ -10,6 +10,7 @@ import warnings
 import pytest
 
 from accfm.base import quiet
+from accfm.train.checkpoints import folder
 from tests.train.checkpoints import first_format
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -91,7 +92,8 @@ def test_orbax_is_imported_when_arrays_are_read(tmp_path):
   step = workdir / "checkpoints" / "4"
   # As today's code writes it.
   meta = json.loads((step / "meta" / "metadata").read_text())
-  (step / "record.json").write_text(json.dumps(meta))
+  (step / "checksums.json").unlink()
+  folder.write(step, json.dumps(meta))
   run(LAZY, workdir)
 
 

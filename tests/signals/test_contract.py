@@ -71,7 +71,7 @@ def test_an_absent_signal_and_several_problems_at_once():
      "contract.signals.ppg.normalize: got 'banana', want 'zscore' or 'none'"),
     ("signals.ppg.normalize", None, "normalize: got None, want text"),
     ("signals.ppg.kind", "pgg", "kind: got 'pgg', want one of .*mean 'ppg'"),
-    ("signals.ppg.channels", 0, "channels: got 0, want 1 or more"),
+    ("signals.ppg.channels", 0, "channels: got 0, want 1 to 4096"),
     ("signals.ppg.channels", 1.5, "channels: got 1.5, want a whole number"),
     ("signals.ppg.band_order", 100, "band_order: got 100, want 1 to 10"),
     ("signals.ppg.band_hz", [8.0, 0.5], "band_hz: got .*the lower one first"),
