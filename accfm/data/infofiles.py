@@ -52,7 +52,7 @@ def check_features(
   path = os.path.join(dataset_dir, FEATURES)
   plain = jsonfile.read_object(path, WANT)
   for name in _classes(plain):
-    if name != GROUP and name not in KINDS:
+    if not isinstance(name, str) or name not in {GROUP, *KINDS}:
       raise InputError(
           f"{path}: names the Python class {_short(name)}, which accfm never "
           "writes; it was not imported; take the data set from whom you "
