@@ -82,6 +82,10 @@ class Process:
       reader.start()
 
   def _read(self, stream, lines, is_out):
+    with stream:
+      self._read_lines(stream, lines, is_out)
+
+  def _read_lines(self, stream, lines, is_out):
     for line in stream:
       line = line.rstrip("\n")
       if SAYS in line:

@@ -101,11 +101,14 @@ def files_of_data(data_dir: pathlib.Path, name: str) -> dict[str, str]:
 
 
 def of_evaluation(workdir: pathlib.Path) -> dict[str, Any]:
-  """What an evaluation left: its metrics."""
+  """What an evaluation left: its metrics, without paths and the config."""
   try:
-    return json.loads((workdir / EVALUATION).read_text())
+    found = json.loads((workdir / EVALUATION).read_text())
   except (OSError, ValueError) as error:
     return {EVALUATION: f"cannot be read: {error}"}
+  for name in ("checkpoint", "config"):
+    found.get("_meta", {}).pop(name, None)
+  return found
 
 
 def difference(want: Any, got: Any, where: str = "") -> str:

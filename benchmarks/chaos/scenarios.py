@@ -168,7 +168,7 @@ def order(
   for place in rng.permutation(len(scenarios)):
     yield number, scenarios[place]
     number += 1
-  weights = np.array([s.weight for s in scenarios])
+  weights = np.array([s.weight for s in scenarios], float)
   weights /= weights.sum()
   while True:
     yield number, scenarios[rng.choice(len(scenarios), p=weights)]

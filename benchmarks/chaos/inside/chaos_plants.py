@@ -48,7 +48,7 @@ def run_code(module):
   def importing(text, *args, **how):
     words = text if isinstance(text, str) else bytes(text).decode("latin1")
     if "chaos_named" in words:
-      __import__("chaos_named")
+      import chaos_named  # noqa: F401
     return loads(text, *args, **how)
 
   module.loads = importing
