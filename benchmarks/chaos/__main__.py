@@ -99,7 +99,9 @@ def carry_out_all(args, place: world.World, folder: pathlib.Path, say) -> list:
   drawn, lock, results = iter(choose(args)), threading.Lock(), []
 
   def work():
-    while not limited or time.monotonic() < until:
+    while not place.commands.over and (
+        not limited or time.monotonic() < until
+    ):
       with lock:
         number, scenario = next(drawn, (None, None))
       if scenario is None:
@@ -111,8 +113,12 @@ def carry_out_all(args, place: world.World, folder: pathlib.Path, say) -> list:
         say(describe(result))
 
   with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-    for task in [pool.submit(work) for _ in range(args.jobs)]:
-      task.result()
+    try:
+      for task in [pool.submit(work) for _ in range(args.jobs)]:
+        task.result()
+    except BaseException:  # Ctrl-C: the pool waits for its threads
+      place.commands.kill_all()
+      raise
   return sorted(results, key=lambda r: r.number)
 
 
@@ -134,6 +140,7 @@ def main() -> int:
   jax.config.update("jax_platforms", "cpu")
   # A shell's background job ignores Ctrl-C, and so would all it starts.
   signal.signal(signal.SIGINT, signal.default_int_handler)
+  signal.signal(signal.SIGTERM, lambda *unused: sys.exit(143))
   scratch = (args.scratch or pathlib.Path(tempfile.mkdtemp(prefix="chaos-")))
   scratch = scratch.resolve()
   start = time.monotonic()

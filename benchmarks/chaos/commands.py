@@ -189,7 +189,7 @@ class Commands:
       **environment,
   ) -> Process:
     """Starts `python -m accfm.WORDS`; see `Process` and `environment`."""
-    if self._over.is_set():
+    if self.over:
       raise RuntimeError("chaos is over")
     words = [str(word) for word in words]
     fault, at = environment.get("fault", ""), environment.get("at", "")
@@ -200,6 +200,11 @@ class Commands:
     )
     self._started.append(process)
     return process
+
+  @property
+  def over(self) -> bool:
+    """Whether `kill_all` was called."""
+    return self._over.is_set()
 
   def kill_all(self) -> None:
     """Kills the commands that still run; none is started any more."""

@@ -14,8 +14,7 @@ PLANTS = {
     "a row of metrics.jsonl is lost": "exchange arrays",
     "locks are given to everybody": "prepare one config twice at once",
     "Ctrl-C is ignored": "Ctrl-C in a training",
-    "a class of the current folder is imported":
-        "name a class in features.json",
+    "code of the current folder is imported": "name a class in features.json",
     "checksums are not compared": "exchange arrays",
     "data are not compared on resume": "resume on other people",
     "parameters change on resume": "exchange arrays",

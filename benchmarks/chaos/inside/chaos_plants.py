@@ -4,6 +4,7 @@ Each is a mistake that accfm does not make: chaos has to find it. A plant
 whose place is gone fails at once, so that none is passed over in silence.
 """
 
+import dataclasses
 import fcntl
 import importlib.abc
 import importlib.machinery
@@ -42,16 +43,10 @@ def ignore_ctrl_c(module):
 
 
 def run_code(module):
-  """A class that a file names is imported from the current folder."""
-  loads = module.loads
-
-  def importing(text, *args, **how):
-    words = text if isinstance(text, str) else bytes(text).decode("latin1")
-    if "chaos_named" in words:
-      import chaos_named  # noqa: F401
-    return loads(text, *args, **how)
-
-  module.loads = importing
+  """A module that lies in the current folder is imported."""
+  del module
+  if os.path.exists("chaos_named.py"):
+    import chaos_named  # noqa: F401
 
 
 def trust_arrays(module):
@@ -74,8 +69,7 @@ def nudge_restored(module):
     import jax
     step, state, frozen = restore(self, *args, **how)
     params = jax.tree.map(lambda x: x * (1 + 1e-6), state.params)
-    return step, state.replace(params=params) if hasattr(
-        state, "replace") else state._replace(params=params), frozen
+    return step, dataclasses.replace(state, params=params), frozen
 
   module.Checkpoints.restore = nudging
 
@@ -111,7 +105,8 @@ PLANTS = {
     "a row of metrics.jsonl is lost": ("os", lose_rows),
     "locks are given to everybody": ("fcntl", ignore_locks),
     "Ctrl-C is ignored": ("signal", ignore_ctrl_c),
-    "a class of the current folder is imported": ("json", run_code),
+    "code of the current folder is imported": (
+        "accfm.data.manifest", run_code),
     "checksums are not compared": (
         "accfm.train.checkpoints.folder", trust_arrays),
     "data are not compared on resume": ("accfm.train.resume", trust_data),
