@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 
 from benchmarks.chaos import recordings, same, verdicts, world
-from benchmarks.chaos.scenarios import Case, Scenario
+from benchmarks.chaos.scenarios import Case, Scenario, several
 
 OTHER, CHANGED, MIXED, SOURCE, TWICE = (
     "other data of the same name on resume",
@@ -233,5 +233,5 @@ SCENARIOS = (
     Scenario("change a source", (SOURCE,), changed_source),
     Scenario("change a source after a kill", (MIXED,),
              changed_source_while_down),
-    Scenario("give a recording twice", (TWICE,), twice, weight=2),
+    Scenario("give a recording twice", (TWICE,), several(twice)),
 )

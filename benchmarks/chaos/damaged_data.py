@@ -3,7 +3,7 @@
 import json
 
 from benchmarks.chaos import damage, same, verdicts, world
-from benchmarks.chaos.scenarios import Case, Scenario
+from benchmarks.chaos.scenarios import Case, Scenario, several
 
 MANIFEST, EDITED, INFO, SHARD, CODE, PATH = (
     "a damaged manifest", "an edited manifest is believed",
@@ -150,8 +150,8 @@ def edited(case: Case) -> None:
       world.evaluate_words("--config.split=train")
       if EDITS[edit] is _rename_people else world.train_words("masked")
   )
-  problem = verdicts.refusal(case.run(words), world.NAME, "manifest", "data")
-  case.check(problem and f"{edit}: {problem}")
+  case.check(verdicts.refusal(
+      case.run(words), world.NAME, "manifest", "data"))
 
 
 MODULE = '''"""A module that a data set's file names."""
@@ -202,10 +202,10 @@ def elsewhere(case: Case) -> None:
 
 
 SCENARIOS = (
-    Scenario("damage a manifest", (MANIFEST,), manifest),
-    Scenario("take a key from a manifest", (MANIFEST,), missing_key, weight=2),
-    Scenario("edit a manifest", (EDITED,), edited, weight=2),
-    Scenario("damage an info file", (INFO,), info, weight=2),
+    Scenario("damage a manifest", (MANIFEST,), several(manifest)),
+    Scenario("take a key from a manifest", (MANIFEST,), several(missing_key)),
+    Scenario("edit a manifest", (EDITED,), several(edited)),
+    Scenario("damage an info file", (INFO,), several(info)),
     Scenario("damage a shard", (SHARD,), shard, weight=2),
     Scenario("exchange a shard", (EDITED,), other_shard),
     Scenario("name a class in features.json", (CODE,), code),

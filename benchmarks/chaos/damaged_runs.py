@@ -120,7 +120,7 @@ def config(case: Case) -> None:
   elif not case.check(verdicts.broken(outcome)):
     return
   elif not verdicts.warned(outcome, *names):
-    case.check(f"{what}: resumed without a word")
+    case.check("resumed without a word")
 
 
 def config_damaged(case: Case) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from array_record.python import array_record_module
 
 from accfm.base.errors import InputError
-from accfm.data import manifest
+from accfm.data import manifest, pipeline
 from accfm.train import checkpoints
 
 # Rows of metrics.jsonl also hold speeds, which no two runs share.
@@ -86,10 +86,14 @@ def of_data(data_dir: pathlib.Path, name: str) -> dict[str, Any]:
 
 
 def records(path: pathlib.Path) -> list[bytes]:
-  """The records of a shard, in order."""
+  """The records of a shard, in order; the columns of each sorted by name."""
   reader = array_record_module.ArrayRecordReader(str(path))
   try:
-    return reader.read_all()
+    return [
+        pipeline.EXAMPLE.FromString(record).SerializeToString(
+            deterministic=True)
+        for record in reader.read_all()
+    ]
   finally:
     reader.close()
 

@@ -93,9 +93,13 @@ class Case:
     return self.ended(self.start(words, **how))
 
   def check(self, problem: str, fault: str = "") -> bool:
-    """Notes a problem, if it is one; returns whether all is well."""
+    """Notes a problem, if it is one, after what was done last.
+
+    Returns whether all is well.
+    """
     if problem:
-      self.found.append((fault or self.fault, problem))
+      done = f"{self.notes[-1]}: " if self.notes else ""
+      self.found.append((fault or self.fault, done + problem))
     return not problem
 
   def note(self, text: str) -> None:
@@ -113,6 +117,17 @@ class Case:
   def unchanged(self, name: str, before: dict[str, str]) -> bool:
     """Checks that no content of a folder is gone."""
     return self.check(verdicts.lost(before, self.path(name)))
+
+
+def several(draw: Callable[[Case], None], count: int = 3):
+  """A scenario that draws several times, each in a folder of its own."""
+  def run(case):
+    folder = case.folder
+    for number in range(count):
+      case.folder = folder / str(number)
+      draw(case)
+
+  return run
 
 
 @dataclasses.dataclass(frozen=True)

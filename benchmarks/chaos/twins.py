@@ -58,7 +58,7 @@ def preparations(case: Case, differ: bool = True) -> None:
   case.furnish()
   case.path("data").unlink()
   first = world.prepare_words()
-  second = world.prepare_words(1) if differ else first
+  second = world.prepare_words("realistic") if differ else first
   event = int(case.rng.integers(2, case.world.events["prepare"] - 1))
   one, other, _ = both(
       case, first, second, f"{event}:SIGSTOP:{world.events_of('data')}")

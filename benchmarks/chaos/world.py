@@ -25,19 +25,23 @@ FAST = ("--config.untrained=false", "--config.handmade=false",
         "--config.report=false", "--config.data_dir=data")
 
 
-def prepare_words(seed: int = 0, *more: str, data: str = "data") -> list[str]:
-  """Prepares 11 simulated people: 7 to train on, 1 to validate, 3 to test."""
+def prepare_words(kind: str = "easy", data: str = "data") -> list[str]:
+  """Prepares 11 simulated people: 7 to train on, 1 to validate, 3 to test.
+
+  Another kind than "easy" has the same name, people and number of windows.
+  """
   return [
       "prepare", "--config=prepare:simulated,participants=11,minutes=1,"
-      f"split=7/1/3,seed={seed}", *SEGMENTS, f"--data_dir={data}", *more,
+      f"split=7/1/3,name={NAME},difficulty={kind}", *SEGMENTS,
+      f"--data_dir={data}",
   ]
 
 
-def e4_words(source: str = "wrists", *more: str) -> list[str]:
+def e4_words(source: str = "wrists") -> list[str]:
   """Prepares the E4 folders of `recordings`."""
   return [
       "prepare", "--config=prepare:e4,name=wrists,split=6/1/2", *SEGMENTS,
-      f"--source_dir={source}", "--data_dir=made", *more,
+      f"--source_dir={source}", "--data_dir=made",
   ]
 
 
@@ -182,9 +186,9 @@ def events_of(folder: str) -> str:
 
 
 def _prepare(world):
-  for folder, seed in (("data", 0), ("other", 1)):
-    undisturbed(world, "prepare", prepare_words(seed, data=folder),
-                world.root, folder)
+  for folder, kind in (("data", "easy"), ("other", "realistic")):
+    undisturbed(world, "prepare", prepare_words(kind, folder), world.root,
+                folder)
     world.data[folder] = same.of_data(world.root / folder, NAME)
   undisturbed(world, "prepare e4", e4_words(), world.root, "made")
   world.data["made"] = same.of_data(world.root / "made", "wrists")
