@@ -23,8 +23,9 @@ def other_cohort(case: Case) -> None:
   case.path("half").rename(case.path("run"))
   _point(case, "data", "other")
   before = verdicts.snapshot(case.path("run"))
-  case.check(verdicts.refusal(
-      case.run(world.train_words("masked")), world.NAME, "data"))
+  if not case.check(verdicts.refusal(
+      case.run(world.train_words("masked")), world.NAME, "data")):
+    return
   case.unchanged("run", before)
   _point(case, "data", "data")
   case.check(verdicts.finished(

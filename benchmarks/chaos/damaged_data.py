@@ -94,7 +94,7 @@ def other_shard(case: Case) -> None:
 
 
 def _rename_people(facts):
-  """People of training get other names: are they still known as seen?"""
+  """People of training get other names: no evaluation knows them as seen."""
   for key in ("splits", "rows"):
     facts[key]["train"] = json.loads(
         json.dumps(facts[key]["train"]).replace("/p", "/x"))
@@ -146,12 +146,8 @@ def edited(case: Case) -> None:
   EDITS[edit](facts)
   path.write_text(json.dumps(facts, indent=1, sort_keys=True))
   case.note(edit)
-  words = (
-      world.evaluate_words("--config.split=train")
-      if EDITS[edit] is _rename_people else world.train_words("masked")
-  )
   case.check(verdicts.refusal(
-      case.run(words), world.NAME, "manifest", "data"))
+      case.run(world.train_words("masked")), world.NAME, "manifest", "data"))
 
 
 MODULE = '''"""A module that a data set's file names."""

@@ -3,7 +3,7 @@ second runs; then the first goes on.
 """
 
 from benchmarks.chaos import same, verdicts, world
-from benchmarks.chaos.scenarios import Case, Scenario
+from benchmarks.chaos.scenarios import Case, Scenario, several
 
 TRAIN, EVALUATE, PREPARE = (
     "two trainings in one workdir", "two evaluations in one workdir",
@@ -12,8 +12,8 @@ TRAIN, EVALUATE, PREPARE = (
 
 
 def both(case: Case, first: list[str], second: list[str], at: str):
-  """Outcomes of both commands; None in place of them without overlap."""
-  case.note(f"the first stops at {at.split(':', 2)[0]} of {at.split(':')[-1]}")
+  """(outcome of the first, of the second, whether the first stopped)."""
+  case.note("the first stops at file event " + at.split(":")[0])
   one = case.start(first, at=at)
   stopped = one.until_stopped()
   other = case.run(second)
@@ -82,9 +82,10 @@ def same_preparations(case: Case) -> None:
 
 SCENARIOS = (
     Scenario("train twice at once", (TRAIN,), trainings),
-    Scenario("evaluate twice at once", (EVALUATE,), evaluations, weight=2),
-    Scenario("prepare two configs at once", (PREPARE,), preparations,
-             weight=2),
+    Scenario("evaluate twice at once", (EVALUATE,),
+             several(evaluations)),
+    Scenario("prepare two configs at once", (PREPARE,),
+             several(preparations, 2)),
     Scenario("prepare one config twice at once", (PREPARE,),
              same_preparations),
 )
