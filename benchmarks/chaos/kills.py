@@ -160,6 +160,22 @@ def prepared_twice(case: Case) -> None:
   case.check(same.difference(*found))
 
 
+def watch(case: Case) -> None:
+  """Ctrl-C while an evaluation watches a run; then it goes on to the end."""
+  case.furnish()
+  words = world.evaluate_words("--watch")
+  line = int(case.rng.integers(1, case.world.lines["evaluate"]))
+  delay = float(case.rng.choice([0, 1, 3]))
+  case.note(f"SIGINT {delay} s after line {line}")
+  outcome = case.run(words, at_line=(line, "SIGINT", delay))
+  case.check(verdicts.interruption(outcome), CTRL_C)
+  case.check(verdicts.finished(
+      case.run([*words, "--config.watch_seconds=1"]), lambda: same.difference(
+          case.world.scores,
+          same.of_evaluation(case.path("scores") / str(world.STEPS)),
+          "scores")), KILLED)
+
+
 def with_ctrl_c(run):
   """The same scenario with Ctrl-C in place of kills."""
   return lambda case: run(case, ("SIGINT",))
@@ -179,4 +195,5 @@ SCENARIOS = (
              with_ctrl_c(preparation), weight=2),
     Scenario("Ctrl-C in an evaluation", (CTRL_C, KILLED),
              with_ctrl_c(evaluation), weight=2),
+    Scenario("Ctrl-C in a watch", (CTRL_C, KILLED), watch),
 )
