@@ -10,7 +10,7 @@ from accfm.data import sharedmemory
 from accfm.signals.contract import Contract, SignalSpec
 
 CONTRACT = Contract(
-    {"acc": SignalSpec(3, "g", "acc"), "ppg": SignalSpec(1, "au", "ppg")},
+    {"acc": SignalSpec(3, "g", "acc", True), "ppg": SignalSpec(1, "au", "ppg")},
     rate_hz=64.0, window_sec=8.0,
 )
 

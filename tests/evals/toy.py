@@ -13,7 +13,10 @@ from accfm.signals.contract import Contract, SignalSpec
 
 def make_contract(seconds=4):
   return Contract(
-      {"acc": SignalSpec(3, "g", "acc"), "ppg": SignalSpec(1, "au", "ppg")},
+      {
+          "acc": SignalSpec(3, "g", "acc", True),
+          "ppg": SignalSpec(1, "au", "ppg"),
+      },
       rate_hz=64.0, window_sec=float(seconds),
   )
 

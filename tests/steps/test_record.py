@@ -97,7 +97,7 @@ def test_a_record_of_yesterday_that_does_not_say_who_was_trained_on():
 def whole():
   return Record(
       "supervised", {"encoder": {"widths": [1, 2]}}, ("acc",),
-      Contract({"acc": SignalSpec(3, "g", "acc")}, 64.0, 8.0),
+      Contract({"acc": SignalSpec(3, "g", "acc", True)}, 64.0, 8.0),
       (Cohort("a", {"train": ("x/1",)}),),
       parent=record.from_plain(YESTERDAY),
       targets=(Target("labels/hr_bpm", 70.0, 9.5),

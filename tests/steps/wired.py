@@ -27,7 +27,7 @@ from accfm.train import parallel
 
 B, T = 16, 512
 CONTRACT = Contract(
-    {"acc": SignalSpec(3, "g", "acc"), "ppg": SignalSpec(2, "au", "ppg")},
+    {"acc": SignalSpec(3, "g", "acc", True), "ppg": SignalSpec(2, "au", "ppg")},
     rate_hz=64.0, window_sec=8.0,
 )
 GIVEN = Given(CONTRACT)

@@ -13,7 +13,7 @@ OWN = Cohort(
     "ours", {"train": ("x/1", "x/2"), "val": ("x/3",)}, "5" * 16,
     {"train": 6, "val": 2}, digest="a" * 16,
 )
-CONTRACT = Contract({"acc": SignalSpec(3, "g", "acc")}, 64.0, 8.0)
+CONTRACT = Contract({"acc": SignalSpec(3, "g", "acc", True)}, 64.0, 8.0)
 
 
 def record(*cohorts, contract=CONTRACT):
