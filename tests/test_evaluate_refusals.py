@@ -56,6 +56,12 @@ def test_refuses_what_cannot_be_evaluated(tmp_path, change, match):
     evaluate.run(worlds.config(), "nowhere", str(file))
 
 
+@pytest.mark.parametrize("folder", ["/proc/accfm/w", "n" * 300])
+def test_refuses_a_folder_that_cannot_be_written(world, tmp_path, folder):
+  with pytest.raises(InputError, match="--workdir: .* cannot be written"):
+    evaluate.run(worlds.config(), "c", str(tmp_path / folder))
+
+
 def test_refuses_a_checkpoint_of_another_modality(world, tmp_path):
   """An encoder of PPG has nothing to read in shards of acceleration alone."""
   signals = world.splits["test"].contract.signals

@@ -118,6 +118,8 @@ def kept_from_children() -> Iterator[None]:
   It blocks the signal, which a child inherits from its first moment. If the
   signal comes to this process meanwhile, another thread takes it, or it waits.
   """
+  from multiprocessing import resource_tracker  # slow to import
+  resource_tracker.ensure_running()  # as it starts it unblocks the signal
   before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
   try:
     yield

@@ -86,7 +86,8 @@ def train_batches(
     )
   else:
     rows = numbers.to_iter_dataset(grain.ReadOptions(prefetch, prefetch))
-  rows = iter(rows)
+  with interrupts.kept_from_children():
+    rows = iter(rows)
   try:
     with interrupts.kept_from_children():
       first = next(rows, None)  # starts the workers

@@ -9,6 +9,7 @@ import types
 
 import pytest
 
+from accfm.base import interrupts
 from accfm.base.errors import InputError
 from accfm.train.checkpoints import follow, reader
 
@@ -216,9 +217,9 @@ def test_a_config_that_cannot_be_read(run):
     run.follow()
 
 
-def test_by_default_it_reads_checkpoints_and_sleeps():
+def test_by_default_it_reads_checkpoints_and_waits_for_signals_too():
   defaults = follow.follow.__defaults__
-  assert reader.load in defaults and follow.time.sleep in defaults
+  assert reader.load in defaults and interrupts.wait in defaults
 
 
 def test_steps_of_a_workdir(run):
