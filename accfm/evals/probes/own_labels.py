@@ -89,11 +89,16 @@ def load(path: str | os.PathLike) -> OwnLabels:
   folder = "attributes" if keys == ("participant",) else "labels"
   values = {f"{folder}/{name}": _values(cells[name]) for name in names}
   for column, found in values.items():
-    if found.dtype.kind == "f" and np.isinf(found).any():
+    if found.dtype.kind != "f":
+      continue
+    odd = np.abs(found) > np.finfo(np.float32).max
+    if odd.any():
       raise InputError(
-          f"labels {path} line {lines[int(np.isinf(found).argmax())]}: "
-          f"{column} is infinite, want a number or an empty cell"
+          f"labels {path} line {lines[int(odd.argmax())]}: {column} is "
+          f"infinite or beyond float32 ({found[odd][0]:g}), want a number or "
+          "an empty cell"
       )
+    values[column] = found.astype(np.float32)
   return OwnLabels(str(path), keys, lines, where, values)
 
 
@@ -109,12 +114,12 @@ def _starts(path, lines, cells):
 
 
 def _values(cells):
-  """Cells as float32 if all known ones are numbers, else as text."""
+  """Cells as float64 if all known ones are numbers, else as text."""
   numbers = [_number(cell) for cell in cells if cell]
   if None in numbers:
     return cells
   return np.array([_number(cell) if cell else np.nan for cell in cells],
-                  np.float32)
+                  np.float64)
 
 
 def _number(cell):
