@@ -67,6 +67,8 @@ plain_values = (
     | st.sampled_from([[], {}, [[]], [None], {"": None}, [1, "x"]])
     | st.builds(list, st.lists(st.sampled_from(NUMBERS), max_size=4))
 )
+# A value of its own for each draw, which later changes may change again.
+plain_values = plain_values.map(copy.deepcopy)
 junk = plain_values | st.builds(
     Deep, st.sampled_from([70, 1500, 25_000, 100_000]),
     st.sampled_from(["list", "object"]),

@@ -75,6 +75,7 @@ def test_sessions_and_windows(file):
     ("participant,session,start_s,x\ns/a,1,noon,1\n", "line 2: start_s"),
     ("participant,session,start_s,x\ns/a,1,nan,1\n", "line 2: start_s"),
     ("participant,x\ns/a,1\ns/b,inf\n", "line 3: x is inf, want"),
+    ("participant,x\ns/a,1\ns/b,1e39\n", "line 3: x is 1e39, want"),
     ("participant,x\ns/a,1\n\ns/a,2\n", "line 4: .* also on line 2"),
 ])
 def test_bad_files(file, text, want):
