@@ -20,6 +20,7 @@ import re
 import shutil
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -279,7 +280,7 @@ def finished(name: str, job: Job) -> dict[str, Any] | None:
     expansion.check_zip(path)
     with open(path, "rb") as f, np.load(f, allow_pickle=False) as stored:
       summary = json.loads(str(stored["summary"]))
-  except expansion.UNREADABLE:
+  except (*expansion.UNREADABLE, zipfile.BadZipFile):
     return None
   source = os.path.join(job.source_dir, name)
   if job.source_dir and _changed(source) >= os.stat(path).st_mtime:
