@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import app, flags
 
-LONGEST = 1000  # characters of a message
+from accfm.base.oneline import one_line
 
 
 class InputError(ValueError):
@@ -20,19 +20,6 @@ class InputError(ValueError):
 
   def __init__(self, message: str = ""):
     super().__init__(one_line(message))
-
-
-def one_line(text: str, most: int = LONGEST) -> str:
-  """A text as one printable line of at most so many characters."""
-  if len(text) > most:
-    head = most * 2 // 3
-    text = f"{text[:head]} ... {text[len(text) - (most - head) + 5:]}"
-  if text.isprintable():
-    return text
-  shown = "".join(
-      sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text
-  )
-  return shown if len(shown) <= most else one_line(shown, most)
 
 
 def run_main(
