@@ -17,8 +17,8 @@ from typing import Any
 from absl import app, flags
 
 from accfm.base import interrupts
+from accfm.base.oneline import one_line
 
-LONGEST = 1000  # characters of a message
 SHOW = "ACCFM_TRACEBACK"  # any text: show where the system refused something
 AGAIN = "run the same command again"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -57,19 +57,6 @@ class InputError(ValueError):
 
   def __init__(self, message: str = ""):
     super().__init__(one_line(message))
-
-
-def one_line(text: str, most: int = LONGEST) -> str:
-  """A text as one printable line of at most so many characters."""
-  if len(text) > most:
-    head = most * 2 // 3
-    text = f"{text[:head]} ... {text[len(text) - (most - head) + 5:]}"
-  if text.isprintable():
-    return text
-  shown = "".join(
-      sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text
-  )
-  return shown if len(shown) <= most else one_line(shown, most)
 
 
 @contextlib.contextmanager

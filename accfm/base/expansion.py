@@ -13,10 +13,11 @@ from accfm.base.errors import InputError
 VARIABLE = "ACCFM_MAX_EXPANDED_MB"
 DEFAULT_MB = 1024
 MB = 1 << 20
-# What reading a .npz that is cut short, damaged or too large raises.
+# What reading a .npz that is cut short, damaged or too large raises, beside
+# zipfile.BadZipFile.
 UNREADABLE = (
     OSError, ValueError, KeyError, EOFError, MemoryError, RecursionError,
-    NotImplementedError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError, zlib.error,
 )
 
 

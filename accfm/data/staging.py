@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -283,7 +284,7 @@ def finished(
     expansion.check_zip(path)
     with open(path, "rb") as f, np.load(f, allow_pickle=False) as stored:
       summary = json.loads(str(stored["summary"]))
-  except expansion.UNREADABLE:
+  except (*expansion.UNREADABLE, zipfile.BadZipFile):
     return None
   same = summary.get("recording") == name and "samples" in summary
   if not same or summary.get("content") != content:

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 from accfm.base import plugins
 from accfm.base.errors import InputError
 from accfm.data import source_code
-from accfm.data.sources import e4, ieee_spc, numbers, simulated
+from accfm.data.sources import e4, ieee_spc, simulated
+from accfm.data.sources.numbers import check_name
 from accfm.signals.recording import Recording
 
 FUNCTIONS = ("list_recordings", "read_recording")
@@ -54,7 +55,7 @@ class Outside:
     """As the plug-in's function; InputError for a name that is no text."""
     names = self._found().list_recordings(source_dir, cfg)
     for name in names:
-      numbers.check_name(pathlib.Path(name))
+      check_name(pathlib.Path(name))
     return names
 
   def read_recording(self, source_dir: Any, name: str, cfg: Any) -> Recording:
