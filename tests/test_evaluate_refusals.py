@@ -29,7 +29,8 @@ def _contract(world, signal="", **fields):
     ("", {"window_sec": 10.0}, "window_sec is 10.0, want 20.0"),
     ("acc", {"unit": "m/s2"}, "acc.unit is 'm/s2', want 'g'"),
     ("acc", {"channels": 1}, "acc.channels is 1, want 3"),
-    ("acc", {"gravity_kept": True}, "acc.gravity_kept is True, want False"),
+    ("acc", {"gravity_kept": False, "band_hz": (0.5, 20.0)},
+     "acc.gravity_kept is False, want True; acc.band_hz is .*, want None"),
     ("acc", {"kind": "gyro"}, "acc.kind is 'gyro', want 'acc'"),
     ("ppg", {"band_hz": (0.5, 4.0)}, r"ppg.band_hz is \(0.5, 4.0\), want None"),
 ])

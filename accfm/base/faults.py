@@ -3,8 +3,8 @@
 `ACCFM_FAULT=after_step:7` makes the process kill itself (SIGKILL, as an
 out-of-memory killer would) when it reaches `point("after_step", 7)`. With
 `after_step:7=SIGINT` it gets that signal instead, as by Ctrl-C, and
-`=SIGINT,SIGINT` stands for two. Without the variable a point costs one
-dictionary look-up.
+`=SIGINT,SIGINT` stands for two, after which it waits for its end. Without
+the variable a point costs one dictionary look-up.
 """
 
 import os
@@ -19,5 +19,8 @@ def point(name: str, index: int | str) -> None:
     return
   found = re.fullmatch(r"(.*?)(?:=(SIG[A-Z]+(?:,SIG[A-Z]+)*))?", fault, re.S)
   if found and found[1] == f"{name}:{index}":
-    for number in (found[2] or "SIGKILL").split(","):
+    numbers = (found[2] or "SIGKILL").split(",")
+    for number in numbers:
       signal.raise_signal(signal.Signals[number])
+    while len(numbers) > 1:
+      signal.pause()

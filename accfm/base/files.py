@@ -31,7 +31,8 @@ def atomic(
       a folder of very many files.
   """
   path = pathlib.Path(path)
-  mine = f".{_host()}-{os.getpid()}-{next(_numbers)}.partial"
+  me = owners.me()
+  mine = f".{_host()}-{me.pid}-{me.began}-{next(_numbers)}.partial"
   partial = path.with_name(path.name + mine)
   try:
     if tidy:
@@ -58,10 +59,10 @@ def _remove_left(path: pathlib.Path) -> None:
   with contextlib.suppress(OSError):
     for name in os.listdir(path.parent):
       found = re.fullmatch(
-          rf"{re.escape(path.name)}\.{_host()}-(\d+)-\d+\.partial", name
+          rf"{re.escape(path.name)}\.{_host()}-(\d+)-(\d*)-\d+\.partial", name
       )
       if found and owners.Owner(
-          socket.gethostname(), int(found[1])
+          socket.gethostname(), int(found[1]), found[2]
       ).is_gone():
         path.with_name(name).unlink(missing_ok=True)
 

@@ -152,15 +152,16 @@ def test_figures_of_an_evaluation(fuzz, tmp_path):
 
 
 def test_metrics_of_an_evaluation(fuzz, tmp_path):
-  path = tmp_path / "metrics.json"
+  run = tmp_path / "runs" / "one"
+  run.mkdir(parents=True)
   config = table.get_config()
 
   def check(judge, case):
-    path.write_bytes(case)
+    (run / "metrics.json").write_bytes(case)
     judge.call(
-        case, tabulate.run, config, f"a={tmp_path}", str(tmp_path / "table")
+        case, tabulate.run, config, f"a={run}", str(tmp_path / "table")
     )
-    judge.call(case, history.is_done, tmp_path / "..")
+    judge.call(case, history.is_done, run.parent)
 
   valid = {"_meta": META, "test/health/effective_rank": 0.5}
   fuzz(hostile.json_files(valid, most=2), check)
