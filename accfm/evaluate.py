@@ -19,7 +19,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import configlib, files, mains
+from accfm.base import configlib, files, gpumemory, mains
 from accfm.base.errors import InputError
 from accfm.evals import inputs, suite
 from accfm.evals.compare import checkpoints as compare
@@ -50,6 +50,8 @@ def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
     evaluable; {data set: metrics} where there are several. For several
     checkpoints {run: the same}, for a watch {step: the same}.
   """
+  if watch:  # beside a training, perhaps on the same GPU
+    gpumemory.take_as_needed()
   files.refuse_file(workdir, "--workdir")
   suite.check(config)
   if redact:

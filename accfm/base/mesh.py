@@ -9,6 +9,7 @@ fails on reshape.
 """
 
 import collections
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,22 @@ def row_shards(mesh: Mesh) -> int:
   return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
+def for_rows(mesh: Mesh, count: int) -> Mesh:
+  """A mesh of the same devices over which `count` rows divide.
+
+  The rows are split into the most parts that divide both them and
+  `row_shards`. Where that is fewer than all, neighbouring devices have the
+  same part and compute the same.
+  """
+  parts = math.gcd(count, row_shards(mesh))
+  if parts == row_shards(mesh):
+    return mesh
+  return Mesh(
+      mesh.devices.reshape(parts, 1, -1), mesh.axis_names,
+      axis_types=mesh.axis_types,
+  )
+
+
 def rows(mesh: Mesh) -> NamedSharding:
   """The sharding of a batch: its rows over `ROW_AXES`."""
   return NamedSharding(mesh, PartitionSpec(ROW_AXES))
@@ -96,6 +113,11 @@ def put_rows(batch: Any, mesh: Mesh) -> Any:
   return jax.tree.map(
       lambda x: jax.make_array_from_process_local_data(sharding, x), batch
   )
+
+
+def put_all_rows(batch: Any, mesh: Mesh) -> Any:
+  """Makes a batch that every process has whole global arrays."""
+  return jax.tree.map(lambda x: put(x, rows(mesh)), batch)
 
 
 def put_replicated(tree: Any, mesh: Mesh) -> Any:

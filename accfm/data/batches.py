@@ -27,7 +27,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from accfm.base.errors import InputError
-from accfm.data import damage
+from accfm.data import damage, sharedmemory
 from accfm.data.samplers import Draw
 
 KILLED = "Worker process was terminated"  # in grain's message
@@ -95,8 +95,8 @@ def train_batches(
       raise
     raise InputError(
         "workers: a process that reads batches was killed, perhaps for want "
-        "of memory; lower --config.workers or --config.prefetch and run the "
-        "same command again"
+        f"of memory or of room in {sharedmemory.FOLDER}; lower "
+        "--config.workers or --config.prefetch and run the same command again"
     ) from error
   finally:
     rows.close()

@@ -1,5 +1,10 @@
 """Validation during training: loss, recall@1 and effective rank, on people
 of the val split, compiled once; and the evaluators that a config names.
+
+The rows depend on the split and the config alone. In a contrastive loss a row
+that is there twice would be a negative of its own copy, so no row is repeated
+to fill the devices. Where the rows do not divide over all devices they are
+split into fewer parts, and some devices compute the same part.
 """
 
 from collections.abc import Callable
@@ -22,36 +27,28 @@ from accfm.steps.record import Record
 Validate = Callable[[Any, Any], dict[str, float]]
 
 
-def pick_rows(
-    rows: int, wanted: int, devices: int
-) -> tuple[np.ndarray, int]:
-  """Evenly spaced row numbers for validation.
+def pick_rows(rows: int, wanted: int) -> np.ndarray:
+  """Evenly spaced row numbers for validation, whatever the devices.
 
   Args:
     rows: of the split.
     wanted: how many at most.
-    devices: the number of rows is a multiple of this.
 
   Returns:
-    (numbers [n], how many of them count): a split smaller than the number
-    of devices repeats rows at the end, and these do not count.
+    [min(wanted, rows)] different numbers.
   """
-  if rows < devices:
-    return np.arange(devices) % rows, rows
-  n = max(min(wanted, rows) // devices, 1) * devices
-  return np.linspace(0, rows - 1, n).round().astype(int), n
+  return np.linspace(0, rows - 1, min(wanted, rows)).round().astype(int)
 
 
 def draw_rows(
-    split: Any, wanted: int, devices: int, by_people: bool = False
-) -> tuple[samplers.Draw, int]:
-  """The rows to validate on, and how many of them count; as `pick_rows`.
+    split: Any, wanted: int, by_people: bool = False
+) -> samplers.Draw:
+  """The rows to validate on, at most `wanted`, evenly spaced in the split.
 
   With `by_people` a row is a person's first segment and its pair the second.
   """
   if not by_people:
-    rows, count = pick_rows(len(split), wanted, devices)
-    return samplers.Draw(rows), count
+    return samplers.Draw(pick_rows(len(split), wanted))
   parts = zip(split.parts, split.bounds, strict=False)
   first = np.concatenate([
       start + part.people[0][part.people[1] >= 2] for part, start in parts
@@ -61,8 +58,8 @@ def draw_rows(
         "positives: got no person of the val split with two segments, want "
         "at least one; set --config.positives=segment"
     )
-  places, count = pick_rows(len(first), wanted, devices)
-  return samplers.Draw(first[places], first[places] + 1), count
+  chosen = first[pick_rows(len(first), wanted)]
+  return samplers.Draw(chosen, chosen + 1)
 
 
 def make_validate(
@@ -90,12 +87,12 @@ def make_validate(
   split, mesh, signals = data.val, data.mesh, data.signals
   config, targets = record.config, record.targets
   in_training.check(config, signals, targets)
-  chosen, count = draw_rows(split, rows, meshlib.row_shards(mesh), by_people)
-  batch = batches.make_batch(
-      split, signals, chosen, meshlib.local_rows(len(chosen.rows)), extra
+  chosen = draw_rows(split, rows, by_people)
+  cohort = split.cohort(chosen.rows)
+  few = meshlib.for_rows(mesh, len(chosen.rows))
+  batch = meshlib.put_all_rows(
+      batches.make_batch(split, signals, chosen, extra=extra), few
   )
-  cohort = split.cohort(chosen.rows)[:count]
-  batch = meshlib.put_rows(batch, mesh)
   key = jax.random.key(seed)
 
   def loss(params, carried, frozen, batch):
@@ -105,9 +102,9 @@ def make_validate(
     )
 
   whole, by_row = PartitionSpec(), PartitionSpec(meshlib.ROW_AXES)
-  forward = embed.make_forward(mesh)
+  forward = embed.make_forward(few)
   loss = jax.jit(jax.shard_map(
-      loss, mesh=mesh, in_specs=(whole, whole, whole, by_row),
+      loss, mesh=few, in_specs=(whole, whole, whole, by_row),
       out_specs=(by_row, whole), check_vma=False,
   ))
 
@@ -116,9 +113,7 @@ def make_validate(
     losses, metrics = loss(*parts, batch)
     towers = towerlib.from_checkpoint(*parts, record)
     vectors = forward(towers, batch)
-    losses, vectors = jax.tree.map(
-        lambda x: x[:count], embed.fetch((losses, vectors))
-    )
+    losses, vectors = embed.fetch((losses, vectors))
     out = {"val/loss": float(np.mean(losses))}
     for place, name in enumerate(split.cohorts):
       if len(split.cohorts) > 1 and (cohort == place).any():

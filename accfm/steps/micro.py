@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from accfm.base.errors import InputError
@@ -55,6 +56,14 @@ def batched(
 
   def run(params, carried, *context):
     *context, batch = context
+    rows = jax.tree.leaves(batch)[0].shape[0]
+    # Rows of a validation need not divide: the last piece is filled up with
+    # copies of the last row, whose embeddings are dropped.
+    spare = -rows % pieces
+    if spare:
+      batch = jax.tree.map(
+          lambda x: jnp.concatenate([x, jnp.repeat(x[-1:], spare, 0)]), batch
+      )
     parts = jax.tree.map(
         lambda x: x.reshape(pieces, -1, *x.shape[1:]), batch
     )
@@ -63,6 +72,6 @@ def batched(
       return embed(params, carried, *context, part)[0]
 
     z = jax.lax.map(jax.checkpoint(one), parts)
-    return z.reshape(-1, z.shape[-1]), carried
+    return z.reshape(-1, z.shape[-1])[:rows], carried
 
   return run

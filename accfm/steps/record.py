@@ -65,6 +65,8 @@ class Record:
     targets: what a supervised checkpoint predicts.
     code_version: version of accfm that trained it.
     version: of this format.
+    step: number of updates done; None where an older version did not write
+      it.
     best: what ranks the run's checkpoints.
     metrics: validation metrics of this very step, None where not finite;
       None if the step was not validated.
@@ -81,6 +83,7 @@ class Record:
   targets: tuple[Target, ...] = ()
   code_version: str = __version__
   version: int = VERSION
+  step: int | None = None
   best: Ranking = Ranking()
   metrics: Mapping[str, float | None] | None = None
   skipped: tuple[Mapping[str, Any], ...] = ()

@@ -59,6 +59,7 @@ def fit(training: Training) -> Any:
   """
   config, data, objective = training.config, training.data, training.objective
   record, mesh = training.record, training.data.mesh
+  writer_lib.check(training.workdir)
   step, tx, schedule = make_step(config, objective, data.train.cohorts, mesh)
   resume.check_same_data(training.workdir, record)
   progress = heartbeat.make_progress(config.stall_seconds)

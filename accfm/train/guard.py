@@ -18,16 +18,17 @@ import math
 import os
 import pathlib
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from accfm.base import files
+from accfm.base import files, jsonfile
 from accfm.base.errors import InputError
 
 FILE = "skipped.json"
+LARGEST = 1 << 31  # no run takes that many batches
 WINDOW = 64  # losses that a spike is compared with
 LEAST = 16  # fewer losses than this make no spike
 SHOWN = 8  # rows and people in the log; the file has all
@@ -103,10 +104,11 @@ class Guard:
   def resume(self, meta: dict) -> None:
     """Goes on from a checkpoint's record, {} for the start."""
     known = set(self.skipped)
-    self._records += [
-        record for record in meta.get("skipped", ())
-        if record["batch"] not in known
-    ]
+    saved = _checked(
+        meta.get("skipped", ()), "checkpoint's record: skipped",
+        "batches that the run left out",
+    )
+    self._records += [r for r in saved if r["batch"] not in known]
     self._losses.clear()
     self._losses.extend(meta.get("losses", ()))
 
@@ -202,17 +204,27 @@ def _some(items: Sequence) -> str:
 
 
 def _load(path: pathlib.Path) -> list[dict]:
-  try:
-    return [{**r, "batch": int(r["batch"])} for r in json.loads(
-        path.read_text()
-    )]
-  except FileNotFoundError:
+  if not os.path.lexists(path):
     return []
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise InputError(
-        f"{path}: cannot be read ({error}), want the batches that the run "
-        "left out; remove it to take them from the newest checkpoint"
-    ) from error
+  want = (
+      "the batches that the run left out; remove it to take them from the "
+      "newest checkpoint"
+  )
+  return _checked(jsonfile.read(path, want, finite=False), str(path), want)
+
+
+def _checked(records: Any, where: str, want: str) -> list[dict]:
+  """Records of batches left out; InputError where they are none."""
+  if not isinstance(records, (list, tuple)):
+    raise InputError(f"{where}: got {str(records)[:40]!r}, want {want}")
+  for record in records:
+    number = record.get("batch") if isinstance(record, Mapping) else None
+    if type(number) is not int or not 0 <= number < LARGEST:
+      raise InputError(
+          f"{where}: got {str(record)[:40]!r}, want the number of a batch as "
+          f'"batch" in each record: {want}'
+      )
+  return [dict(record) for record in records]
 
 
 def _save(path: pathlib.Path, records: list[dict]) -> None:

@@ -15,7 +15,7 @@ from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
 from accfm.data import batches as batchlib
 from accfm.data import manifest as manifest_lib
-from accfm.data import orders, pipeline, samplers
+from accfm.data import orders, pipeline, samplers, sharedmemory
 from accfm.signals.contract import Contract
 from accfm.steps import micro
 from accfm.train import guard as guard_lib
@@ -55,8 +55,8 @@ def open_data(config: ConfigDict, signals: Iterable[str]) -> TrainingData:
     signals: names of the signals that the run feeds.
 
   Raises:
-    InputError: no such data set, an absent signal, or a batch that does not
-      divide over the devices.
+    InputError: no such data set, an absent signal, a batch that does not
+      divide over the devices, or workers without room for their batches.
   """
   loop.check_config(config)
   batchlib.check(config)
@@ -68,11 +68,18 @@ def open_data(config: ConfigDict, signals: Iterable[str]) -> TrainingData:
   for part in train.parts:
     part.keep_records(config.cache_mb * 2**20 // len(train.parts))
   mesh = meshlib.make_mesh(fsdp=config.fsdp, model=config.model)
+  signals = tuple(signals)
   check_signals(signals, train.contract, folders[0])
   check_mesh(config, mesh)
+  sharedmemory.check(
+      config.workers, config.prefetch,
+      (1 + by_people(config)) * sharedmemory.batch_bytes(
+          train.contract, signals, config.batch_size // jax.process_count()
+      ),
+  )
   return TrainingData(
       train, pipeline.open_joined(folders, "val"), tuple(mixture.values()),
-      mesh, tuple(signals),
+      mesh, signals,
   )
 
 

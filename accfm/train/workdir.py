@@ -8,13 +8,14 @@ differ. Fields that do not change what is learned may differ.
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Collection
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from accfm.base import configlib, files
+from accfm.base import configlib, files, jsonfile
 from accfm.base.errors import InputError
 from accfm.version import __version__
 
@@ -60,8 +61,9 @@ def claim(
 ) -> pathlib.Path:
   """Opens a workdir for a config, or checks that it is that config's.
 
-  The first run writes `config.json`: the resolved config, its digest and
-  the code version.
+  The first run writes `config.json`: the resolved config, the digest of the
+  fields that may not differ, the names of the others, and the code version.
+  A later run says so where another version of accfm began it.
 
   Args:
     workdir: a folder; created if absent.
@@ -73,8 +75,8 @@ def claim(
 
   Raises:
     InputError: the workdir is a URL, belongs to another config (the
-      differing fields are listed), its config.json does not parse, or it
-      holds checkpoints and no config.json.
+      differing fields are listed), its config.json does not parse or was
+      edited, or it holds checkpoints and no config.json.
   """
   files.refuse_url(workdir, "--workdir")
   plain = config.to_dict() if isinstance(config, ConfigDict) else config
@@ -98,6 +100,7 @@ def claim(
         {
             "config": plain,
             "digest": configlib.digest(_fixed(plain, volatile)),
+            "volatile": sorted(volatile),
             "code_version": __version__,
         },
         sort_keys=True,
@@ -122,7 +125,9 @@ def load_config(workdir: str | os.PathLike) -> dict[str, Any]:
 def _check_same(
     path: pathlib.Path, plain: dict, volatile: Collection[str]
 ) -> None:
-  old = _with_added(_read(path)["config"], plain)
+  found = _read(path)
+  _check_digest(path, found, volatile)
+  old = _with_added(found["config"], plain)
   lines = configlib.differences(
       _fixed(old, volatile), _fixed(plain, volatile)
   )
@@ -131,22 +136,50 @@ def _check_same(
         f"workdir {path.parent}: written by another config, differing in "
         f"{'; '.join(lines)}; use that config or another --workdir"
     )
+  version = found.get("code_version")
+  if version != __version__:
+    _warn(f"{path}: accfm {str(version)[:40]} began this run and accfm "
+          f"{__version__} goes on with it; numbers may differ from those of "
+          "one version")
+
+
+def _check_digest(
+    path: pathlib.Path, found: dict, today: Collection[str]
+) -> None:
+  """Raises InputError if a config is not the one that its digest is of.
+
+  Older code did not write which fields the digest leaves out. Where such a
+  file does not fit today's, a line says so.
+  """
+  volatile = found.get("volatile", list(today))
+  whole = isinstance(volatile, list) and all(
+      isinstance(name, str) for name in volatile
+  )
+  fixed = _fixed(found["config"], volatile if whole else ())
+  if whole and found.get("digest") == configlib.digest(fixed):
+    return
+  if "volatile" not in found:
+    _warn(f"{path}: its config does not fit its digest: older code wrote it, "
+          "or somebody edited it")
+    return
+  raise InputError(
+      f"{path}: its config is not the one that the run began with (its digest "
+      "does not fit): somebody edited it; restore the file or choose another "
+      "--workdir"
+  )
+
+
+def _warn(text: str) -> None:
+  if jax.process_index() == 0:
+    print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
 def _read(path: pathlib.Path) -> dict:
-  try:
-    found = json.loads(path.read_text())
-    if isinstance(found, dict) and isinstance(found.get("config"), dict):
-      return found
-    problem = "no config in it"
-  except OSError as error:
-    problem = error.strerror
-  except ValueError as error:
-    problem = str(error)
-  raise InputError(
-      f"{path}: cannot be read ({problem}), want what a run writes; restore "
-      "it or choose another --workdir"
-  )
+  want = "what a run writes; restore it or choose another --workdir"
+  found = jsonfile.read_object(path, want, finite=False)
+  if not isinstance(found.get("config"), dict):
+    raise InputError(f"{path}: got no config in it, want {want}")
+  return found
 
 
 def _with_added(old: dict, new: dict) -> dict:

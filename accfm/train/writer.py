@@ -2,14 +2,17 @@
 
 tensorboardX writes the event files, because it needs no TensorFlow. A run
 that is killed has written rows after its last checkpoint. They are dropped
-when it resumes, so that a file holds each step once.
+when it resumes, so that a file holds each step once. Lines that are no rows
+are dropped too; then the file as it was is kept beside.
 """
 
 import contextlib
+import itertools
 import json
 import math
 import os
 import pathlib
+import shutil
 import sys
 from typing import Any, TextIO
 
@@ -17,19 +20,35 @@ import jax
 from tensorboardX.proto import event_pb2, summary_pb2
 from tensorboardX.writer import FileWriter
 
-from accfm.base import files
+from accfm.base import files, jsonfile, textfile
 from accfm.base.errors import InputError
 
 # Any: protobuf makes their classes when they are imported.
 _event: Any = event_pb2
 _summary: Any = summary_pb2
 
+ROWS, BOARD = "metrics.jsonl", "tensorboard"  # in a workdir
+WANT_ROWS = "the rows that a run writes; move the file away"
+MAX_BYTES = 1 << 30  # of the rows of a run
+
+
+def check(workdir: str | os.PathLike) -> None:
+  """Raises InputError unless metrics can be written into a workdir."""
+  workdir = pathlib.Path(workdir)
+  if os.path.lexists(workdir / BOARD) and not (workdir / BOARD).is_dir():
+    raise InputError(
+        f"{workdir / BOARD}: got a file, want a folder or nothing there; "
+        "move it away or choose another --workdir"
+    )
+  if os.path.lexists(workdir / ROWS):
+    textfile.read_bytes(workdir / ROWS, WANT_ROWS, MAX_BYTES)
+
 
 class Writer:
   """Writes rows of metrics. Only process 0 writes; others do nothing.
 
   Attributes:
-    workdir: where `metrics.jsonl` and `tensorboard/` are.
+    workdir: where `ROWS` and `BOARD` are.
   """
 
   def __init__(
@@ -51,19 +70,20 @@ class Writer:
       return
     try:
       self.workdir.mkdir(parents=True, exist_ok=True)
-      path = self.workdir / "metrics.jsonl"
+      check(self.workdir)
+      path = self.workdir / ROWS
       if path.exists():
         self._drop_after(path, step)
       self._rows = open(path, "a")
+      # `FileWriter` because `SummaryWriter` rewrites the "@" of recall@1.
+      self._board = FileWriter(
+          self.workdir / BOARD, filename_suffix=f".from{step}"
+      )
     except OSError as error:
       raise InputError(
           f"workdir {self.workdir}: metrics cannot be written "
           f"({error.strerror}); free space or choose another --workdir"
       ) from error
-    # `FileWriter` because `SummaryWriter` rewrites the "@" of recall@1.
-    self._board = FileWriter(
-        self.workdir / "tensorboard", filename_suffix=f".from{step}"
-    )
     # TensorBoard then hides what earlier files hold from that step on.
     restart = _event.SessionLog(status=_event.SessionLog.START)
     self._board.add_event(_event.Event(session_log=restart), step + 1)
@@ -135,36 +155,71 @@ class Writer:
 
     A last line that was cut off by a kill is dropped without a word.
     """
-    kept = []
-    lines = path.read_text(errors="replace").splitlines()
-    for number, line in enumerate(lines, 1):
-      try:
-        row_step = json.loads(line)["step"]
-      except (ValueError, KeyError, TypeError):
-        if number < len(lines):
-          self.say(f"warning: {path}:{number} is not a row; dropped")
-        continue
-      if row_step <= step:
-        kept.append(line + "\n")
-    files.write_atomic(path, "".join(kept))
+    rows, wrong = _read(path)
+    if wrong:
+      aside = _free_name(path)
+      shutil.copyfile(path, aside)
+      more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+      self.say(f"warning: {wrong[0]}{more}; dropped, and the file as it was "
+               f"is kept as {aside.name}")
+    files.write_atomic(path, "".join(
+        line + "\n" for row, line in rows if row["step"] <= step
+    ))
 
 
 def load_rows(workdir: str | os.PathLike) -> list[dict]:
-  """The rows of a workdir's `metrics.jsonl`, without a last line cut off."""
-  path = pathlib.Path(workdir) / "metrics.jsonl"
+  """The rows of a workdir's `metrics.jsonl`, without a last line cut off.
+
+  Raises:
+    InputError: no such file, or a line is not a row: an object with a whole
+      number as "step" and numbers, or null, beside it.
+  """
+  path = pathlib.Path(workdir) / ROWS
   if not path.exists():
     raise InputError(f"{path}: not found, want the metrics of a run")
-  rows = []
-  lines = path.read_text().splitlines()
-  for number, line in enumerate(lines, 1):
+  rows, wrong = _read(path)
+  if wrong:
+    raise InputError(wrong[0])
+  return [row for row, _ in rows]
+
+
+def _read(path: pathlib.Path) -> tuple[list[tuple[dict, str]], list[str]]:
+  """([(row, its line)], [what is wrong with each other line])."""
+  rows, wrong = [], []
+  *lines, cut = textfile.read_bytes(path, WANT_ROWS, MAX_BYTES).split(b"\n")
+  for number, line in enumerate([*lines, cut], 1):
+    where = f"{path}:{number}"
     try:
-      rows.append(json.loads(line))
-    except ValueError as error:
-      if number < len(lines):
-        raise InputError(
-            f"{path}:{number}: got {line[:40]!r}, want JSON"
-        ) from error
-  return rows
+      text = textfile.decode(line, where, "a row of metrics")
+      rows.append((_row(text, where), text))
+    except InputError as error:
+      if number <= len(lines):  # the last one was not finished, or is empty
+        wrong.append(str(error))
+  return rows, wrong
+
+
+def _row(text: str, where: str) -> dict:
+  """The row of a line; InputError where it is none."""
+  want = 'a row of metrics such as {"step": 7, "train/loss": 0.5}'
+  row = jsonfile.as_object(jsonfile.parse(text, where, want), where, want)
+  for name, value in row.items():
+    kinds = (int,) if name == "step" else (int, float, type(None))
+    if type(value) not in kinds:
+      raise InputError(
+          f"{where}: got {str(value)[:40]!r} as {name}, want {want}"
+      )
+  if row.get("step", -1) < 0:
+    raise InputError(f"{where}: got no step of 0 or more, want {want}")
+  return row
+
+
+def _free_name(path: pathlib.Path) -> pathlib.Path:
+  """A name beside a file that nothing has."""
+  for n in itertools.count(1):
+    free = path.with_name(f"{path.name}.before-{n}")
+    if not os.path.lexists(free):
+      return free
+  raise AssertionError
 
 
 MOST_SHOWN = 12  # metrics of one line, beside those that every run has

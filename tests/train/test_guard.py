@@ -179,10 +179,39 @@ def test_batches_keep_their_order_around_those_left_out(tmp_path):
     assert found.sampler(lambda k: -k)(7) == -left[7]
 
 
-@pytest.mark.parametrize("text", ["[{", "[3]", '[{"step": 2}]', '{"a": 1}'])
+TORN = [
+    "[{", "[3]", '[{"step": 2}]', '{"a": 1}', "3", "null", "", '"text"',
+    '[{"batch": "2"}]', '[{"batch": true}]', '[{"batch": 2.0}]',
+    '[{"batch": NaN}]', '[{"batch": 1e999}]', '[{"batch": -1}]',
+    '[{"batch": null}]', '[{"batch": [2]}]', '[{"batch": 3000000000}]',
+    '[{"batch": ' + "9" * 5000 + "}]", "[" * 100_000, "[[[[2]]]]",
+    '[{"batch": 1}, null]', "[{}]", "\0",
+]
+
+
+@pytest.mark.parametrize("text", TORN)
 def test_a_torn_record_is_one_line(tmp_path, text):
   (tmp_path / "skipped.json").write_text(text)
-  with pytest.raises(InputError, match="skipped.json: cannot be read"):
+  with pytest.raises(InputError, match="skipped.json") as error:
+    guard.Guard(tmp_path, toy.get_config())
+  assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("skipped", [3, "2", {"batch": 1}, [3], [{}], [
+    {"batch": "1"}]])
+def test_a_torn_record_in_a_checkpoint_is_one_line(tmp_path, skipped):
+  made = guard.Guard(tmp_path, toy.get_config())
+  with pytest.raises(InputError, match="record: skipped: got"):
+    made.resume({"skipped": skipped})
+
+
+def test_a_folder_or_no_text_in_place_of_the_record(tmp_path):
+  (tmp_path / "skipped.json").write_bytes(b"\xff\xfe[]")
+  with pytest.raises(InputError, match="skipped.json: got text in UTF-16"):
+    guard.Guard(tmp_path, toy.get_config())
+  (tmp_path / "skipped.json").unlink()
+  (tmp_path / "skipped.json").mkdir()
+  with pytest.raises(InputError, match="skipped.json: got a folder"):
     guard.Guard(tmp_path, toy.get_config())
 
 

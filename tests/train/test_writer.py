@@ -3,13 +3,15 @@
 import io
 import json
 import math
+import os
 import struct
+from unittest import mock
 
 import pytest
 from tensorboardX.proto import event_pb2
 
 from accfm.base.errors import InputError
-from accfm.train import writer
+from accfm.train import fit, writer
 
 
 def rows(path):
@@ -82,13 +84,80 @@ def test_a_run_that_starts_over_drops_all_rows(tmp_path):
 
 def test_a_bad_line_inside_is_said_and_dropped(tmp_path):
   (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nrubbish\n{"step": 2}\n')
-  with pytest.raises(InputError, match="metrics.jsonl:2: got 'rubbish'"):
+  before = (tmp_path / "metrics.jsonl").read_bytes()
+  with pytest.raises(InputError, match="metrics.jsonl:2: not valid JSON"):
     writer.load_rows(tmp_path)
   stream = io.StringIO()
   with writer.Writer(tmp_path, stream) as out:
     out.start(2)
-  assert "metrics.jsonl:2 is not a row" in stream.getvalue()
+  assert "metrics.jsonl:2: not valid JSON" in stream.getvalue()
   assert [row["step"] for row in rows(tmp_path)] == [1, 2]
+  assert (tmp_path / "metrics.jsonl.before-1").read_bytes() == before
+
+
+NO_ROWS = [
+    b'{"step": "2"}', b'{"step": true}', b'{"step": NaN}', b'{"step": 1e999}',
+    b'{"step": 2.0}', b'{"step": null}', b'{"step": -1}', b'{"step": [2]}',
+    b'{"loss": 1}', b"[2]", b"2", b'"2"', b"null", b"", b"[" * 100_000,
+    b'{"step": 2' + 5000 * b"0" + b"}", b'{"step": 2, "loss": "low"}',
+    b'{"step": 2, "loss": Infinity}', b'{"step": 2, "step": 3}',
+    b'{"step": 2, "loss": {"a": 1}}', b"\xff\xfe{", b"\0\0\0",
+    b'{"step": 2, "caf\xe9": 1}',
+]
+
+
+def test_lines_that_are_no_rows_are_dropped_in_one_line(tmp_path):
+  path = tmp_path / "metrics.jsonl"
+  for n, line in enumerate([*NO_ROWS, b"\n".join(NO_ROWS)], 1):
+    whole = b'{"step": 1}\n' + line + b'\n{"step": 3}\n'
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match="metrics.jsonl:2") as error:
+      writer.load_rows(tmp_path)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 600
+    stream = io.StringIO()
+    with writer.Writer(tmp_path, stream) as out:
+      out.start(3)
+    said = stream.getvalue()
+    assert said.count("\n") == 1 and said.startswith("warning: "), said
+    assert writer.load_rows(tmp_path) == [{"step": 1}, {"step": 3}]
+    aside = path.with_name(f"metrics.jsonl.before-{n}")
+    assert aside.read_bytes() == whole and aside.name in said
+  assert f"and {len(NO_ROWS) - 1} more; dropped" in said
+
+
+def test_a_whole_file_of_another_encoding(tmp_path):
+  path = tmp_path / "metrics.jsonl"
+  path.write_text('{"step": 1}\n{"step": 2}\n', encoding="utf-16")
+  with pytest.raises(InputError, match="metrics.jsonl:1: got text in UTF-16"):
+    writer.load_rows(tmp_path)
+  with writer.Writer(tmp_path, io.StringIO()) as out:
+    out.start(0)
+  assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("make, want", [
+    (lambda path: (path / "tensorboard").write_text(""),
+     "tensorboard: got a file, want a folder"),
+    (lambda path: (path / "tensorboard").symlink_to("nowhere"),
+     "tensorboard: got a file, want a folder"),
+    (lambda path: (path / "metrics.jsonl").mkdir(),
+     "metrics.jsonl: got a folder, want the rows"),
+    (lambda path: (path / "metrics.jsonl").symlink_to("nowhere"),
+     "metrics.jsonl: cannot be read"),
+    (lambda path: os.mkfifo(path / "metrics.jsonl"),
+     "metrics.jsonl: got no regular file"),
+])
+def test_what_is_in_the_way_is_named_before_any_work(tmp_path, make, want):
+  make(tmp_path)
+  with pytest.raises(InputError, match=want) as error:
+    writer.check(tmp_path)
+  assert "\n" not in str(error.value)
+  with pytest.raises(InputError, match=want):
+    writer.Writer(tmp_path).start(0)
+  training = mock.Mock(workdir=tmp_path)
+  with pytest.raises(InputError, match=want):
+    fit.fit(training)
+  assert not training.method_calls and not training.data.method_calls
 
 
 def test_a_workdir_that_cannot_be_written_is_named(tmp_path):

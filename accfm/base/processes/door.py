@@ -27,6 +27,7 @@ from accfm.base.errors import InputError
 from accfm.base.processes import wire as wirelib
 
 TOKEN = "ACCFM_TOKEN"
+SOON_SECONDS = 3.0  # for a first message before a line says that none came
 HELLO_SECONDS = 10.0  # for a first message; ours come at once
 STRANGER_SECONDS = 30.0  # for an earlier job to leave the port
 
@@ -123,29 +124,46 @@ def arrive(job: Job, index: int, seconds: float) -> tuple[wirelib.Wire, str]:
   me = f"process {index} of {job.count} (host {socket.gethostname()})"
   until = time.monotonic() + seconds
   stranger_since = None
+  told = set()  # lines that need not be said again
+
+  def tell(text):
+    if text not in told:
+      told.add(text)
+      _warn(text)
+
+  def unheard():
+    tell(f"nothing answers at {job.address}: a firewall is between, or what "
+         f"listens there accepts nobody; {me} tries again")
+
+  def who():
+    return (f"what listens at {job.address} is not process 0 of this job "
+            f"({wire.said()})")
+
   while (left := until - time.monotonic()) > 0:
     began = time.monotonic()
-    wire = wirelib.connect(job.host, job.port, left)
+    wire = wirelib.connect(job.host, job.port, left, unheard=unheard)
     if wire is None:
       break
     if time.monotonic() - began > 1:
       stranger_since = None  # it had gone
-    nonce = (wire.first(min(left, HELLO_SECONDS)) or {}).get("nonce")
+    patience = min(left, HELLO_SECONDS)
+    hello = wire.first(min(patience, SOON_SECONDS))
+    if hello is None and patience > SOON_SECONDS:
+      tell(f"{who()}; {me} tries again")
+      hello = wire.first(patience - SOON_SECONDS)
+    nonce = (hello or {}).get("nonce")
     if isinstance(nonce, str):
       # Process 0 waits for the last one that long from when it was ready.
       start = _introduce(job, index, wire, nonce, until + seconds, me)
       if start is not None:
         return wire, start
     else:
-      who = (f"what listens at {job.address} is not process 0 of this job "
-             f"({wire.said()})")
-      if stranger_since is None:
-        stranger_since = began
-        _warn(f"{who}; {me} tries again")
+      tell(f"{who()}; {me} tries again")
+      stranger_since = stranger_since or began
       if time.monotonic() - stranger_since > STRANGER_SECONDS:
         wire.close()
         raise InputError(
-            f"{me}: {who}; choose another port, or stop that program"
+            f"{me}: {who()}; choose another port, or stop that program"
         )
     wire.close()
     time.sleep(0.2)  # an earlier job's process 0 may not be gone yet
@@ -188,16 +206,19 @@ def _gather(
   """(the processes that came, what is wrong or "")."""
   came: dict[int, Guest] = {}
   strangers: set[str] = set()  # named once each
-  waiting: dict[wirelib.Wire, tuple[str, float]] = {}  # (nonce, until)
+  waiting: dict[wirelib.Wire, tuple[str, float]] = {}  # (nonce, since)
   wrong, until = "", time.monotonic() + seconds
 
-  def turn_away(wire, why):
-    selector.unregister(wire)
-    del waiting[wire]
+  def name_stranger(wire, why):
     if wire.peer() not in strangers:
       strangers.add(wire.peer())
       _warn(f"{wire.peer()} came to {job.address} and is not of this job "
             f"({why}); ignored")
+
+  def turn_away(wire, why):
+    selector.unregister(wire)
+    del waiting[wire]
+    name_stranger(wire, why)
     wire.close()
 
   while len(came) < job.count - 1 and not wrong:
@@ -205,15 +226,20 @@ def _gather(
     if now >= until:
       wrong = _missing(job, came, seconds)
       break
-    for wire, (_, patience) in list(waiting.items()):
-      if now >= patience:
+    ends = [until]
+    for wire, (_, since) in list(waiting.items()):
+      if now >= since + HELLO_SECONDS:
         turn_away(wire, wire.said())
-    ends = [until, *(patience for _, patience in waiting.values())]
+      elif now >= since + SOON_SECONDS:  # it may have the rest of the time
+        name_stranger(wire, wire.said())
+        ends.append(since + HELLO_SECONDS)
+      else:
+        ends.append(since + min(SOON_SECONDS, HELLO_SECONDS))
     for key, _ in selector.select(max(0.0, min(ends) - now)):
       if isinstance(key.fileobj, socket.socket):
         with contextlib.suppress(OSError):
           wire = wirelib.Wire(key.fileobj.accept()[0])
-          waiting[wire] = secrets.token_hex(16), now + HELLO_SECONDS
+          waiting[wire] = secrets.token_hex(16), time.monotonic()
           wire.send(nonce=waiting[wire][0])
           selector.register(wire, selectors.EVENT_READ)
         continue

@@ -10,9 +10,11 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 LONGEST = 1 << 24  # bytes; a longer message is not one of ours
+CONNECT_SECONDS = 4.0  # for a host that is there to say yes or no
 SEND_SECONDS = 5.0  # a peer that takes nothing for this long has stopped
 
 
@@ -25,6 +27,9 @@ class Wire:
     self._heard = b""  # the first bytes that came
     self._later: list[dict] = []  # put back, for the next `read`
     self._lock = threading.Lock()
+    self._peer = ""
+    with contextlib.suppress(OSError, IndexError):
+      self._peer = str(sock.getpeername()[0])
 
   def fileno(self) -> int:
     """For `selectors`."""
@@ -88,10 +93,8 @@ class Wire:
     return f"said {self._heard!r}" if self._heard else "said nothing"
 
   def peer(self) -> str:
-    """The other end's address, "" where it has none."""
-    with contextlib.suppress(OSError, IndexError):
-      return str(self._sock.getpeername()[0])
-    return ""
+    """The other end's address, "" where it has none or had gone at once."""
+    return self._peer
 
   def close(self) -> None:
     """Closes the connection; the other end reads its end."""
@@ -165,14 +168,22 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def connect(
-    host: str, port: int, seconds: float, pause: float = 0.1
+    host: str, port: int, seconds: float, pause: float = 0.1,
+    unheard: Callable[[], None] = lambda: None,
 ) -> Wire | None:
   """A Wire to a host that may begin to listen within so many seconds, or
-  None."""
+  None.
+
+  `unheard` is called whenever nothing answers a try, neither yes nor no.
+  """
   until = time.monotonic() + seconds
-  while time.monotonic() < until:
+  while (left := until - time.monotonic()) > 0:
     try:
-      return Wire(socket.create_connection((host, port), timeout=5))
+      return Wire(socket.create_connection(
+          (host, port), timeout=min(left, CONNECT_SECONDS)
+      ))
+    except TimeoutError:
+      unheard()
     except OSError:  # also a name that is not known yet
       time.sleep(pause)
   return None

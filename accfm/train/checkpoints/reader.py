@@ -9,6 +9,7 @@ before: finding a checkpoint and reading its record do without.
 import contextlib
 import dataclasses
 import functools
+import math
 import os
 import pathlib
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from accfm.base import plain as plainlib
 from accfm.base import trees
 from accfm.base.errors import InputError
 from accfm.steps import record as recordlib
@@ -86,7 +88,7 @@ def steps(workdir: Path) -> list[int]:
   """
   root = pathlib.Path(workdir) / "checkpoints"
   with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-    return sorted(int(p.name) for p in root.iterdir() if p.name.isdecimal())
+    return _steps(root)
   return []
 
 
@@ -113,13 +115,11 @@ def find(directory: Path, step: int | str | None = None) -> pathlib.Path:
     raise InputError(
         f"checkpoint {directory}: got {kind}, want the workdir of a run"
     )
-  if given.name.isdecimal() and (given / "state").is_dir():
-    return given
+  if folder.step_of(given.name) is not None and (given / "state").is_dir():
+    return _checked(given)
   inner = given / "checkpoints"
   root = inner if inner.is_dir() else given
-  found = sorted(
-      int(p.name) for p in root.iterdir() if p.is_dir() and p.name.isdecimal()
-  )
+  found = _steps(root)
   if not found:
     raise InputError(
         f"checkpoint {directory}: got no checkpoint ({listing(root)}), want "
@@ -128,13 +128,32 @@ def find(directory: Path, step: int | str | None = None) -> pathlib.Path:
   if step == "best":
     return root / str(_best_step(root, found))
   if step in (None, "latest"):
-    return root / str(found[-1])
+    return _checked(root / str(found[-1]))
   if str(step).isdecimal() and int(step) in found:
-    return root / str(int(step))
+    return _checked(root / str(int(step)))
   raise InputError(
       f"checkpoint {directory}: got step {step!r}, want one of {found}, "
       "'latest' or 'best'"
   )
+
+
+def _steps(root: pathlib.Path) -> list[int]:
+  """The steps that folders in a folder are named by, sorted."""
+  numbers = (
+      folder.step_of(path.name) for path in root.iterdir() if path.is_dir()
+  )
+  return sorted(step for step in numbers if step is not None)
+
+
+def _checked(path: pathlib.Path) -> pathlib.Path:
+  """The folder of a step, where its record names no other step.
+
+  A checkpoint of the first format has a record that is slow to read, and
+  names no step.
+  """
+  if (path / folder.RECORD).exists():
+    folder.read(path)
+  return path
 
 
 def verify(path: Path) -> None:
@@ -227,15 +246,19 @@ def _best_step(root: pathlib.Path, found: list[int]) -> int:
   """The step with the best score, by the metric the newest run ranked by."""
   metas = {step: read_meta(root / str(step)) for step in found}
   best = metas[found[-1]].get("best", {"metric": "", "mode": "max"})
-  scores = {
-      step: meta["metrics"][best["metric"]]
-      for step, meta in metas.items()
-      if (meta.get("metrics") or {}).get(best["metric"]) is not None
-  }
-  if not scores:
+  best = plainlib.from_plain(
+      recordlib.Ranking, best, f"checkpoint {root / str(found[-1])}: best"
+  )
+  scores = {}
+  for step, meta in metas.items():
+    metrics = meta.get("metrics")
+    score = metrics.get(best.metric) if isinstance(metrics, dict) else None
+    if type(score) in (int, float) and math.isfinite(score):
+      scores[step] = score
+  if not scores or best.mode not in ("max", "min"):
     raise InputError(
-        f"checkpoint {root}: got no step ranked by {best['metric']!r}, want "
-        f"'latest' or one of {found}"
+        f"checkpoint {root}: got no step ranked by {best.metric!r} "
+        f"({best.mode}), want 'latest' or one of {found}"
     )
-  choose = max if best["mode"] == "max" else min
+  choose = max if best.mode == "max" else min
   return choose(scores, key=lambda step: scores[step])

@@ -129,9 +129,10 @@ class Checkpoints:
     if jax.tree.leaves(frozen):
       items["frozen"] = frozen
     self._saving = step
-    self._record = json.dumps(
-        {**meta, "best": self._best, "metrics": _finite(metrics)}
-    )
+    self._record = json.dumps({
+        **meta, "step": step, "best": self._best,
+        "metrics": _finite(metrics),
+    })
     try:
       response = self._orbax.save_checkpointables_async(
           step, items, force=True, metrics=ranking

@@ -198,6 +198,79 @@ def test_another_program_at_the_port_is_named(capsys, monkeypatch, text, said):
   assert len(warnings) == 1 and said in warnings[0]
 
 
+@pytest.fixture
+def lines(monkeypatch):
+  """What the door says, as it says it."""
+  said = queue.Queue()
+  monkeypatch.setattr(door, "_warn", said.put)
+  return said
+
+
+def patient(monkeypatch):
+  """As if nobody ever ran out of patience, but lines come at once."""
+  monkeypatch.setattr(door, "SOON_SECONDS", 0.05)
+  monkeypatch.setattr(door, "HELLO_SECONDS", 1e6)
+
+
+@pytest.mark.parametrize("spoken", [b"", b"SSH-2.0 without an end"])
+def test_a_silent_program_at_the_port_is_named_while_it_is_waited_for(
+    monkeypatch, lines, spoken
+):
+  """It may still turn out to be process 0."""
+  patient(monkeypatch)
+  with socket.create_server(("127.0.0.1", 0)) as foreign:
+    job, calls = make_job(count=2, port=foreign.getsockname()[1]), Calls()
+    calls.start(1, door.arrive, job, 1, 60)
+    sock, _ = foreign.accept()
+    sock.sendall(spoken)
+    line = lines.get(timeout=60)
+    assert f"what listens at {job.address} is not process 0" in line
+    assert "said" in line
+  sock.close()
+  calls.start(0, door.receive, job, 60)
+  results = calls.wait()
+  assert sorted(results[0]) == [1]
+  close(results)
+
+
+def test_a_program_that_accepts_nobody_is_told_once(monkeypatch, lines):
+  job, calls, tries = make_job(count=2), Calls(), []
+  connect = socket.create_connection
+
+  def slow(address, timeout):
+    tries.append(timeout)
+    if len(tries) < 4:
+      raise TimeoutError("timed out")
+    return connect(address, timeout)
+
+  monkeypatch.setattr(socket, "create_connection", slow)
+  calls.start(0, door.receive, job, 60)
+  calls.start(1, door.arrive, job, 1, 60)
+  results = calls.wait()
+  assert f"nothing answers at {job.address}: a firewall" in lines.get_nowait()
+  assert lines.empty() and max(tries) <= 5
+  close(results)
+
+
+@pytest.mark.parametrize("spoken", [b"", b"GET"])
+def test_a_silent_stranger_is_named_while_it_is_waited_for(
+    monkeypatch, lines, spoken
+):
+  patient(monkeypatch)
+  job, calls = make_job(count=2), Calls()
+  calls.start(0, door.receive, job, 60)
+  stranger = wire.connect(job.host, job.port, 10)
+  assert stranger is not None
+  stranger._sock.sendall(spoken)
+  line = lines.get(timeout=60)
+  assert line.startswith(f"127.0.0.1 came to {job.address} and is not of this")
+  calls.start(1, door.arrive, job, 1, 60)
+  results = calls.wait()
+  assert sorted(results[0]) == [1] and lines.empty()
+  close(results)
+  stranger.close()
+
+
 def test_a_listener_without_the_token_learns_nothing_and_is_not_believed():
   listener = Listener(b'{"nonce": "n"}\n')
   listener.start()

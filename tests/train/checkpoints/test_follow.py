@@ -212,7 +212,7 @@ def test_idle_too_long(run):
 
 def test_a_config_that_cannot_be_read(run):
   (run.path / "config.json").write_text("{")
-  with pytest.raises(InputError, match="config.json: cannot be read"):
+  with pytest.raises(InputError, match="config.json: not valid JSON"):
     run.follow()
 
 

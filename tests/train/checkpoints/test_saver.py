@@ -206,9 +206,15 @@ def drop_all(path):
   path.mkdir()
 
 
-@pytest.mark.parametrize(
-    "damage", [flip, truncate, drop_file, drop_state, drop_record, drop_all]
-)
+def swap(path):
+  """As if somebody had renamed an earlier step."""
+  shutil.rmtree(path)
+  shutil.copytree(path.with_name("1"), path)
+
+
+@pytest.mark.parametrize("damage", [
+    flip, truncate, drop_file, drop_state, drop_record, drop_all, swap,
+])
 def test_a_damaged_newest_is_named_and_the_one_before_used(
     copy, capfd, damage
 ):
