@@ -6,18 +6,17 @@ Killed at any point, the same command continues with what is left to do.
 """
 
 import functools
-import re
 import sys
 from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
 from accfm.base import files, mains, plugins
-from accfm.base.errors import InputError
-from accfm.data import builder, manifest, qc_report, splits, staging
+from accfm.data import builder, manifest, qc_report, recordings, splits, staging
+from accfm.data import shards as shards_lib
 from accfm.data import sources as sources_lib
+from accfm.data.config_contract import make_contract
 from accfm.data.sources import SOURCES
-from accfm.signals.contract import Contract, SignalSpec
 
 
 def run(
@@ -45,65 +44,49 @@ def run(
   plugins.allow_fields(config)
   source = sources_lib.load(config.source, sources)
   contract = make_contract(config, source_dir)
-  code = source.digest() if isinstance(source, sources_lib.Outside) else ""
-  names = source.list_recordings(source_dir, config.source_cfg)
-  identity = manifest.identity(config, names, code)
-  final = builder.dataset_dir(data_dir, config.name)
-  done = manifest.same(final, identity)
-  if done:
-    staging.remove_all(data_dir, config.name)  # of a run killed at its end
-    say(f"{final}: prepared before with this config\n{qc_report.table(done)}")
-    return final
-  splits.check_people(len(names))
+  code = sources_lib.digest(source)
   folder = staging.folder(data_dir, config.to_dict(), source_dir, code)
+  final = builder.dataset_dir(data_dir, config.name)
+  cohort = recordings.look(
+      source, source_dir, source.list_recordings(source_dir, config.source_cfg),
+      config, data_dir, [final, folder], say,
+  )
+  identity = manifest.identity(config, cohort.names, code, cohort.digest)
+  done = manifest.same(final, identity, lambda: cohort.changes(final))
+  if done:
+    table = qc_report.table(done, shards_lib.check_all(final))
+    cohort.save(final, must=False)
+    staging.remove_all(data_dir, config.name)  # of a run killed at its end
+    say(f"{final}: prepared before with this config\n{table}")
+    return final
+  names = cohort.without_copies(config.same_recording, say)
+  splits.check_people(len(names))
   with staging.locked(folder), staging.disk_full(data_dir):
+    cohort.save(folder)
     summaries = staging.stage_all(names, staging.Job(
         read=source.read_recording, source_dir=source_dir,
         source_cfg=config.source_cfg, contract=contract,
         hop_sec=config.hop_sec, labels=config.labels.to_dict(),
         quality=config.quality.to_dict(),
         folder=folder, skip_bad=config.skip_bad_recordings,
-    ), config.workers, say)
-    for line in qc_report.problems(summaries):
-      say(f"prepare: left out: {line}")
-    qc_report.check_recordings(summaries)
+    ), config.workers, say, cohort.contents)
+    cohort.check_unchanged()
+    summaries = qc_report.check_recordings(
+        summaries, config.same_recording, say
+    )
     by_split = qc_report.split_recordings(summaries, config)
     facts = {
         **identity,
-        **qc_report.describe(by_split, summaries, contract, config.hop_sec),
-        "contract": contract.to_dict(),
-        "code_version": contract.code_version,
-        "hop_sec": config.hop_sec,
+        **qc_report.describe(
+            by_split, summaries, contract, config.hop_sec,
+            joined=len(cohort.names) - len(summaries),
+        ),
     }
-    facts["split_hash"] = manifest.split_hash(facts["splits"])
     builder.write(by_split, contract, facts, folder, data_dir, say)
+    cohort.save(final)
     staging.remove_all(data_dir, config.name)
-  say(f"{qc_report.table(facts)}\n{final}: ready")
+  say(f"{qc_report.table(facts, manifest.digest(final))}\n{final}: ready")
   return final
-
-
-def make_contract(config: ConfigDict, source_dir: str) -> Contract:
-  """The contract of a prepare config, after checking its plain fields."""
-  if not re.fullmatch(r"\w[\w.-]*", config.name):
-    raise InputError(
-        f"name: got {config.name!r}, want letters, digits, '_', '-', '.'"
-    )
-  if not source_dir and config.source != "simulated":
-    raise InputError(
-        f"--source_dir is missing, want the folder of the {config.source} "
-        "recordings"
-    )
-  for field in ("rate_hz", "window_sec", "hop_sec"):
-    if not config[field] > 0:
-      raise InputError(f"{field}: got {config[field]}, want more than 0")
-  signals = {}
-  for name, spec in config.signals.items():
-    spec = spec.to_dict()
-    spec["band_hz"] = tuple(spec["band_hz"]) if spec["band_hz"] else None
-    signals[name] = SignalSpec(**spec)
-  return Contract(
-      signals, config.rate_hz, config.window_sec, config.labels.to_dict()
-  )
 
 
 MAIN = mains.Main(

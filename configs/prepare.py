@@ -66,6 +66,9 @@ def get_config(arg=None):
   c.salt = ""
   # Whether to count a recording that cannot be read, instead of stopping.
   c.skip_bad_recordings = False
+  # "refuse" a recording that is there twice, under two names, or "join": keep
+  # the first by name.
+  c.same_recording = "refuse"
   c.workers = 0  # processes; 0: one for each core
   fill(c, arg)
   c.split = split(arg)

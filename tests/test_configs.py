@@ -19,6 +19,7 @@ from accfm.configs import evaluate as evaluate_config
 from accfm.data import manifest
 from accfm.signals import augment
 from accfm.train import checkpoints, writer
+from tests.data import shards
 
 FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 NAMES = sorted(
@@ -291,20 +292,15 @@ def test_a_teacher_of_the_students_own_signal(simulated, tmp_path):
         "teacher: got one of 'acc', the student's own signal")
 
 
-def rewrite(folder, change):
-  """A copy of the data set whose manifest `change` has edited."""
-  path = folder / "biosignal_pairs/simulated_easy/1.0.0/manifest.json"
-  facts = json.loads(path.read_text())
-  change(facts)
-  path.write_text(json.dumps(facts))
-
-
 def test_shards_of_another_contract(world, tmp_path):
   data_dir, teacher, student = world
   other = pathlib.Path(shutil.copytree(data_dir, tmp_path / "data"))
-  rewrite(other, lambda m: m["contract"]["signals"]["ppg"].update(
-      band_hz=[0.5, 4.0]
-  ))
+
+  def narrower(facts):
+    for part in ("contract", "prepare_config"):
+      facts[part]["signals"]["ppg"]["band_hz"] = [0.5, 4.0]
+
+  shards.edit(manifest.find(other, "simulated_easy"), narrower)
   config = tiny("acc_distill", str(other), teacher=str(teacher))
   match = r"ppg.band_hz is \(0.5, 4.0\), want \(0.5, 8.0\); prepare the rec"
   fails(distill.run, config, tmp_path / "w", match)
@@ -316,7 +312,7 @@ def test_shards_of_another_contract(world, tmp_path):
 
 
 def test_a_resumed_run_whose_data_changed(world, tmp_path):
-  """Other people in the splits: what was validation may be trained on."""
+  """The same name, people and counts, but another row."""
   data_dir, teacher, student = world
   copy = pathlib.Path(shutil.copytree(student, tmp_path / "w"))
   saved = json.loads((copy / "config.json").read_text())["config"]
@@ -325,11 +321,14 @@ def test_a_resumed_run_whose_data_changed(world, tmp_path):
   away = pathlib.Path(data_dir).rename(tmp_path / "away")
   shutil.copytree(other, data_dir)
   try:
-    rewrite(pathlib.Path(data_dir), lambda m: m.update(split_hash="other"))
+    folder = manifest.find(data_dir, "simulated_easy")
+    shards.rewrite(folder, 0, shards.put_scale([1, 1, 1]))
     config = tiny("acc_distill", data_dir, teacher=saved["teacher"],
                   total_steps=2)
-    match = r"differing in simulated_easy\.split_hash: .* 'other';"
-    with pytest.raises(InputError, match=f"on other data, {match}"):
+    match = r"other data of the same name \(simulated_easy\), differing in " + (
+        r"simulated_easy\.digest: '\w+' -> '\w+'; restore that data set or c"
+    )
+    with pytest.raises(InputError, match=match):
       distill.run(config, str(copy))
   finally:
     shutil.rmtree(data_dir)

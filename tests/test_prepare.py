@@ -14,7 +14,7 @@ from accfm import prepare
 from accfm.base import faults
 from accfm.base.errors import InputError
 from accfm.configs import prepare as prepare_config
-from accfm.data import manifest
+from accfm.data import checksums, manifest
 from accfm.data.sources import SOURCES, e4, ieee_spc
 from accfm.signals import labels, quality
 from tests.data import fake_source
@@ -37,11 +37,11 @@ def rows(dataset_dir, split):
 
 
 def same(a, b):
-  """Checks that two data sets hold the same rows and the same facts.
-
-  Not the same bytes: the order of a row's columns in them is not fixed.
-  """
+  """Checks that two data sets are the same bytes, and so the same rows."""
   assert manifest.load(a) == manifest.load(b)
+  for name in [*checksums.load(a), checksums.FILE]:
+    x, y = (pathlib.Path(folder, name).read_bytes() for folder in (a, b))
+    assert x == y, name
   for split in ("train", "val", "test"):
     x, y = rows(a, split), rows(b, split)
     assert len(x) == len(y) > 0

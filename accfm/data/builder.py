@@ -19,10 +19,13 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
+from tensorflow_datasets.core import writer as tfds_writer
+from tensorflow_datasets.proto import tf_example_pb2
 
 from accfm.base import faults
+from accfm.data import checksums, manifest_fields, staging
+from accfm.data import columns as columns_lib
 from accfm.data import manifest as manifest_lib
-from accfm.data import staging
 from accfm.signals.contract import Contract
 
 VERSION = "1.0.0"
@@ -91,6 +94,9 @@ class BiosignalPairs(tfds.core.ShardBasedBuilder):
         features=features(config.contract, config.labels, config.attributes),
     )
 
+  def _example_writer(self):
+    return Writer(super()._example_writer().file_format)
+
   def _shard_iterators_per_split(self, dl_manager):
     del dl_manager
     config: Any = self.builder_config
@@ -109,28 +115,37 @@ def features(
   """The columns of a row; in the stored bytes "/" joins nested names."""
   f = tfds.features
 
-  def array(shape, dtype):
-    return f.Tensor(shape=shape, dtype=dtype, encoding=f.Encoding.BYTES)
+  def feature(column):
+    if isinstance(column, dict):
+      return {name: feature(inner) for name, inner in column.items()}
+    if column.kind == columns_lib.TEXT:
+      return f.Text()
+    dtype = np.dtype(column.dtype)
+    if column.kind == columns_lib.SCALAR:
+      return f.Scalar(dtype)
+    return f.Tensor(
+        shape=column.shape, dtype=dtype, encoding=f.Encoding.BYTES
+    )
 
-  columns = {
-      name: {
-          "values": array((contract.samples, spec.channels), np.int16),
-          "scale": array((spec.channels,), np.float32),
-      }
-      for name, spec in contract.signals.items()
-  }
-  columns |= {
-      "participant": f.Text(),
-      "session": f.Text(),
-      "condition": f.Text(),
-      "start_s": array((), np.float64),
-      "motion_g": f.Scalar(np.float32),
-  }
-  if labels:
-    columns["labels"] = {n: f.Scalar(np.float32) for n in labels}
-  if attributes:
-    columns["attributes"] = {n: f.Scalar(np.float32) for n in attributes}
-  return f.FeaturesDict(columns)
+  return f.FeaturesDict(feature(columns_lib.nested(
+      columns_lib.of_row(contract, labels, attributes)
+  )))
+
+
+class Writer(tfds_writer.ExampleWriter):
+  """Writes records whose bytes depend on nothing but the row.
+
+  protobuf writes the columns of a row in an order that changes with each
+  process, unless it is asked for the order of their names.
+  """
+
+  def write(self, path: Any, examples: Any) -> Any:
+    """Writes (key, serialised example) pairs to a shard."""
+    example = vars(tf_example_pb2)["Example"]
+    return super().write(path, (
+        (key, example.FromString(record).SerializeToString(deterministic=True))
+        for key, record in examples
+    ))
 
 
 def rows(
@@ -259,7 +274,12 @@ def write(
         download_config=tfds.download.DownloadConfig(try_download_gcs=False)
     )
   written = os.fspath(builder.data_path)
-  manifest_lib.save(written, manifest)
+  manifest_lib.save(written, {**manifest, "format": manifest_fields.FORMAT})
+  checksums.save(written, [
+      name for name in os.listdir(written)
+      if name in manifest_lib.DESCRIPTIONS
+      or name.startswith(f"{manifest_lib.BUILDER}-")
+  ])
   faults.point("before_publish", 0)
   final = dataset_dir(data_dir, config.name)
   os.makedirs(os.path.dirname(final), exist_ok=True)

@@ -9,16 +9,23 @@ was written.
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from absl import logging
 from ml_collections import ConfigDict
 
-from accfm.base import configlib, files, pseudonyms
+from accfm.base import configlib, files, jsonfile, pseudonyms
 from accfm.base.errors import InputError
+from accfm.data import checksums, infofiles, manifest_fields
+from accfm.data.infofiles import BUILDER
+from accfm.data.manifest_fields import split_hash as split_hash
 
 FILE = "manifest.json"
-BUILDER = "biosignal_pairs"
+DESCRIPTIONS = (FILE, infofiles.INFO, infofiles.FEATURES)
+# Fields of a prepare config that older code did not have, with the value that
+# stands for what it did.
+ADDED = {"same_recording": "refuse"}
 
 
 def root(data_dir: str | os.PathLike, name: str) -> str:
@@ -37,32 +44,97 @@ def save(dataset_dir: str, manifest: Mapping[str, Any]) -> None:
 
 
 def load(dataset_dir: str | os.PathLike) -> dict[str, Any]:
-  """The manifest of `dataset_dir`; InputError if it is absent or damaged."""
+  """The manifest of `dataset_dir`, plain data.
+
+  It and the two descriptions beside it are compared with their checksums,
+  and what it says with itself. A data set of an older version has no
+  checksums; one line on stderr says so.
+
+  Raises:
+    InputError: it is absent, damaged, or not what preparation wrote.
+  """
   path = os.path.join(dataset_dir, FILE)
-  try:
-    with open(path) as f:
-      return json.load(f)
-  except (FileNotFoundError, NotADirectoryError):
+  if not os.path.exists(path):
     raise InputError(
         f"{dataset_dir}: no {FILE}, want a directory that "
         "`python -m accfm.prepare` finished"
-    ) from None
-  except ValueError as error:
-    raise InputError(
-        f"{path}: not valid JSON ({error}); remove {dataset_dir} and prepare "
-        "it again"
-    ) from None
+    )
+  plain = jsonfile.read_object(
+      path, f"the manifest of a data set; remove {dataset_dir} and prepare it "
+      "again"
+  )
+  sums = load_checksums(dataset_dir, plain)
+  if sums is not None:
+    checksums.refuse(
+        checksums.check_sizes(dataset_dir, sums, DESCRIPTIONS)
+        or checksums.check_contents(dataset_dir, sums, DESCRIPTIONS)
+    )
+  manifest_fields.check(plain, path)
+  return plain
+
+
+def load_checksums(
+    dataset_dir: str | os.PathLike, manifest: Mapping[str, Any]
+) -> checksums.Sums | None:
+  """The checksums of a data set; None, and a warning, where it has none.
+
+  Args:
+    dataset_dir: folder of the data set.
+    manifest: plain data, not checked yet.
+
+  Raises:
+    InputError: they are damaged, or missing though the manifest's format has
+      them.
+  """
+  path = os.path.join(dataset_dir, checksums.FILE)
+  version = manifest_fields.format_of(
+      manifest, os.path.join(dataset_dir, FILE)
+  )
+  if version == 1 and not os.path.exists(path):
+    checksums.warn(
+        [f"{dataset_dir}: an older accfm prepared it, without checksums"],
+        "whether its files are whole cannot be verified; prepare it again",
+    )
+    return None
+  return checksums.load(dataset_dir)
+
+
+def digest(dataset_dir: str | os.PathLike) -> str:
+  """A short hash of a data set: of how and from what it was made, and of all
+  its rows.
+
+  The version of the code does not count, nor do the number of workers, the
+  folder and the time. "" for a data set of an older version, which has no
+  checksums.
+  """
+  plain = load(dataset_dir)
+  sums = load_checksums(dataset_dir, plain)
+  if sums is None:
+    return ""
+  contract = {k: v for k, v in plain["contract"].items() if k != "code_version"}
+  return configlib.digest({
+      **{k: plain[k] for k in (
+          "name", "source", "prepare_config", "recordings", "splits", "rows",
+      )},
+      "contract": contract,
+      "shards": {
+          name: entry for name, entry in sums.items()
+          if name not in DESCRIPTIONS
+      },
+  })
 
 
 def identity(
-    config: ConfigDict, recordings: Sequence[str], code: str = ""
+    config: ConfigDict, recordings: Sequence[str], code: str = "",
+    contents: str = "",
 ) -> dict[str, Any]:
   """What two preparations of one data set have in common; in its manifest.
 
   Args:
     config: the prepare config; only a digest of its salt is kept.
     recordings: their names; only a digest is kept.
-    code: a hash of the source's code where that is a plug-in.
+    code: a hash of the source's code.
+    contents: a hash of what the recordings hold, "" if they have no files.
   """
   plain = json.loads(configlib.to_json(config))
   if config.salt:
@@ -74,19 +146,22 @@ def identity(
       "prepare_config": plain,
       "recordings": {
           "count": len(recordings), "digest": configlib.digest(recordings),
+          **({"contents": contents} if contents else {}),
       },
       **({"source_code": code} if code else {}),
   }
 
 
 def same(
-    dataset_dir: str | os.PathLike, wanted: Mapping[str, Any]
+    dataset_dir: str | os.PathLike, wanted: Mapping[str, Any],
+    changes: Callable[[], list[str]] = list,
 ) -> dict[str, Any] | None:
   """The manifest of a data set that was prepared the same way, or None.
 
   Args:
     dataset_dir: where the data set is or will be.
     wanted: `identity` of the data set to prepare.
+    changes: called for which recordings differ, if some do.
 
   Raises:
     InputError: a data set of this name was prepared differently; says how.
@@ -94,19 +169,41 @@ def same(
   if not os.path.isfile(os.path.join(dataset_dir, FILE)):
     return None
   there = load(dataset_dir)
-  lines = configlib.differences({k: there.get(k) for k in wanted}, wanted)
+  old = {k: there.get(k) for k in wanted} | {
+      "prepare_config": ADDED | (there.get("prepare_config") or {})
+  }
+  new = dict(wanted)
+  old_ones = dict(old.pop("recordings", None) or {})
+  ones = dict(new.pop("recordings", {}))
+  unknown = []  # to code that made a data set earlier
+  if "contents" in ones and "contents" not in old_ones:
+    unknown.append("the files of its recordings")
+    del ones["contents"]
+  code = new.pop("source_code", None), old.pop("source_code", None)
+  if code[0] and not code[1]:
+    unknown.append("the code of its source")
+  lines = [
+      line.removeprefix("prepare_config.")
+      for line in configlib.differences(old, new)
+  ]
+  if all(code) and code[0] != code[1]:
+    lines.append(f"the code of source {wanted['source']} changed")
+  if ones != old_ones:
+    lines += [f"recordings {line}" for line in changes()] or (
+        configlib.differences({"recordings": old_ones}, {"recordings": ones})
+    )
   if lines:
     raise InputError(
-        f"{dataset_dir}: holds a data set made otherwise ("
-        + "; ".join(line.removeprefix("prepare_config.") for line in lines)
-        + "); choose another --config.name or remove that folder"
+        f"{dataset_dir}: holds a data set made otherwise ({'; '.join(lines)}"
+        "); choose another --config.name or remove that folder"
+    )
+  if unknown:
+    logging.warning(
+        "%s: older code made it and kept no hash of %s, which may have changed "
+        "since; to be sure, remove that folder and prepare it again",
+        dataset_dir, " nor of ".join(unknown),
     )
   return there
-
-
-def split_hash(splits: Mapping[str, Iterable[str]]) -> str:
-  """A short hash of who is in which split, in any order of people."""
-  return configlib.digest({k: sorted(v) for k, v in splits.items()})
 
 
 def find(data_dir: str | os.PathLike, name: str) -> str:

@@ -1,7 +1,8 @@
 """From shards to rows, by number: of one split, or of several data sets.
 
 Records are parsed without TensorFlow and without TFDS's decoder:
-`np.frombuffer` turns raw bytes into arrays.
+`np.frombuffer` turns raw bytes into arrays. Each record says whose it is, and
+is compared with what the manifest says of its row.
 """
 
 import functools
@@ -11,16 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
 from accfm.base.errors import InputError
-from accfm.data import damage, record_cache
+from accfm.data import checksums, damage, record_cache
 from accfm.data import manifest as manifest_lib
+from accfm.data import shards as shards_lib
 from accfm.signals import contract as contract_lib
 from accfm.signals.contract import Contract
 
-RAW = tfds.decode.DeserializeMethod.RAW_BYTES
 TEXTS = ("participant", "session", "condition")
 EXAMPLE: Any = vars(tf_example_pb2)["Example"]  # made when imported
 READ_ERRORS = (OSError, ValueError, RuntimeError, KeyError, IndexError)
@@ -36,7 +36,9 @@ def open_joined(
     max_damaged_share: float = 0.0,
 ) -> "Joined":
   """Opens the same split of several data sets as one; see `Joined`."""
-  parts = [Split(folder, split) for folder in dataset_dirs]
+  parts = [
+      Split(folder, split, max_damaged_share > 0) for folder in dataset_dirs
+  ]
   return Joined(parts, max_damaged_share)
 
 
@@ -50,34 +52,45 @@ class Split:
     dataset_dir: folder of the data set.
   """
 
-  def __init__(self, dataset_dir: str | os.PathLike, split: str):
+  def __init__(
+      self, dataset_dir: str | os.PathLike, split: str, replaces: bool = False
+  ):
+    """Opens a split after checking the data set's files.
+
+    Args:
+      dataset_dir: folder of the data set.
+      split: name of the split.
+      replaces: whether its reader replaces damaged rows; then a shard that is
+        not what was written is told, not refused.
+
+    Raises:
+      InputError: there is no such split, or a file is damaged.
+    """
     self.manifest = manifest_lib.load(dataset_dir)
     self.contract = contract_lib.from_dict(self.manifest["contract"])
     self.name = split
     self.dataset_dir = os.fspath(dataset_dir)
+    self._replaces = replaces
     if split not in self.manifest["splits"]:
       raise InputError(
           f"split: got {split!r}, want one of "
           f"{sorted(self.manifest['splits'])} of {dataset_dir}"
       )
-    try:
-      builder: Any = tfds.builder_from_directory(self.dataset_dir)
-      self._info = builder.info.splits[split]
-      self._source: Any = builder.as_data_source(split, deserialize_method=RAW)
-    except READ_ERRORS as error:
-      raise InputError(
-          f"{dataset_dir}: cannot be opened ({_one_line(error)}); the data "
-          "set is damaged: prepare it again"
-      ) from error
-    want = self.manifest["windows"][split]
-    if len(self._source) != want:
-      raise InputError(
-          f"{dataset_dir}: split {split} has {len(self._source)} rows, its "
-          f"manifest says {want}; the data set is damaged: prepare it again"
-      )
+    self._shards = shards_lib.find(
+        self.dataset_dir, self.manifest, split, replaces
+    )
+    self._source: Any = self._shards.source
 
   def __reduce__(self):  # another process opens the files itself
-    return type(self), (self.dataset_dir, self.name)
+    return _reopen, (
+        self.dataset_dir, self.name, self._replaces,
+        checksums.known(self.dataset_dir),
+    )
+
+  @functools.cached_property
+  def digest(self) -> str:
+    """The hash of the data set, `manifest.digest`; "" if it has none."""
+    return manifest_lib.digest(self.dataset_dir)
 
   def __len__(self) -> int:
     return len(self._source)
@@ -105,13 +118,15 @@ class Split:
     out = empty_rows(self.contract, len(indices), signals)
     for place, (index, feature) in enumerate(self._features(indices)):
       try:
-        _whole(feature)
+        self._check_owner(index, _whole(feature))
         for name in signals:
           values = _bytes(feature, f"{name}/values", np.int16)
           out[name][place] = values.reshape(out[name].shape[1:])
           out[f"{name}_scale"][place] = _bytes(
               feature, f"{name}/scale", np.float32
           )
+      except damage.DamagedError:
+        raise
       except READ_ERRORS as error:
         raise self._damaged(index, error) from error
     for name in signals:
@@ -150,9 +165,12 @@ class Split:
     columns: dict[str, list] = {n: [] for n in (*TEXTS, "start_s", *names)}
     for index, feature in self._features(range(len(self))):
       try:
-        row = _facts(_whole(feature), names)
+        self._check_owner(index, _whole(feature))
+        row = _facts(feature, names)
       except READ_ERRORS as error:
-        damaged = self._damaged(index, error)
+        damaged = error if isinstance(error, damage.DamagedError) else (
+            self._damaged(index, error)
+        )
         if on_damage is None:
           raise damaged from error
         on_damage(damaged)
@@ -180,6 +198,24 @@ class Split:
       )
     rows = np.array([n for _, n in counts])
     return np.cumsum(rows) - rows, rows
+
+  @functools.cached_property
+  def _owners(self) -> list[bytes]:
+    """The id of the participant of each row; [] where nothing says it."""
+    return [
+        person.encode()
+        for person, count in self.manifest.get("rows", {}).get(self.name, [])
+        for _ in range(count)
+    ]
+
+  def _check_owner(self, index: int, feature: Any) -> None:
+    """Raises DamagedError unless a record is of its row's participant."""
+    got = feature["participant"].bytes_list.value[0]
+    if self._owners and got != self._owners[index]:
+      raise self._damaged(
+          index, f"belongs to {got.decode(errors='replace')[:80]!r}, its "
+          f"manifest says {self._owners[index].decode()!r}"
+      )
 
   def _features(
       self, indices: Iterable[int], chunk: int = 256
@@ -210,11 +246,15 @@ class Split:
 
   def _damaged(self, index, what):
     """The DamagedError of a row; `what` is an error or what is wrong."""
-    ends = np.cumsum(self._info.shard_lengths)
-    shard = self._info.filepaths[np.searchsorted(ends, index, side="right")]
     if isinstance(what, Exception):
       what = f"cannot be read ({_one_line(what)})"
-    return damage.found(shard, self.name, index, what)
+    return damage.found(self._shards.of_row(index), self.name, index, what)
+
+
+def _reopen(dataset_dir, split, replaces, read):
+  """A Split in another process, which need not read the shards again."""
+  checksums.trust(read)
+  return Split(dataset_dir, split, replaces)
 
 
 def empty_rows(

@@ -1,13 +1,14 @@
 """Quality control of a preparation: counts, checks and a table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from accfm.base import plugins, pseudonyms
 from accfm.base.errors import InputError
-from accfm.data import quantise, splits
+from accfm.data import manifest as manifest_lib
+from accfm.data import quantise, splits, twins
 from accfm.signals.contract import Contract
 
 # A recording's summary, as `staging.cut_recording` makes it, plain data.
@@ -19,8 +20,29 @@ ATTRIBUTES = ("age_years", "sex", "bmi")
 SHOWN = 5  # messages about single recordings
 
 
-def check_recordings(summaries: Sequence[Summary]) -> None:
-  """Raises InputError if a session occurs twice or no window is left."""
+def check_recordings(
+    summaries: Sequence[Summary], same_recording: str = "refuse",
+    say: Callable[[str], Any] = print,
+) -> Sequence[Summary]:
+  """Says what is wrong with single recordings.
+
+  Args:
+    summaries: of every recording.
+    same_recording: field of the config.
+    say: called with each line.
+
+  Returns:
+    The summaries without those of recordings that are there twice.
+
+  Raises:
+    InputError: a recording or a session is there twice, or no window is left.
+  """
+  for line in problems(summaries):
+    say(f"prepare: left out: {line}")
+  for line in twins.overlaps(summaries):
+    say(f"prepare: {line}")
+  copies = twins.settle(twins.by_samples(summaries), same_recording, say)
+  summaries = [s for s in summaries if s["recording"] not in copies]
   seen = {}
   for s in summaries:
     key = (s.get("participant"), s.get("session"))
@@ -39,6 +61,7 @@ def check_recordings(summaries: Sequence[Summary]) -> None:
         + (" | ".join(problems(summaries)) or "none")
         + "; mend the recordings or relax --config.quality"
     )
+  return summaries
 
 
 def rejected(summaries: Iterable[Summary]) -> dict[str, int]:
@@ -110,9 +133,12 @@ def split_recordings(
 
 def describe(
     by_split: BySplit, summaries: Sequence[Summary], contract: Contract,
-    hop_sec: float,
+    hop_sec: float, joined: int = 0,
 ) -> dict[str, Any]:
-  """The counts of the manifest, from the result of `split_recordings`."""
+  """The counts of the manifest, from the result of `split_recordings`.
+
+  `joined` is how many recordings were left out for being there twice.
+  """
   used = [s for s in summaries if s["windows"]]
   step = min(hop_sec, contract.window_sec)
   known = {name for s in used for name in s["labels"]}
@@ -122,11 +148,16 @@ def describe(
       split: sum(s["windows"] for _, _, s in rows)
       for split, rows in by_split.items()
   }
+  people = {
+      split: sorted({person for person, _, _ in rows})
+      for split, rows in by_split.items()
+  }
   return {
-      "splits": {
-          split: sorted({person for person, _, _ in rows})
-          for split, rows in by_split.items()
-      },
+      "contract": contract.to_dict(),
+      "code_version": contract.code_version,
+      "hop_sec": hop_sec,
+      "splits": people,
+      "split_hash": manifest_lib.split_hash(people),
       "people": {
           split: len({person for person, _, s in rows if s["windows"]})
           for split, rows in by_split.items()
@@ -154,6 +185,7 @@ def describe(
                   not s["windows"] and not s["unreadable"] for s in summaries
               ),
               "unreadable": sum(bool(s["unreadable"]) for s in summaries),
+              **({"joined": joined} if joined else {}),
           },
       },
       "quantisation": {
@@ -174,8 +206,13 @@ def _rows(entries):
   return [[person, n] for person, n in counts.items()]
 
 
-def table(manifest: Mapping[str, Any]) -> str:
-  """The table of quality control as text."""
+def table(manifest: Mapping[str, Any], digest: str = "") -> str:
+  """The table of quality control as text.
+
+  Args:
+    manifest: of the data set.
+    digest: its hash, `manifest.digest`; "" if it has none.
+  """
   contract, labels = manifest["contract"], manifest["labels"]
   rate, length = contract["rate_hz"], contract["window_sec"]
   qc = manifest["qc"]
@@ -200,7 +237,8 @@ def table(manifest: Mapping[str, Any]) -> str:
   lines += [
       f"windows: {qc['kept']:,} kept, rejected: {reasons or 'none'}",
       f"recordings: {counts['used']:,} used, {counts['without_windows']:,} "
-      f"without a window, {counts['unreadable']:,} unreadable",
+      f"without a window, {counts['unreadable']:,} unreadable"
+      + (f", {n:,} there twice" if (n := counts.get("joined")) else ""),
   ]
   for name, cost in manifest["quantisation"].items():
     lines.append(
@@ -208,4 +246,6 @@ def table(manifest: Mapping[str, Any]) -> str:
         f"the signal's SD, largest {cost['max_abs']:.1e} "
         f"{contract['signals'][name]['unit']}"
     )
+  if digest:
+    lines.append(f"hash of the data set: {digest}")
   return "\n".join(lines)

@@ -19,7 +19,6 @@ import os
 import re
 import shutil
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -28,13 +27,15 @@ import numpy as np
 
 from accfm.base import configlib, expansion, faults
 from accfm.base.errors import InputError
-from accfm.data import quantise
+from accfm.data import quantise, twins
+from accfm.data.progress import Progress
 from accfm.signals import contract as contract_lib
 from accfm.signals import labels, quality, windows
 from accfm.signals.recording import Recording
 
-NOT_SHAPING = ("salt", "split", "workers", "skip_bad_recordings")
-SECONDS_BETWEEN_LINES = 5.0
+NOT_SHAPING = (
+    "salt", "split", "workers", "skip_bad_recordings", "same_recording"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ def folder(
     data_dir: root of the prepared data sets.
     config: the prepare config as a plain dict.
     source_dir: folder of the recordings, or "".
-    code: a hash of the source's code where that is a plug-in.
+    code: a hash of the source's code.
   """
   shaping = {k: v for k, v in config.items() if k not in NOT_SHAPING}
   where = os.path.abspath(source_dir) if source_dir else ""
@@ -133,9 +134,9 @@ def cut_recording(
     `<signal>.scale` float32 [n, C], `start_s` float64 [n], `motion_g` float32
     [n], `condition` text [n] and `label.<name>` float32 [n]. The summary is
     plain JSON data: how many windows were kept or rejected and why, how many
-    labels are known, and the error of quantisation. A recording that cannot
-    be aligned (too short, signals without overlap) has no windows, and its
-    message is in `unusable`.
+    labels are known, the error of quantisation, and hashes of the samples. A
+    recording that cannot be aligned (too short, signals without overlap) has
+    no windows, and its message is in `unusable`.
   """
   contract = rules.contract
   summary: dict[str, Any] = {
@@ -143,7 +144,9 @@ def cut_recording(
       "session": recording.session,
       "attributes": {k: float(v) for k, v in recording.attributes.items()},
       "windows": 0, "rejected": {}, "unusable": "", "labels": {},
-      "quantisation": {},
+      "quantisation": {}, "samples": twins.sample_hashes(recording),
+      "start_s": min(s.start_s for s in recording.signals.values()),
+      "end_s": max(s.end_s for s in recording.signals.values()),
   }
   try:
     aligned = windows.align(recording, contract)
@@ -211,17 +214,21 @@ def _rows(recording, aligned, cuts, rules, rejected):
   return rows, sums
 
 
-def stage(name: str, job: Job) -> dict[str, Any]:
+def stage(name: str, job: Job, content: str = "") -> dict[str, Any]:
   """Reads, cuts and stores recording `name`; returns its summary.
 
-  A recording that is stored already is not read again, unless its files
-  changed since, or it gave no windows.
+  Args:
+    name: of the recording.
+    job: what to do.
+    content: hash of the recording's files; "" if it has none. What is stored
+      already of the same content is not read again; without files, only what
+      gave windows is stored.
 
   Raises:
     InputError: the recording cannot be read (unless `job.skip_bad`), or the
       disk is full.
   """
-  done = finished(name, job)
+  done = finished(name, job, content)
   if done is not None:
     return done
   path = _path(job.folder, name)
@@ -232,8 +239,8 @@ def stage(name: str, job: Job) -> dict[str, Any]:
       return {"recording": name, "unreadable": str(error), "windows": 0}
     raise
   arrays, summary = cut_recording(recording, job)
-  summary = {**summary, "recording": name, "unreadable": ""}
-  if arrays:
+  summary |= {"recording": name, "unreadable": "", "content": content}
+  if arrays or content:
     with disk_full(job.folder):
       with open(path + ".tmp", "wb") as f:
         stored: dict[str, Any] = {
@@ -269,11 +276,13 @@ def disk_full(path: str) -> Iterator[None]:
 
 
 def _path(folder_, name):
-  digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+  digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
   return os.path.join(folder_, f"{digest}.npz")
 
 
-def finished(name: str, job: Job) -> dict[str, Any] | None:
+def finished(
+    name: str, job: Job, content: str = ""
+) -> dict[str, Any] | None:
   """The stored summary of recording `name`; None if it has to be made."""
   path = _path(job.folder, name)
   try:
@@ -282,19 +291,10 @@ def finished(name: str, job: Job) -> dict[str, Any] | None:
       summary = json.loads(str(stored["summary"]))
   except (*expansion.UNREADABLE, zipfile.BadZipFile):
     return None
-  source = os.path.join(job.source_dir, name)
-  if job.source_dir and _changed(source) >= os.stat(path).st_mtime:
+  same = summary.get("recording") == name and "samples" in summary
+  if not same or summary.get("content") != content:
     return None
   return {**summary, "file": path}
-
-
-def _changed(path):
-  """When a file, or anything in a folder, last changed; 0 if it is absent."""
-  paths = [path] + [
-      os.path.join(base, f) for base, _, files in os.walk(path) for f in files
-  ]
-  stats = [os.stat(p) for p in paths if os.path.exists(p)]
-  return max((max(s.st_mtime, s.st_ctime) for s in stats), default=0.0)
 
 
 # --- all of them -------------------------------------------------------------
@@ -303,6 +303,7 @@ def _changed(path):
 def stage_all(
     names: Sequence[str], job: Job, workers: int = 0,
     out: Callable[[str], Any] = print,
+    contents: Mapping[str, str] | None = None,
 ) -> list[dict[str, Any]]:
   """Stages every recording; returns their summaries in the order of `names`.
 
@@ -311,15 +312,19 @@ def stage_all(
     job: what to do with each.
     workers: number of processes; 0 for one on each core, 1 for this one.
     out: called with each line of progress.
+    contents: name -> hash of the recording's files; None if they have none.
 
   Raises:
     InputError: as `stage`, for the first recording that fails. Recordings
       that are done by then are kept and not done again.
   """
-  found = {n: s for n in names if (s := finished(n, job)) is not None}
+  work = {name: (contents or {}).get(name, "") for name in names}
+  found = {
+      n: s for n in names if (s := finished(n, job, work[n])) is not None
+  }
   if found:
     out(f"prepare: {len(found):,} recordings were done before")
-  todo = [name for name in names if name not in found]
+  todo = {n: content for n, content in work.items() if n not in found}
   progress = Progress("prepare", len(todo), "recordings", out)
   workers = min(workers or len(os.sched_getaffinity(0)), len(todo))
   for name, summary in _results(todo, job, workers):
@@ -329,11 +334,11 @@ def stage_all(
   return [found[name] for name in names]
 
 
-def _results(names, job, workers):
+def _results(todo, job, workers):
   """Yields (name, summary) as recordings are done."""
   if workers <= 1:
-    for name in names:
-      yield name, stage(name, job)
+    for name, content in todo.items():
+      yield name, stage(name, job, content)
     return
   # Spawned, not forked: forking a process with threads (JAX's, if a caller has
   # imported it) may hang.
@@ -342,7 +347,10 @@ def _results(names, job, workers):
       initializer=_end_with_parent,
   ) as pool:
     try:
-      futures = {pool.submit(stage, name, job): name for name in names}
+      futures = {
+          pool.submit(stage, name, job, content): name
+          for name, content in todo.items()
+      }
       for future in concurrent.futures.as_completed(futures):
         yield futures[future], future.result()
     except concurrent.futures.process.BrokenProcessPool:
@@ -364,37 +372,3 @@ def _end_with_parent():
     os._exit(1)
 
   threading.Thread(target=wait, daemon=True).start()
-
-
-class Progress:
-  """Lines such as `prepare: 12/35 recordings, 640 windows, 0:13 left`."""
-
-  def __init__(
-      self, what: str, total: int, unit: str,
-      out: Callable[[str], Any] = print,
-  ):
-    self._what, self._total, self._unit, self._out = what, total, unit, out
-    self._start = self._said = time.monotonic()
-    self._done = self._windows = 0
-    self._first = None  # time when the first was done: start-up is not counted
-
-  def step(self, windows_: int) -> None:
-    """Counts one more, with its windows; writes a line every few seconds."""
-    self._done += 1
-    self._windows += windows_
-    now = time.monotonic()
-    self._first = self._first or now
-    last = self._done == self._total
-    soon = self._done == 1 or now - self._said < SECONDS_BETWEEN_LINES
-    if soon and not last:
-      return
-    self._said = now
-    each = (now - (self._first or now)) / max(1, self._done - 1)
-    left = round(each * (self._total - self._done))
-    tail = f"took {now - self._start:.1f} s" if last else (
-        f"{left // 60}:{left % 60:02d} left"
-    )
-    self._out(
-        f"{self._what}: {self._done:,}/{self._total:,} {self._unit}, "
-        f"{self._windows:,} windows, {tail}"
-    )

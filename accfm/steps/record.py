@@ -31,6 +31,8 @@ class Cohort:
     split_hash: of the participants' ids in each split.
     windows: split -> number of its segments.
     salt: of the pseudonyms; "" where `splits` has the ids themselves.
+    digest: hash of the data set (`manifest.digest`); "" where the checkpoint
+      or the data set is of an older version.
   """
 
   dataset: str
@@ -38,6 +40,7 @@ class Cohort:
   split_hash: str = ""
   windows: Mapping[str, int] = dataclasses.field(default_factory=dict)
   salt: str = ""
+  digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +125,7 @@ def make(
               part.manifest["name"],
               {s: tuple(ids) for s, ids in part.manifest["splits"].items()},
               part.manifest["split_hash"], part.manifest["windows"],
+              digest=part.digest,
           ) for part in data.train.parts
       ), parent, targets,
   )

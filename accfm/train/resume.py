@@ -3,6 +3,7 @@ change.
 """
 
 import pathlib
+import sys
 
 from accfm.base import configlib, plain
 from accfm.base.errors import InputError
@@ -38,22 +39,43 @@ def load_own(
 def check_same_data(workdir: str | pathlib.Path, record: Record) -> None:
   """Raises InputError if a run would resume on other data than it began on.
 
-  Batch k would be another one, and people may have changed sides.
+  Batch k would be another one, and people may have changed sides. A name says
+  nothing about this, so the hashes of the data sets are compared; one line
+  warns where a checkpoint of an older version does not have them.
   """
   newest = reader.newest_whole(workdir)
   if newest is None:
     return
   before = reader.read_record(newest)
+  old, new = _cohorts(before), _cohorts(record)
+  unknown = [name for name in old if not old[name]["digest"] and name in new]
+  for name in unknown:
+    del old[name]["digest"], new[name]["digest"]
   lines = configlib.differences(
       {"contract": _contract(before)}, {"contract": _contract(record)}
-  )
-  lines += configlib.differences(_cohorts(before), _cohorts(record))
+  ) + configlib.differences(old, new)
   if lines:
     raise InputError(
-        f"workdir {workdir}: its run is on other data, differing in "
-        f"{'; '.join(lines)}; restore that data set or choose another "
-        "--workdir"
+        f"workdir {workdir}: its run is on other data{_same_name(old, new)}, "
+        f"differing in {'; '.join(lines)}; restore that data set or choose "
+        "another --workdir"
     )
+  if unknown:
+    print(
+        f"warning: {newest}: an older accfm or data set gave it no hash of "
+        f"its data; whether {', '.join(unknown)} still holds the rows that "
+        "it was trained on cannot be verified",
+        file=sys.stderr, flush=True,
+    )
+
+
+def _same_name(old: dict, new: dict) -> str:
+  """The end of a phrase that names data sets which only share a name."""
+  others = [
+      name for name in old
+      if name in new and old[name].get("digest") != new[name].get("digest")
+  ]
+  return f" of the same name ({', '.join(others)})" if others else ""
 
 
 def _contract(record: Record) -> dict:

@@ -33,7 +33,7 @@ def write_cohort(folder, seconds=70):
   for person in ("P01", "P02", "P03"):
     rows = np.stack([
         t, *(9.80665 * (rng.normal(0, 0.02, (3, len(t))) + [[0], [0], [1]])),
-        np.sin(2 * np.pi * 1.2 * t), np.full(len(t), 72.0),
+        np.sin(2 * np.pi * 1.2 * t + rng.random()), np.full(len(t), 72.0),
     ], axis=1)
     np.savetxt(folder / f"{person}_day.csv", rows, delimiter=",",
                header="time_s,ax,ay,az,green,bpm", comments="")
@@ -57,7 +57,7 @@ def test_the_example_source_and_config_prepare_a_cohort(folder, workers):
   assert prepare.run(c, str(folder), "data") == made
   with open("watch.py", "a") as file:
     file.write("\n# changed\n")
-  with pytest.raises(InputError, match="source_code: .*choose another"):
+  with pytest.raises(InputError, match="code of source ./watch.py cha.*choose"):
     prepare.run(c, str(folder), "data")
 
 

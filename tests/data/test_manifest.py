@@ -8,17 +8,11 @@ import pytest
 from accfm.base.errors import InputError
 from accfm.configs import prepare as prepare_config
 from accfm.data import manifest
-
-
-def write(root, name, version):
-  folder = root / "biosignal_pairs" / name / version
-  folder.mkdir(parents=True)
-  manifest.save(folder, {"name": name})
-  return str(folder)
+from tests.data.manifests import make, write
 
 
 def test_save_and_load(tmp_path):
-  plain = {"name": "x", "windows": {"train": 3}, "hop_sec": 2.5, "qc": None}
+  plain = make()
   manifest.save(tmp_path, plain)
   assert manifest.load(tmp_path) == plain
   assert os.listdir(tmp_path) == ["manifest.json"]
@@ -65,16 +59,16 @@ def test_split_hash_is_of_the_people():
   assert manifest.split_hash(a) != manifest.split_hash(moved)
 
 
-def identity(names=("r1", "r2"), **fields):
+def identity(names=("r1", "r2"), code="a", contents="a", **fields):
   config = prepare_config.get_config("simulated,tiny")
   config.update(fields)
-  return manifest.identity(config, list(names))
+  return manifest.identity(config, list(names), code, contents)
 
 
 def test_same(tmp_path):
   assert manifest.same(tmp_path, identity()) is None
-  manifest.save(tmp_path, {**identity(), "windows": {"train": 1}})
-  assert manifest.same(tmp_path, identity())["windows"] == {"train": 1}
+  manifest.save(tmp_path, make(identity()))
+  assert manifest.same(tmp_path, identity())["windows"]["train"] == 4
   assert manifest.same(tmp_path, identity(workers=7))
 
 
@@ -83,12 +77,36 @@ def test_same(tmp_path):
     (identity(salt="s"), "salt: ''"),
     (identity(names=["r1"]), "recordings.count: 2 -> 1"),
     (identity(names=["r1", "r3"]), "recordings.digest"),
+    (identity(contents="b"), "recordings.contents: 'a' -> 'b'"),
+    (identity(code="b"), "the code of source simulated changed"),
 ])
 def test_another_data_set_under_the_name(tmp_path, other, message):
-  manifest.save(tmp_path, identity())
+  manifest.save(tmp_path, make(identity(contents="a", code="a")))
   with pytest.raises(InputError, match=message) as error:
     manifest.same(tmp_path, other)
   assert "choose another --config.name or remove" in str(error.value)
+
+
+def test_what_differs_is_asked_for_once_it_is_needed(tmp_path):
+  manifest.save(tmp_path, make(identity()))
+  assert manifest.same(tmp_path, identity(), None)
+  lines = ["changed: 'P1'", "added: 'P2'"]
+  with pytest.raises(InputError, match="gs changed: 'P1'; recordings a"):
+    manifest.same(tmp_path, identity(contents="b"), lambda: lines)
+
+
+@pytest.mark.parametrize("lacks", ["code", "contents"])
+def test_hashes_that_older_code_did_not_keep(tmp_path, lacks, monkeypatch):
+  """It is said once that what they are of may have changed."""
+  said = []
+  monkeypatch.setattr(manifest.logging, "warning", lambda *a: said.append(a))
+  old = identity(**{lacks: ""})
+  del old["prepare_config"]["same_recording"]
+  manifest.save(tmp_path, make(old))
+  assert manifest.same(tmp_path, identity()) == manifest.load(tmp_path)
+  assert len(said) == 1
+  with pytest.raises(InputError, match="hop_sec"):
+    manifest.same(tmp_path, identity(hop_sec=1.0))
 
 
 def test_the_salt_is_not_kept():

@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import os
 import re
 import shutil
@@ -15,6 +14,7 @@ from accfm import prepare
 from accfm.base.errors import InputError
 from accfm.data import batches, orders, pipeline, samplers
 from tests.data import fake_source
+from tests.data.shards import as_older, edit, shard_of
 from tests.data.trees import same
 
 
@@ -224,16 +224,14 @@ def test_mixed_batches_say_whose_rows_are_whose(two):
 
 
 def test_data_sets_of_other_contracts_are_not_joined(two, tmp_path):
-  folder = shutil.copytree(two[1], tmp_path / "1.0.0")
-  path = folder / "manifest.json"
-  manifest = json.loads(path.read_text())
-  manifest["contract"]["window_sec"] = 8.0
-  manifest["contract"]["signals"]["ppg"]["unit"] = "v"
-  path.write_text(json.dumps(manifest))
+  config = fake_source.get_config(
+      name="third", window_sec=8.0, hop_sec=8.0, signals__ppg__band_order=3
+  )
+  third = prepare.run(config, "x", str(tmp_path), {"fake": fake_source.Fake()})
   with pytest.raises(InputError, match=re.escape(
-      "data set other: the input contract differs from tiny's: "
-  ) + "window_sec is 8.0, want 4.0; ppg.unit is 'v', want 'au'"):
-    pipeline.open_joined([two[0], folder], "train")
+      "data set third: the input contract differs from tiny's: "
+  ) + "window_sec is 8.0, want 4.0; ppg.band_order is 3, want 2"):
+    pipeline.open_joined([two[0], third], "train")
 
 
 # --- what can be wrong -------------------------------------------------------
@@ -247,21 +245,13 @@ def test_unknown_split_and_no_data_set(written, tmp_path):
 
 
 def test_a_manifest_without_rows_cannot_pair_people(copy):
-  path = copy / "manifest.json"
-  manifest = json.loads(path.read_text())
-  del manifest["rows"]
-  path.write_text(json.dumps(manifest))
+  edit(as_older(copy), lambda facts: facts.pop("rows"), sealed=False)
   split = pipeline.open_split(copy, "train")
   assert len(split.read([0], ("acc",))) == 2
   with pytest.raises(InputError, match=re.escape(
       f"{copy}: its manifest does not say whose rows are where; "
   ) + ".*prepare the data set again"):
     split.people  # noqa: B018
-
-
-def shard_of(folder, split):
-  (name,) = [f for f in os.listdir(folder) if f"-{split}.array_record" in f]
-  return os.path.join(folder, name)
 
 
 @pytest.fixture

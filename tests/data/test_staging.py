@@ -120,21 +120,24 @@ def test_a_truncated_file_is_done_again(tmp_path, keep):
 
 
 def test_a_changed_recording_is_done_again(tmp_path):
-  source = tmp_path / "source"
-  fake = Fake()
-  for name in fake.names:
-    (source / name).mkdir(parents=True)
-    (source / name / "ACC.csv").write_text("1\n")
-  job = make_job(fake, tmp_path, str(source))
-  first = stage_all(fake, job)
-  for summary in first:  # as if staged long after the source was written
-    now = os.stat(summary["file"]).st_mtime
-    os.utime(summary["file"], (now + 100, now + 100))
-  fake.read.clear()
-  stage_all(fake, job)
-  assert not fake.read
-  os.utime(source / "P3/one/ACC.csv", (now + 200, now + 200))
-  stage_all(fake, job)
+  """Its content decides, and one without windows need not be read again."""
+  fake = Fake(faults={"P2/one": "short"})
+  job = make_job(fake, tmp_path)
+  contents = {name: f"hash of {name}" for name in fake.names}
+
+  def stage():
+    fake.read.clear()
+    return staging.stage_all(
+        sorted(fake.names), job, 1, lambda line: None, contents
+    )
+
+  first = stage()
+  assert fake.read == sorted(fake.names)
+  assert stage() == first and not fake.read
+  contents["P3/one"] = "other"
+  assert [s["content"] for s in stage()] == [
+      contents[name] for name in sorted(fake.names)
+  ]
   assert fake.read == ["P3/one"]
 
 

@@ -37,6 +37,7 @@ class Split:
     n = people * each
     self.contract = make_contract(seconds)
     self.manifest = {}
+    self.digest = "0123456789abcdef"
     t = round(64 * seconds)
     self.values = {
         "acc": rng.integers(-3000, 3000, (n, t, 3)).astype(np.int16),

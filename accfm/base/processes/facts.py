@@ -48,7 +48,8 @@ def collect(
   for part in data.train.parts:
     name = part.manifest["name"]
     out[f"data/{name} split"] = part.manifest["split_hash"]
-    out[f"data/{name} shards"] = shards(part.dataset_dir)
+    # An older data set has no hash: then the sizes of its files must do.
+    out[f"data/{name} hash"] = part.digest or shards(part.dataset_dir)
   return {
       **out,
       "code/version": __version__,

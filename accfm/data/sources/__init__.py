@@ -2,18 +2,18 @@
 
 A source has `list_recordings(source_dir, cfg) -> [name]` and
 `read_recording(source_dir, name, cfg) -> Recording`, and knows nothing else.
-One outside the package is a plug-in: a module or file with these functions.
+It may also have `recording_files(source_dir, name, cfg) -> [path]`, the files
+that it reads for a recording. One outside the package is a plug-in: a module or
+file with these functions.
 """
 
 import dataclasses
-import hashlib
-import inspect
-import pathlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from accfm.base import plugins
 from accfm.base.errors import InputError
+from accfm.data import source_code
 from accfm.data.sources import e4, ieee_spc, simulated
 from accfm.data.sources.numbers import check_name
 from accfm.signals.recording import Recording
@@ -61,19 +61,28 @@ class Outside:
     """As the plug-in's function."""
     return self._found().read_recording(source_dir, name, cfg)
 
-  def digest(self) -> str:
-    """A short hash of the plug-in's file: other code, other recordings."""
-    found = self._found()
-    file = inspect.getsourcefile(
-        found if inspect.ismodule(found) else type(found)
-    )
-    text = pathlib.Path(file).read_bytes() if file else b""
-    return hashlib.sha256(text).hexdigest()[:16]
+  def recording_files(
+      self, source_dir: Any, name: str, cfg: Any
+  ) -> list[str] | None:
+    """As the plug-in's function; None if it has none."""
+    says = getattr(self._found(), "recording_files", None)
+    return says(source_dir, name, cfg) if says else None
 
-  def _found(self) -> Any:
+  def module(self) -> Any:
+    """The plug-in's module, even if its name goes on after a colon."""
+    return self._found(self.name.partition(":")[0])
+
+  def _found(self, name: str = "") -> Any:
     # `load` has let the command's own source pass; a worker starts anew.
-    plugins.allow([self.name])
-    return plugins.load(self.name, "source")
+    plugins.allow([name or self.name])
+    return plugins.load(name or self.name, "source")
+
+
+def digest(source: Source) -> str:
+  """A short hash of a source's code: other code, other recordings."""
+  return source_code.digest(
+      source.module() if isinstance(source, Outside) else source
+  )
 
 
 def load(name: str, sources: Mapping[str, Source] = SOURCES) -> Source:

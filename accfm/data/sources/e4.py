@@ -129,6 +129,19 @@ def read_recording(
   )
 
 
+def recording_files(
+    source_dir: str | os.PathLike, name: str, cfg: settings.Given = None
+) -> list[pathlib.Path]:
+  """The files that a session is read from."""
+  del cfg
+  root = pathlib.Path(source_dir)
+  folder = root if _is_session(root) else root / name
+  return [
+      *(folder / file for file in _FILES), *folder.glob("tags*.csv"),
+      root / "participants.csv",
+  ]
+
+
 def spans_from_tags(
     tags: Sequence[float] | np.ndarray, start_s: float, end_s: float,
     mapping: Iterable[Sequence[Any]],

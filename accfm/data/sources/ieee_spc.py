@@ -116,6 +116,15 @@ def read_recording(
   )
 
 
+def recording_files(
+    source_dir: str | os.PathLike, name: str, cfg: settings.Given = None
+) -> list[pathlib.Path]:
+  """The file of a recording and that of its heart rate."""
+  del cfg
+  files = _files(source_dir)
+  return [files[s] for s in (name, reference_name(name)) if s in files]
+
+
 def reference_name(name: str) -> str:
   """Name, without suffix, of the file with a recording's heart rate."""
   if name.startswith("TEST_"):

@@ -79,6 +79,7 @@ def identity(
       "dataset": manifest["name"], "split": name,
       "split_hash": manifest["split_hash"],
       "manifest_hash": configlib.digest(manifest),
+      "data_hash": split.digest,
       "rows_hash": rows_hash(split.table),
   }
 

@@ -40,6 +40,7 @@ def describe_run(
       "dataset": manifest["name"],
       "split": data.split,
       "split_hash": manifest["split_hash"],
+      "data_hash": splits[data.split].digest,
       "rows_hash": cache.rows_hash(table),
       "redaction": naming.token,
       **{k: checkpoint[k] for k in ("checkpoint", "step", "kind")},

@@ -131,6 +131,7 @@ def change_weights(world):
     (lambda w: w.split.manifest.update(split_hash="x"),
      "manifest_hash, split_hash"),
     (lambda w: w.split.manifest.update(code_version="1"), "manifest_hash"),
+    (lambda w: setattr(w.split, "digest", "x"), "data_hash"),
     (lambda w: setattr(w.loaded, "step", 8), "step"),
     (lambda w: setattr(w.config, "pseudonym_salt", "x"), "pseudonym_salt"),
 ])
