@@ -8,6 +8,7 @@ file with these functions.
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from typing import Any, Protocol
 
