@@ -14,6 +14,7 @@ process. Where neither was called, both signals do what they did before.
 Nothing here is slow to import, because a main begins with it.
 """
 
+import atexit
 import contextlib
 import os
 import signal
@@ -63,7 +64,17 @@ def _set(mode: str, handler) -> None:
     # What is ignored stays so, as for a shell's background commands.
     if signal.getsignal(number) is not signal.SIG_IGN:
       signal.signal(number, handler)
+  if not _mode:
+    atexit.register(_end)
   _mode = mode
+
+
+def _end() -> None:
+  """At the very end Python gives signals back their default action.
+
+  All is done by then, so Ctrl-C must not make it look like a failure.
+  """
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def installed() -> bool:

@@ -176,3 +176,15 @@ def test_what_a_shell_ignores_stays_ignored():
       "interrupts.check()\n"
   ))
   assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_when_all_is_done_ctrl_c_changes_nothing():
+  """Also after Python has given signals back their default action."""
+  done = run(
+      "import os\n"
+      "class Late:\n"
+      "  def __del__(self, kill=os.kill, me=os.getpid()):\n"
+      "    kill(me, 2)\n"
+      "late = Late()\n"
+  )
+  assert (done.returncode, done.stderr) == (0, "")
