@@ -19,6 +19,7 @@ FAULTS = (
     "two trainings in one workdir",
     "two evaluations in one workdir",
     "two preparations of one name",
+    "commands in places of their own disturb each other",
     "other data of the same name on resume",
     "a changed recording goes unnoticed",
     "old and new windows are mixed",

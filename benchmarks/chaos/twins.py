@@ -1,5 +1,7 @@
-"""Two of everything at once: the first stops at a file event, meanwhile the
-second runs; then the first goes on.
+"""Several commands at once.
+
+Two of a kind in one place: the first stops at a file event, meanwhile the
+second runs; then the first goes on. Or all kinds, each in its own place.
 """
 
 from benchmarks.chaos import same, verdicts, world
@@ -9,6 +11,7 @@ TRAIN, EVALUATE, PREPARE = (
     "two trainings in one workdir", "two evaluations in one workdir",
     "two preparations of one name",
 )
+CROWD = "commands in places of their own disturb each other"
 
 
 def both(case: Case, first: list[str], second: list[str], at: str):
@@ -80,7 +83,34 @@ def same_preparations(case: Case) -> None:
   preparations(case, differ=False)
 
 
+def all_kinds(case: Case) -> None:
+  """A preparation, a training and two evaluations give what each alone does."""
+  case.furnish()
+  kind = str(case.pick(["masked", "contrast"]))
+  other = [
+      word.replace("--workdir=scores", "--workdir=others")
+      for word in world.evaluate_words()
+  ]
+  case.note(f"a preparation, a training ({kind}) and two evaluations")
+  there = case.world
+  looks = (
+      (world.prepare_words(data="made"), lambda: same.difference(
+          there.data["data"], same.of_data(case.path("made"), world.NAME),
+          "data")),
+      (world.train_words(kind), lambda: same.difference(
+          there.runs[kind], same.of_run(case.path("run")), kind)),
+      (world.evaluate_words(), lambda: same.difference(
+          there.scores, same.of_evaluation(case.path("scores")), "scores")),
+      (other, lambda: same.difference(
+          there.scores, same.of_evaluation(case.path("others")), "others")),
+  )
+  running = [case.start(words) for words, _ in looks]
+  for process, (_, look) in zip(running, looks, strict=True):
+    case.check(verdicts.finished(case.ended(process), look))
+
+
 SCENARIOS = (
+    Scenario("run all kinds at once", (CROWD,), all_kinds),
     Scenario("train twice at once", (TRAIN,), trainings),
     Scenario("evaluate twice at once", (EVALUATE,),
              several(evaluations)),
