@@ -4,11 +4,9 @@ Each function returns "" where all is well, else what is wrong in one line.
 """
 
 import collections
-import dataclasses
 import hashlib
 import pathlib
 import re
-import signal
 from collections.abc import Callable, Iterable
 
 from benchmarks.chaos.commands import Outcome
@@ -68,15 +66,10 @@ def finished(outcome: Outcome, same: Callable[[], str]) -> str:
 
 
 STEP = re.compile(r"^step +(\d+)/\d+ \| loss")
-# What mains say when all is written: Python itself is ending then, and has no
-# handler any more.
-DONE = re.compile(r"^step +(\d+)/\1 \| val|: ready$|results are in ")
 
 
 def interruption(outcome: Outcome) -> str:
   """Whether Ctrl-C ended it in one line and with the exit code 130."""
-  if outcome.code == -signal.SIGINT and any(map(DONE.search, outcome.out)):
-    outcome = dataclasses.replace(outcome, code=0)
   problem = broken(outcome)
   if problem:
     return problem
