@@ -53,6 +53,8 @@ def test_words_of_a_command(fuzz):
   )
 
   def check(judge, case):
+    if any(f"{hostile.PLANTED}.py" in word for word in case):
+      return  # a file that the command itself names may run: a plug-in
     words = ["--config=acc_mae:tiny", *case]
     judge.call(case, commandline.parse, words, FLAGS)
 
