@@ -53,12 +53,12 @@ def test_words_of_a_command(fuzz):
   )
 
   def check(judge, case):
-    if any(f"{hostile.PLANTED}.py" in word for word in case):
-      return  # a file that the command itself names may run: a plug-in
     words = ["--config=acc_mae:tiny", *case]
     judge.call(case, commandline.parse, words, FLAGS)
 
-  fuzz(st.lists(words, min_size=1, max_size=3), check)
+  # A file that the command itself names may run: a plug-in.
+  harmless = words.filter(lambda word: f"{hostile.PLANTED}.py" not in word)
+  fuzz(st.lists(harmless, min_size=1, max_size=3), check)
 
 
 def test_fields_of_a_config(fuzz):
