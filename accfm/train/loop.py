@@ -145,6 +145,9 @@ def _attempt(run: Run, state: Any, notice: "_Notice") -> Any:
         f"total_steps: got {total}, want {start} or more: the workdir's "
         "checkpoint is past it"
     )
+  if run.validate and _missed_validation(config, start, record):
+    progress("validating", start, long=True)
+    writer.write(start, run.validate(state, frozen))
   pace = Pace(config.batch_size, total, run.clock)
   pending = collections.deque()
   saved = start
@@ -211,6 +214,14 @@ def _attempt(run: Run, state: Any, notice: "_Notice") -> Any:
         raise Preempted(step, stop)
   checkpoints.wait()
   return state
+
+
+def _missed_validation(
+    config: ConfigDict, start: int, record: Mapping[str, Any]
+) -> bool:
+  """Whether a signal stopped a run before the validation of its last step."""
+  due = start > 0 and _due(config.validate_every, start, config.total_steps)
+  return due and "metrics" in record and record["metrics"] is None
 
 
 def check_config(config: ConfigDict) -> None:

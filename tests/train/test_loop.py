@@ -111,6 +111,23 @@ def test_sigterm_saves_and_exits_with_143(whole, tmp_path, capsys):
     np.testing.assert_array_equal(value, whole[1][name])
 
 
+def test_a_validation_that_a_signal_prevented_is_made_up_for(tmp_path):
+  toy.run(tmp_path / "whole", toy.get_config(validate_every=3))
+  with pytest.raises(loop.Preempted) as stop:
+    toy.run(tmp_path / "run", toy.get_config(validate_every=3, sigterm_at=5))
+  assert stop.value.step == 6
+  assert 6 not in rows(tmp_path / "run", "val/")
+  for _ in range(2):  # once, however often it resumes
+    toy.run(tmp_path / "run", toy.get_config(validate_every=3))
+  want = rows(tmp_path / "whole", "val/")
+  assert 6 in want and rows(tmp_path / "run", "val/") == want
+  lines = [
+      (tmp_path / name / "metrics.jsonl").read_text().count("val/")
+      for name in ("whole", "run")
+  ]
+  assert lines[0] == lines[1]
+
+
 def test_nan_stops_and_the_last_good_checkpoint_stays(tmp_path):
   config = toy.get_config(nan_at=8, checkpoint_every=1, validate_every=0)
   want = "step 9: got loss nan"
