@@ -12,7 +12,7 @@ TRIES = 4  # draws of a scenario, one of which has to find the fault
 # Fault (of inside/chaos_plants.py) -> the scenario that has to find it.
 PLANTS = {
     "a row of metrics.jsonl is lost": "exchange arrays",
-    "locks are given to everybody": "prepare one config twice at once",
+    "locks are given to everybody": "train twice at once",
     "Ctrl-C is ignored": "Ctrl-C in a training",
     "code of the current folder is imported": "name a class in features.json",
     "checksums are not compared": "exchange arrays",
