@@ -16,7 +16,7 @@ from accfm.configs import (
 from accfm.data import manifest, pipeline
 from accfm.evals import in_training, validate
 from accfm.signals import targets
-from accfm.steps import contrastive, distill, mae, nets, supervised
+from accfm.steps import contrastive, distill, mae, supervised
 from accfm.steps.given import Given, Start
 from accfm.steps.record import Record
 from accfm.train import opening
@@ -31,14 +31,10 @@ TARGETS = (
 
 
 @pytest.fixture(autouse=True)
-def _quick_start(monkeypatch):
+def _quick_start():
   """Weights without compiling initialisers."""
-  monkeypatch.setattr(
-      nets, "init",
-      lambda module, seed, name, *inputs: fresh.variables(
-          module, *inputs, seed=len(name)
-      ),
-  )
+  with fresh.initialisers():
+    yield
 
 
 @pytest.fixture(scope="module")

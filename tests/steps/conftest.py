@@ -2,16 +2,11 @@
 
 import pytest
 
-from accfm.steps import nets
 from tests.models import fresh
 
 
 @pytest.fixture(autouse=True)
-def _quick_start(monkeypatch):
+def _quick_start():
   """Weights without compiling initialisers."""
-  monkeypatch.setattr(
-      nets, "init",
-      lambda module, seed, name, *inputs: fresh.variables(
-          module, *inputs, seed=len(name)
-      ),
-  )
+  with fresh.initialisers():
+    yield

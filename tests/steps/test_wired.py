@@ -10,10 +10,12 @@ import pytest
 from accfm.base.errors import InputError
 from accfm.configs import ppg_contrastive
 from accfm.signals import augment
-from accfm.steps import contrastive, towers
+from accfm.steps import contrastive, nets, towers
 from accfm.steps.record import Record
 from tests.steps import wired
 from tests.steps.wired import CONTRACT, GIVEN, B, one_step
+
+INIT = nets.init  # as it is where no test has replaced it
 
 
 def by_person(**fields):
@@ -135,6 +137,26 @@ def test_supervision_against_a_loop():
   assert metrics["loss"] == pytest.approx(want, rel=1e-3)
   assert metrics["loss/hr_bpm"] == pytest.approx(np.mean(numbers), rel=1e-3)
   assert metrics["loss/sex"] == pytest.approx(np.mean(classes), rel=1e-3)
+
+
+def test_what_is_kept_is_kept_for_each_initialiser(monkeypatch):
+  """Modules share `wired`, and not all of them replace the initialisers."""
+  def weights():
+    return jax.tree.map(np.array, (
+        wired.teacher()[1].variables, wired.teacher("vit_tiny")[1].variables,
+        wired.build("joint").params["teacher"],
+    ))
+
+  mine = weights()
+  monkeypatch.setattr(nets, "init", INIT)
+  theirs = weights()
+  for one, two, _ in (mine, theirs):
+    jax.tree.map(np.testing.assert_array_equal, one, two)
+  for one, two in zip(mine, theirs, strict=True):
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
+    assert any((a != b).any() for a, b in pairs)
+  monkeypatch.undo()
+  jax.tree.map(np.testing.assert_array_equal, weights(), mine)
 
 
 def test_the_trained_teacher_starts_from_its_checkpoint_and_moves():

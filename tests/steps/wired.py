@@ -19,7 +19,7 @@ from accfm.configs import (
 )
 from accfm.signals import augment, targets
 from accfm.signals.contract import Contract, SignalSpec
-from accfm.steps import contrastive, distill, mae, supervised, towers
+from accfm.steps import contrastive, distill, mae, nets, supervised, towers
 from accfm.steps import state as states
 from accfm.steps.given import Given, Start
 from accfm.steps.record import Record
@@ -50,9 +50,18 @@ def make_batch(seed=0):
   return out
 
 
-@functools.cache
+# What is kept here is kept for each initialiser (`fresh.initialisers`): other
+# tests in the same process may use another one.
+
+
 def teacher(preset="vit_tiny"):
   """(config, Start), untrained, of PPG."""
+  return _teacher(preset, nets.init)
+
+
+@functools.cache
+def _teacher(preset, init):
+  del init
   config = ppg_contrastive.get_config(f"tiny,encoder={preset}")
   made = contrastive.make_objective(config, GIVEN)
   variables = towers.encoder_variables(made.params, made.carried, {}, "encoder")
@@ -98,9 +107,14 @@ KINDS = {
 }
 
 
-@functools.cache
 def build(kind):
   """The Objective of a kind, with its own augmentation."""
+  return _build(kind, nets.init)
+
+
+@functools.cache
+def _build(kind, init):
+  del init
   return KINDS[kind]()
 
 
