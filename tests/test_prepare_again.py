@@ -202,24 +202,25 @@ def test_a_data_set_of_older_code(place, monkeypatch):
 # --- after a failed run ------------------------------------------------------
 
 
-def test_what_changed_after_a_failed_run_is_read_anew(place):
-  own_source.write_cohort(place / "cohort")
+def fail(place):
+  """A run that P4 ends, which is whole again afterwards."""
   whole = (place / "cohort/P4.npy").read_bytes()
   (place / "cohort/P4.npy").write_bytes(b"")
   with pytest.raises(InputError, match=r"P4\.npy"):
     run()
   (place / "cohort/P4.npy").write_bytes(whole)
+
+
+def test_what_changed_after_a_failed_run_is_read_anew(place):
+  own_source.write_cohort(place / "cohort")
+  fail(place)
   change("cohort/P1.npy")
   same_rows(run(), run(data_dir="fresh"))
 
 
 def test_code_that_changed_after_a_failed_run_reads_anew(place):
   own_source.write_cohort(place / "cohort")
-  whole = (place / "cohort/P4.npy").read_bytes()
-  (place / "cohort/P4.npy").write_bytes(b"")
-  with pytest.raises(InputError, match=r"P4\.npy"):
-    run()
-  (place / "cohort/P4.npy").write_bytes(whole)
+  fail(place)
   (place / own_source.HELPER).write_text("SCALE = 2.0\n")
   same_rows(run(), run(data_dir="fresh"))
 

@@ -59,6 +59,11 @@ class InputError(ValueError):
     super().__init__(one_line(message))
 
 
+def warn(text: str) -> None:
+  """Prints a line of warning."""
+  print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def of_system(where: str | os.PathLike = "") -> Iterator[None]:
   """Turns what the system refuses inside into one line.

@@ -14,13 +14,12 @@ import json
 import os
 import pathlib
 import secrets
-import sys
 import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from accfm.base import owners
-from accfm.base.errors import InputError
+from accfm.base.errors import InputError, warn
 
 TRIES = 100  # each fails only where another process ends at that moment
 
@@ -115,10 +114,9 @@ def _take_without_locks(
     stack: contextlib.ExitStack,
 ) -> str | None:
   """As `_take`, where flock gave an error."""
-  print(
-      f"warning: {path.parent}: its file system has no locks "
-      f"({error.strerror or error}); going on with a lock file",
-      file=sys.stderr, flush=True,
+  warn(
+      f"{path.parent}: its file system has no locks "
+      f"({error.strerror or error}); going on with a lock file"
   )
   path = path.with_suffix(".owner")
   for _ in range(TRIES):

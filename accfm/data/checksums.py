@@ -12,13 +12,12 @@ import hashlib
 import json
 import os
 import stat
-import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from accfm.base import jsonfile
+from accfm.base import errors, files, jsonfile
 from accfm.base.errors import InputError
 
 FILE = "checksums.json"
@@ -46,12 +45,10 @@ def save(dataset_dir: str, names: Iterable[str]) -> None:
       name: [os.path.getsize(os.path.join(dataset_dir, name)), found[name]]
       for name in names
   }
-  path = os.path.join(dataset_dir, FILE)
-  with open(path + ".tmp", "w") as f:
-    json.dump(plain, f, indent=1, sort_keys=True)
-    f.flush()
-    os.fsync(f.fileno())
-  os.replace(path + ".tmp", path)
+  files.write_atomic(
+      os.path.join(dataset_dir, FILE),
+      json.dumps(plain, indent=1, sort_keys=True),
+  )
 
 
 def load(dataset_dir: str | os.PathLike) -> Sums:
@@ -156,7 +153,7 @@ def warn(wrong: list[str], fate: str) -> None:
       if text in _told:
         continue
       _told.add(text)
-    print(f"warning: {text}; {fate}", file=sys.stderr, flush=True)
+    errors.warn(f"{text}; {fate}")
 
 
 def known(dataset_dir: str | os.PathLike) -> dict[State, str]:

@@ -13,13 +13,13 @@ from typing import Any
 
 from accfm.base import jsonfile
 from accfm.base.errors import InputError
+from accfm.data.checksums import AGAIN
 from accfm.data.columns import BYTES, SCALAR, TEXT, Column
 
 INFO, FEATURES = "dataset_info.json", "features.json"
 BUILDER = "biosignal_pairs"
 FORMAT = "array_record"
 SHARDS = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"  # TFDS's own names
-AGAIN = "the data set is damaged or was changed: prepare it again"
 WANT = f"what TFDS writes for accfm; {AGAIN}"
 _FEATURES = "tensorflow_datasets.core.features."
 GROUP = _FEATURES + "features_dict.FeaturesDict"

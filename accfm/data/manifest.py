@@ -35,12 +35,10 @@ def root(data_dir: str | os.PathLike, name: str) -> str:
 
 def save(dataset_dir: str, manifest: Mapping[str, Any]) -> None:
   """Writes `manifest`, plain JSON data, into `dataset_dir`."""
-  path = os.path.join(dataset_dir, FILE)
-  with open(path + ".tmp", "w") as f:
-    json.dump(manifest, f, indent=1, sort_keys=True, allow_nan=False)
-    f.flush()
-    os.fsync(f.fileno())
-  os.replace(path + ".tmp", path)
+  files.write_atomic(
+      os.path.join(dataset_dir, FILE),
+      json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False),
+  )
 
 
 def load(dataset_dir: str | os.PathLike) -> dict[str, Any]:
@@ -100,20 +98,34 @@ def load_checksums(
 
 
 def digest(dataset_dir: str | os.PathLike) -> str:
+  """As `digest_of`, of a folder; errors as for `load`."""
+  plain = load(dataset_dir)
+  return digest_of(plain, load_checksums(dataset_dir, plain))
+
+
+def digest_of(
+    manifest: Mapping[str, Any], sums: checksums.Sums | None
+) -> str:
   """A short hash of a data set: of how and from what it was made, and of all
   its rows.
 
   The version of the code does not count, nor do the number of workers, the
-  folder and the time. "" for a data set of an older version, which has no
-  checksums.
+  folder and the time.
+
+  Args:
+    manifest: as from `load`.
+    sums: as from `load_checksums`.
+
+  Returns:
+    The hash; "" for a data set of an older version, which has no checksums.
   """
-  plain = load(dataset_dir)
-  sums = load_checksums(dataset_dir, plain)
   if sums is None:
     return ""
-  contract = {k: v for k, v in plain["contract"].items() if k != "code_version"}
+  contract = {
+      k: v for k, v in manifest["contract"].items() if k != "code_version"
+  }
   return configlib.digest({
-      **{k: plain[k] for k in (
+      **{k: manifest[k] for k in (
           "name", "source", "prepare_config", "recordings", "splits", "rows",
       )},
       "contract": contract,

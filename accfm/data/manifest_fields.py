@@ -13,10 +13,10 @@ from typing import Any
 from accfm.base import configlib
 from accfm.base import plain as plainlib
 from accfm.base.errors import InputError
+from accfm.data.checksums import AGAIN
 from accfm.signals import contract as contract_lib
 from accfm.signals.contract import Contract
 
-_FIX = "the data set is damaged or was changed: prepare it again"
 FORMAT = 2  # 1: without checksums, and without this mark
 
 
@@ -97,7 +97,7 @@ def format_of(plain: Mapping[str, Any], where: str) -> int:
   found = plain.get("format", 1)
   if isinstance(found, bool) or not isinstance(found, int) or found < 1:
     raise InputError(
-        f"{where}.format: got {str(found)[:40]!r}, want 1 to {FORMAT}; {_FIX}"
+        f"{where}.format: got {str(found)[:40]!r}, want 1 to {FORMAT}; {AGAIN}"
     )
   if found > FORMAT:
     raise InputError(
@@ -123,9 +123,9 @@ def check(plain: Any, where: str) -> Manifest:
     contract_lib.check(made.contract, f"{where}.contract.")
     wrong = _disagreement(made)
   except InputError as error:
-    raise InputError(f"{error}; {_FIX}") from None
+    raise InputError(f"{error}; {AGAIN}") from None
   if wrong:
-    raise InputError(f"{where}: {wrong}; {_FIX}")
+    raise InputError(f"{where}: {wrong}; {AGAIN}")
   return made
 
 

@@ -90,7 +90,10 @@ class Split:
   @functools.cached_property
   def digest(self) -> str:
     """The hash of the data set, `manifest.digest`; "" if it has none."""
-    return manifest_lib.digest(self.dataset_dir)
+    return manifest_lib.digest_of(
+        self.manifest,
+        manifest_lib.load_checksums(self.dataset_dir, self.manifest),
+    )
 
   def __len__(self) -> int:
     return len(self._source)

@@ -105,7 +105,7 @@ def check_all(dataset_dir: str | os.PathLike) -> str:
   """Reads all files of a data set, and refuses it unless they are whole.
 
   Returns:
-    Its hash, `manifest.digest`.
+    Its hash, as `manifest.digest`.
 
   Raises:
     InputError: as `manifest.load` and `find`.
@@ -119,7 +119,7 @@ def check_all(dataset_dir: str | os.PathLike) -> str:
         checksums.check_sizes(dataset_dir, sums, names)
         or checksums.check_contents(dataset_dir, sums, names)
     )
-  return manifest_lib.digest(dataset_dir)
+  return manifest_lib.digest_of(manifest, sums)
 
 
 def _names(dataset_dir, manifest) -> dict[str, dict[str, int]]:

@@ -3,10 +3,9 @@ change.
 """
 
 import pathlib
-import sys
 
 from accfm.base import configlib, plain
-from accfm.base.errors import InputError
+from accfm.base.errors import InputError, warn
 from accfm.steps.record import Record
 from accfm.train.checkpoints import reader
 
@@ -61,11 +60,10 @@ def check_same_data(workdir: str | pathlib.Path, record: Record) -> None:
         "another --workdir"
     )
   if unknown:
-    print(
-        f"warning: {newest}: an older accfm or data set gave it no hash of "
-        f"its data; whether {', '.join(unknown)} still holds the rows that "
-        "it was trained on cannot be verified",
-        file=sys.stderr, flush=True,
+    warn(
+        f"{newest}: an older accfm or data set gave it no hash of its data; "
+        f"whether {', '.join(unknown)} still holds the rows that it was "
+        "trained on cannot be verified"
     )
 
 

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import pathlib
-import sys
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ import jax
 from ml_collections import ConfigDict
 
 from accfm.base import configlib, files, jsonfile, locks
-from accfm.base.errors import InputError
+from accfm.base.errors import InputError, warn
 from accfm.version import __version__
 
 # Names (the last part of a dotted field) that a resumed run may change.
@@ -197,7 +196,7 @@ def _check_digest(
 
 def _warn(text: str) -> None:
   if jax.process_index() == 0:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    warn(text)
 
 
 def _read(path: pathlib.Path) -> dict:

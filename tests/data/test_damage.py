@@ -10,24 +10,13 @@ import shutil
 import numpy as np
 import pytest
 
-from accfm import prepare
 from accfm.base import mesh
 from accfm.base.errors import InputError
 from accfm.data import batches, damage, pipeline, samplers
-from tests.data import fake_source
 from tests.data.shards import as_older, put_scale, rewrite, shard_of
 from tests.data.trees import same
 
 SIGNALS = ("acc", "ppg")
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-  """The directory of a data set of 27 windows."""
-  return prepare.run(
-      fake_source.get_config(), "x", str(tmp_path_factory.mktemp("data")),
-      {"fake": fake_source.Fake()},
-  )
 
 
 @pytest.fixture

@@ -7,19 +7,9 @@ import shutil
 import pytest
 import tensorflow_datasets as tfds
 
-from accfm import prepare
 from accfm.base.errors import InputError
 from accfm.data import infofiles, manifest, pipeline, shards
-from tests.data import fake_source
 from tests.data.shards import edit, seal
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-  return prepare.run(
-      fake_source.get_config(), "x", str(tmp_path_factory.mktemp("data")),
-      {"fake": fake_source.Fake()},
-  )
 
 
 @pytest.fixture

@@ -20,11 +20,10 @@ import os
 import secrets
 import selectors
 import socket
-import sys
 import time
 
 from accfm.base import interrupts
-from accfm.base.errors import InputError
+from accfm.base.errors import InputError, warn
 from accfm.base.processes import wire as wirelib
 
 TOKEN = "ACCFM_TOKEN"
@@ -130,7 +129,7 @@ def arrive(job: Job, index: int, seconds: float) -> tuple[wirelib.Wire, str]:
   def tell(text):
     if text not in told:
       told.add(text)
-      _warn(text)
+      warn(text)
 
   def unheard():
     tell(f"nothing answers at {job.address}: a firewall is between, or what "
@@ -214,7 +213,7 @@ def _gather(
   def name_stranger(wire, why):
     if wire.peer() not in strangers:
       strangers.add(wire.peer())
-      _warn(f"{wire.peer()} came to {job.address} and is not of this job "
+      warn(f"{wire.peer()} came to {job.address} and is not of this job "
             f"({why}); ignored")
 
   def turn_away(wire, why):
@@ -311,7 +310,3 @@ def _same(given: object, wanted: str) -> bool:
   return isinstance(given, str) and hmac.compare_digest(
       given.encode(), wanted.encode()
   )
-
-
-def _warn(text: str) -> None:
-  print(f"warning: {text}", file=sys.stderr, flush=True)

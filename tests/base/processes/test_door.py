@@ -202,7 +202,7 @@ def test_another_program_at_the_port_is_named(capsys, monkeypatch, text, said):
 def lines(monkeypatch):
   """What the door says, as it says it."""
   said = queue.Queue()
-  monkeypatch.setattr(door, "_warn", said.put)
+  monkeypatch.setattr(door, "warn", said.put)
   return said
 
 
