@@ -175,12 +175,8 @@ def _reader(
     people: People, cohort: Cohort
 ) -> tuple[Callable[[str], str], str]:
   """(who(id) -> "train", "val", "untold" or "", why some are untold)."""
-  place = {
-      person: split for split, ids in cohort.splits.items() for person in ids
-  }
-  prints = {
-      h: split for split, hashes in cohort.fingerprints.items() for h in hashes
-  }
+  place = _split_of(cohort.splits)
+  prints = _split_of(cohort.fingerprints)
   theirs = {_cohort(person) for person in place}
   compare = _comparable(people, cohort, place)
   # Older data sets call a person of any study by the source's name.
@@ -211,6 +207,16 @@ def _reader(
   if not compare and some & theirs:
     return who, _OTHER_SALT
   return who, _OLD_NAMES if by_name else ""
+
+
+def _split_of(members: Mapping[str, Collection[str]]) -> dict[str, str]:
+  """Member -> its split; of several the one that tells most."""
+  rank = {"val": 1, "train": 2}
+  return {
+      one: split
+      for split in sorted(members, key=lambda s: rank.get(s, 0))
+      for one in members[split]
+  }
 
 
 def _comparable(
