@@ -9,7 +9,8 @@ are, as with pseudonyms under another salt. They are hashes of the samples as
 the device wrote them, so they depend on no config.
 """
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from accfm.base import plugins
@@ -58,3 +59,53 @@ def fingerprints(
       split: [fingerprint(found.get(person, ())) for person in members]
       for split, members in people.items()
   }
+
+
+def crossings(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
+  """People who are trained on in one data set and held out in another.
+
+  Args:
+    manifests: of the data sets of a mixture, plain data.
+
+  Returns:
+    A line for each pair of data sets that has some.
+  """
+  lines = []
+  for one, other in itertools.permutations(manifests, 2):
+    ids, words = _of_split(one, "train")
+    for split in other["splits"]:
+      if split == "train":
+        continue
+      names, prints = other["splits"][split], other.get("fingerprints", {})
+      found = [
+          person for person, theirs in itertools.zip_longest(
+              names, prints.get(split, ()), fillvalue=""
+          ) if (person in ids and _same_salt(one, other))
+          or not words.isdisjoint(theirs.split())
+      ]
+      if found:
+        lines.append(
+            f"{len(found):,} people are in train of {one['name']} and in "
+            f"{split} of {other['name']}, such as {found[0]}: nothing that is "
+            "measured there says how the encoder does on others; prepare both "
+            "with the same --config.split, or name their cohorts apart with "
+            "--config.cohort if they are other people"
+        )
+  return lines
+
+
+def _of_split(
+    manifest: Mapping[str, Any], split: str
+) -> tuple[set[str], set[str]]:
+  """(ids, hashes of all fingerprints) of the people of a split."""
+  prints = manifest.get("fingerprints", {}).get(split, ())
+  return set(manifest["splits"].get(split, ())), set(" ".join(prints).split())
+
+
+def _same_salt(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+  return known_salt(one) == known_salt(other)
+
+
+def known_salt(manifest: Mapping[str, Any]) -> str | None:
+  """By which a data set's salt is known, "" for plain ids, None if unsaid."""
+  return manifest.get("prepare_config", {}).get("salt")

@@ -84,7 +84,7 @@ def people_of(split: Any) -> People:
           for name, people in manifest.get("splits", {}).items()
           for person, words in zip(people, prints.get(name, ()), strict=False)
       },
-      manifest.get("prepare_config", {}).get("salt"),
+      idslib.known_salt(manifest),
       idslib.of_source(manifest.get("source", "")),
       tuple(p for ids in manifest.get("splits", {}).values() for p in ids),
   )

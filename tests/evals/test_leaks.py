@@ -9,12 +9,15 @@ import ml_collections
 import numpy as np
 import pytest
 
+from accfm import prepare
 from accfm.base import pseudonyms
 from accfm.base.errors import InputError
 from accfm.data import ids as idslib
+from accfm.data import pipeline
 from accfm.evals import leaks
 from accfm.steps import record as recordlib
 from accfm.steps.record import Cohort, Record
+from tests.data import fake_source
 from tests.evals import toy
 
 
@@ -199,6 +202,39 @@ def test_unseen_people_are_let_through_under_any_salt(there, here):
   some = names_of(scored, "fg")
   people = dataclasses.replace(leaks.people_of(scored), ids=some)
   assert leaks.check_unseen(people, record) == NOBODY
+
+
+def test_what_prepare_writes_tells_people(tmp_path):
+  """A run on plain ids, and its people prepared anew under a salt."""
+  def prepare_data(name, **fields):
+    folder = prepare.run(
+        fake_source.get_config(name=name, **fields), "somewhere",
+        str(tmp_path), {"fake": fake_source.Fake()})
+    return lambda split: pipeline.open_split(folder, split)
+
+  plain = prepare_data("plain")
+  record = trained_on(plain("train"))
+  split_of = {
+      person.partition("/")[2]: split
+      for split, people in plain("train").manifest["splits"].items()
+      for person in people
+  }
+
+  def check_all(other, name):
+    for split in split_of.values():
+      found = leaks.check_unseen(leaks.people_of(other(split)), record, True)
+      people = other(split).manifest["splits"][split]
+      assert found == leaks.Seen(*(
+          tuple(p for p in people if split_of[name(p)] == want)
+          for want in ("train", "val")
+      ))
+
+  salted = {
+      pseudonyms.pseudonym(f"fake/{one}", "pepper"): one for one in split_of}
+  check_all(prepare_data("salted", salt="pepper"), salted.get)
+  # The splits are others too, as the ids are.
+  check_all(prepare_data("renamed", cohort="mine", hop_sec=2.0),
+            lambda p: p.removeprefix("mine/"))
 
 
 def test_nothing_in_a_record_says_whose_a_fingerprint_is():
