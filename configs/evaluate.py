@@ -22,7 +22,8 @@ def get_config(arg=None):
   c.data_dir = ""  # folder of the data sets; "": as the checkpoint's config
   c.dataset = ""  # name of one; "": each that the checkpoint learned from
   c.split = "test"  # whose people are scored
-  c.allow_seen = False  # score people the encoder trained on, marked as seen
+  # Score people who may have shaped the encoder, too, and mark the result.
+  c.allow_seen = False
   # The signal to retrieve: "" for the checkpoint's own second signal or, of a
   # checkpoint of one signal, the only other signal of the data set.
   c.partner = ""
