@@ -267,6 +267,22 @@ def test_validation_people_are_no_test_people():
     leaks.check_unseen(people, student, allow_validated=True)
 
 
+def test_nobody_is_scored_whom_probes_were_fitted_on():
+  """Of another data set than theirs, whatever its ids."""
+  other = prepared({"train": "a", "val": "d", "test": "f"})
+  for salt in ("", "one"):
+    fitted = prepared(salt=salt)
+    strangers = leaks.people_of(
+        prepared({"train": "x", "val": "", "test": "f"}, recordings="new"))
+    if salt:
+      with pytest.raises(InputError, match="cannot tell whether probes are"):
+        leaks.check_fitted(strangers, fitted)
+    assert leaks.check_fitted(strangers, fitted, allow_seen=True) == (
+        ("study/f", "study/x") if salt else ())
+    with pytest.raises(InputError, match="fitted on 2 of the 3 .*study/a"):
+      leaks.check_fitted(leaks.people_of(other), fitted, allow_seen=True)
+
+
 def of_yesterday(record):
   """A record without what tells people under other ids."""
   return dataclasses.replace(record, cohorts=tuple(
