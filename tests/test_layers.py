@@ -22,8 +22,7 @@ LAYERS = {
 }
 MAIN = 5
 # Folders of evals, the leak guard, and the module that gathers for all; what
-# lies beside them
-# (evaluators, suite, validate) sees all.
+# lies beside them (evaluators, suite, validate) sees all.
 ROOMS = {
     "stats": 0, "files": 0, "baselines": 0, "results": 1, "leaks": 1,
     "inputs": 2,

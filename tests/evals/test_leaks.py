@@ -246,6 +246,16 @@ def test_nothing_in_a_record_says_whose_a_fingerprint_is():
         " ".join(scored.manifest["fingerprints"][split]).split())
 
 
+def test_a_record_of_twenty_thousand_people_stays_small():
+  """Each of them with two recordings of two signals."""
+  people = [f"person{n:05d}" for n in range(20_000)]
+  record = trained_on(prepared(
+      {"train": people[2:], "val": people[:1], "test": people[1:2]},
+      recordings="old new"))
+  assert len(record.cohorts[0].fingerprints["train"]) == 4 * 19_998
+  assert len(json.dumps(recordlib.to_plain(record))) < 2_000_000
+
+
 def test_validation_people_are_no_test_people():
   record = trained_on(prepared())
   other_fold = prepared({"train": "fg", "val": "abc", "test": "de"})
