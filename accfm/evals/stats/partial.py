@@ -1,0 +1,72 @@
+"""The area under the ROC curve at few false alarms.
+
+A screening test that raises many false alarms is not used, so only the left
+end of the curve counts (McClish, Medical Decision Making 1989). The area is
+brought to a scale on which chance is 0.5 and perfect order is 1.
+"""
+
+import numpy as np
+
+from accfm.evals.stats import scores
+from accfm.evals.stats.people import Statistic
+
+
+def make_partial_auc(
+    index: np.ndarray, y: np.ndarray, odds: np.ndarray,
+    most: float = 0.1, fold: np.ndarray | None = None,
+) -> Statistic:
+  """Standardised partial AUC as a function of weights over participants.
+
+  Args:
+    index: [N] the participant of each row, as a place in the weights.
+    y: [N] 0 or 1.
+    odds: [N] any score that increases with the odds of 1.
+    most: the false positive rate at which the curve ends, below 1.
+    fold: [N] the fold of each row. Scores of two folds come from two models
+      and have no order, so each fold has its own curve; it counts with its
+      pairs of a positive and a negative row.
+
+  Returns:
+    weights [..., P] -> [...], NaN where a class has no weight.
+  """
+  order = np.argsort(-np.asarray(odds), kind="stable")
+  folds = np.zeros(len(index), int) if fold is None else np.asarray(fold)
+  parts = []
+  for one in np.unique(folds):
+    mine = order[folds[order] == one]
+    ends = np.flatnonzero(np.diff(odds[mine], append=np.nan) != 0)
+    parts.append((index[mine], np.asarray(y)[mine] == 1, ends))
+  least, largest = 0.5 * most ** 2, most
+
+  def score(weights):  # [B, P]
+    area, pairs = np.zeros(len(weights)), np.zeros(len(weights))
+    for place, good, ends in parts:
+      w = weights[:, place]
+      hits = _corners(w * good, ends)
+      alarms = _corners(w * ~good, ends)
+      both = hits[:, -1] * alarms[:, -1]
+      known = both > 1e-12
+      tpr = hits / np.where(known, hits[:, -1], 1)[:, None]
+      fpr = alarms / np.where(known, alarms[:, -1], 1)[:, None]
+      area += np.where(known, both * _area(fpr, tpr, most), 0)
+      pairs += np.where(known, both, 0)
+    known = pairs > 1e-12
+    mean = area / np.where(known, pairs, 1)
+    return np.where(
+        known, 0.5 * (1 + (mean - least) / (largest - least)), np.nan)
+
+  return scores.by_blocks(score, len(index))
+
+
+def _corners(w, ends):
+  """Running sums of w [B, N] at corners, from 0: [B, 1 + corners]."""
+  return np.pad(np.cumsum(w, axis=1)[:, ends], ((0, 0), (1, 0)))
+
+
+def _area(fpr, tpr, most):
+  """[B] the area under corners [B, D], from 0 to a rate of `most`."""
+  width = np.diff(fpr, axis=1)
+  inside = np.clip(most - fpr[:, :-1], 0, width)
+  part = inside / np.where(width > 0, width, 1)
+  rise = np.diff(tpr, axis=1) * part
+  return np.sum(inside * (tpr[:, :-1] + 0.5 * rise), axis=1)
