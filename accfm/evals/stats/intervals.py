@@ -91,8 +91,8 @@ def interval(
     return high - (high - value) * factor, high - (high - value) / factor
   p = (value - low) / (high - low)
   at, step = special.logit(p), reach / (high - low) / (p * (1 - p))
-  ends = special.expit([at - step, at + step])
-  return tuple(float(low + (high - low) * e) for e in ends)
+  left, right = special.expit([at - step, at + step])
+  return (float(low + (high - low) * left), float(low + (high - low) * right))
 
 
 def _exp(x: float) -> float:

@@ -29,33 +29,51 @@ def make_partial_auc(
   Returns:
     weights [..., P] -> [...], NaN where a class has no weight.
   """
-  order = np.argsort(-np.asarray(odds), kind="stable")
   folds = np.zeros(len(index), int) if fold is None else np.asarray(fold)
-  parts = []
-  for one in np.unique(folds):
-    mine = order[folds[order] == one]
-    ends = np.flatnonzero(np.diff(odds[mine], append=np.nan) != 0)
-    parts.append((index[mine], np.asarray(y)[mine] == 1, ends))
+  curves = [
+      _make_curve(index[some], np.asarray(y)[some] == 1,
+                  np.asarray(odds)[some], most)
+      for some in (folds == one for one in np.unique(folds))
+  ]
   least, largest = 0.5 * most ** 2, most
 
   def score(weights):  # [B, P]
-    area, pairs = np.zeros(len(weights)), np.zeros(len(weights))
-    for place, good, ends in parts:
-      w = weights[:, place]
-      hits = _corners(w * good, ends)
-      alarms = _corners(w * ~good, ends)
-      both = hits[:, -1] * alarms[:, -1]
-      known = both > 1e-12
-      tpr = hits / np.where(known, hits[:, -1], 1)[:, None]
-      fpr = alarms / np.where(known, alarms[:, -1], 1)[:, None]
-      area += np.where(known, both * _area(fpr, tpr, most), 0)
-      pairs += np.where(known, both, 0)
+    areas, pairs = np.sum([curve(weights) for curve in curves], axis=0)
     known = pairs > 1e-12
-    mean = area / np.where(known, pairs, 1)
+    mean = areas / np.where(known, pairs, 1)
     return np.where(
         known, 0.5 * (1 + (mean - least) / (largest - least)), np.nan)
 
   return scores.by_blocks(score, len(index))
+
+
+def _make_curve(index, good, odds, most):
+  """weights [B, P] -> the pairs of a fold times their area [B], the pairs."""
+  order = np.argsort(-odds, kind="stable")
+  place, good = index[order], good[order]
+  ends = np.flatnonzero(np.diff(odds[order], append=np.nan) != 0)
+  alarms = np.cumsum(~good)[ends]
+  # Twice the end of the curve, which is nearly always enough.
+  near = 1 + np.searchsorted(alarms, 2 * most * alarms[-1])
+
+  def curve(weights):
+    size = weights.shape[-1]
+    hits, false = (
+        weights @ np.bincount(place[some], minlength=size).astype(float)
+        for some in (good, ~good))
+    known = hits * false > 1e-12
+    hits, false = (np.where(known, n, 1)[:, None] for n in (hits, false))
+    for corners in (ends[:near], ends):
+      w = weights[:, place[:corners[-1] + 1]]
+      both = _corners(w, corners)
+      tpr = _corners(w * good[:w.shape[1]], corners)
+      fpr = (both - tpr) / false
+      if (fpr[:, -1] >= most)[known].all():
+        break
+    pairs = np.where(known, (hits * false)[:, 0], 0)
+    return pairs * _area(fpr, tpr / hits, most), pairs
+
+  return curve
 
 
 def _corners(w, ends):

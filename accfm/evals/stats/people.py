@@ -18,9 +18,9 @@ from accfm.base import interrupts
 from accfm.base.errors import InputError
 from accfm.evals.stats import intervals
 
-# More people than this are left out in so many groups, where a statistic
-# takes weights: then each costs a pass over all rows.
-MOST_GROUPS = 256
+# Each person who is left out costs a pass over all rows. So more people than
+# ALONE are left out in GROUPS of equal size.
+ALONE, GROUPS = 256, 100
 
 Statistic = Callable[[np.ndarray], np.ndarray]  # weights [..., P] -> [...]
 
@@ -87,9 +87,9 @@ class People:
   def groups(self) -> np.ndarray:
     """[P] the group with which each person is left out."""
     p = len(self)
-    if p <= MOST_GROUPS:
+    if p <= ALONE:
       return np.arange(p)
-    return np.random.default_rng(self.seed).permutation(p) % MOST_GROUPS
+    return np.random.default_rng(self.seed).permutation(p) % GROUPS
 
   def sums(
       self, columns: np.ndarray, rows: slice | np.ndarray = slice(None)

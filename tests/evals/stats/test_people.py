@@ -62,7 +62,7 @@ def test_many_people_are_left_out_in_groups(monkeypatch):
   low, high = t_ends(ids[::3], lambda rows: x.reshape(600, 3)[rows].mean())
   assert got.value == pytest.approx(x.mean())
   assert (got.high - got.low) == pytest.approx(high - low, rel=0.2)
-  monkeypatch.setattr(stats, "MOST_GROUPS", 600)
+  monkeypatch.setattr(stats, "ALONE", 600)
   exact = _mean(ids, x)
   assert (exact.low, exact.high) == pytest.approx((low, high), abs=1e-9)
 
