@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from accfm.base import shapes
+from accfm.evals.stats import intervals
 from accfm.evals.stats import people as stats
 
 
@@ -35,11 +36,16 @@ def limits(
   error = np.asarray(predicted, float) - true
   sums = people.sums(np.stack([np.ones(len(error)), error, error ** 2], 1))
 
-  def at(sds):
+  bias = float(error.mean())
+
+  def at(sds, within):
     def statistic(s):
       n, mean = s[..., 0], s[..., 1] / s[..., 0]
       squares = np.maximum(s[..., 2] - n * mean ** 2, 0)
       return mean + sds * np.sqrt(squares / np.maximum(n - 1, 1))
-    return people.estimate(sums, statistic)
+    return people.estimate(sums, statistic, within)
 
-  return Agreement(at(0), at(-1.96), at(1.96))
+  # A limit lies beyond the bias, and is skewed away from it as an SD is.
+  return Agreement(
+      at(0, intervals.ANY), at(-1.96, (-np.inf, bias)),
+      at(1.96, (bias, np.inf)))
