@@ -134,7 +134,10 @@ def difference(
   scored, other = _paired(scored, other)
   crowd = stats.People(scored.people, draws, seed)
   one, two = (_statistic(s, crowd) for s in (scored, other))
-  return _plain(crowd.weighted(lambda w: one(w) - two(w)))
+  within = intervals.ANY
+  if scores.WITHIN[scored.measure] == intervals.SHARE:
+    within = intervals.DIFFERENCE
+  return _plain(crowd.weighted(lambda w: one(w) - two(w), within))
 
 
 def improvement(
