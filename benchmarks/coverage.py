@@ -406,7 +406,8 @@ def say(found: dict, facts: dict) -> list[str]:
          for (name, s), one in used.items() if one.get("held", 1) < LOW]
   some = [f"{name} at {s} people in {one['given'] / one['cohorts']:.0%}"
           for (name, s), one in used.items()
-          if int(s) >= intervals.FEWEST and one["given"] < 0.995 * one["cohorts"]]
+          if int(s) >= intervals.FEWEST
+          and one["given"] < 0.995 * one["cohorts"]]
   errors = [one["se"] for one in used.values() if "se" in one]
   out = []
   if low:
