@@ -3,7 +3,7 @@
 It reads the `predictions.parquet` of evaluations, so the folds of a cohort can
 be put together: every segment is predicted by models that never saw its
 person. Two encoders are compared on exactly the segments that both predicted,
-and people are resampled together.
+and the interval of their difference is over the same people.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ import numpy as np
 
 from accfm.base.errors import InputError
 from accfm.evals.files import store
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scores
+from accfm.evals.stats import intervals, scores
+from accfm.evals.stats import people as stats
 
 WANTED = "the predictions.parquet of an evaluation; evaluate again"
 Cells = Sequence[float | None]  # [value, low, high]
@@ -45,8 +45,11 @@ class Scored:
 
   @property
   def measure(self) -> str:
-    """How such predictions are judged: "mae", "auc" or "accuracy"."""
-    return {"log_odds": "auc", "class": "accuracy"}.get(self.unit, "mae")
+    """How such predictions are judged: "mae", "auc", "accuracy" or "recall".
+    """
+    return {
+        "log_odds": "auc", "class": "accuracy", "share": "recall",
+    }.get(self.unit, "mae")
 
   def sorted(self) -> "Scored":
     """The same in the order of keys."""
@@ -109,7 +112,8 @@ def segment_keys(group: Mapping[str, np.ndarray], first: str) -> np.ndarray:
 def score(scored: Scored, draws: int, seed: int) -> list[float | None]:
   """Its measure with the interval over people: [value, low, high]."""
   crowd = stats.People(scored.people, draws, seed)
-  return _plain(crowd.weighted(_statistic(scored, crowd)))
+  return _plain(crowd.weighted(
+      _statistic(scored, crowd), scores.WITHIN[scored.measure]))
 
 
 def difference(
@@ -119,7 +123,7 @@ def difference(
 
   Args:
     scored, other: Scored of one task.
-    draws, seed: of the bootstrap; people are drawn once for both.
+    draws, seed: as `stats.People`; a person counts for both or for neither.
 
   Returns:
     [value, low, high].
@@ -130,7 +134,10 @@ def difference(
   scored, other = _paired(scored, other)
   crowd = stats.People(scored.people, draws, seed)
   one, two = (_statistic(s, crowd) for s in (scored, other))
-  return _plain(crowd.weighted(lambda w: one(w) - two(w)))
+  within = intervals.ANY
+  if scores.WITHIN[scored.measure] == intervals.SHARE:
+    within = intervals.DIFFERENCE
+  return _plain(crowd.weighted(lambda w: one(w) - two(w), within))
 
 
 def improvement(
@@ -140,9 +147,8 @@ def improvement(
   scored, baseline = _paired(scored, baseline)
   both = np.stack([scored.errors, baseline.errors], 1)
   crowd = stats.People(scored.people, draws, seed)
-  return _plain(
-      crowd.estimate(crowd.sums(both), lambda s: 1 - stats.ratio(s))
-  )
+  return _plain(crowd.estimate(
+      crowd.sums(both), scores.below, intervals.BELOW_ONE))
 
 
 def _paired(one: Scored, other: Scored) -> tuple[Scored, Scored]:

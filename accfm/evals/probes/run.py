@@ -19,6 +19,7 @@ from accfm.evals.probes import (
   describe,
   fits,
   logistic,
+  measures,
   panel,
   roles,
   subgroups,
@@ -28,8 +29,8 @@ from accfm.evals.probes import label_shares as fractions
 from accfm.evals.probes.roles import FIT, SELECT, TEST
 from accfm.evals.results.figures import TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Predictions
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scores
+from accfm.evals.stats import intervals, scores
+from accfm.evals.stats import people as stats
 from accfm.signals.targets import known_rows
 
 
@@ -160,27 +161,24 @@ class _Probes:
     sums, predicted = {}, {}
     for encoder, draws in found.items():
       predicted[encoder] = draws[0][some]
-      mine = sums[encoder] = [
-          crowd.sums(scores.moments(y, p[some])) for p in draws
-      ]
-      measures = [("mae", task.unit, scores.mae),
-                  ("rmse", task.unit, scores.rmse), ("r2", "", scores.r2)]
-      if encoder != "mean":
-        measures.append(("pearson_r", "", scores.pearson))
-      for measure, unit, score in measures:
+      mine = [p[some] for p in draws]
+      sums[encoder] = [crowd.sums(scores.moments(y, p)) for p in mine]
+      for one in measures.of_number(
+          crowd, y, mine, task.unit, constant=encoder == "mean"):
         self.figures.add(
-            about, scores.mean_over_draws(
-                crowd, [scores.of_sums(score, s) for s in mine]),
-            encoder=encoder, measure=measure, unit=unit,
-            headline=encoder == TESTED and measure == "mae",
+            about, one.estimate, encoder=encoder, measure=one.measure,
+            unit=one.unit,
+            headline=encoder == TESTED and one.measure == "mae",
         )
-    for other in ("mean", "untrained"):  # paired: the same people are drawn
+    for other in ("mean", "untrained"):  # paired: over the same people
       if other in sums:
-        both = np.stack([
-            sum(s[:, 1] for s in sums[e]) for e in (TESTED, other)
-        ], axis=1)
+        both = [
+            np.stack([ours[:, 1], theirs[:, 1]], 1)
+            for ours, theirs in zip(sums[TESTED], sums[other], strict=True)
+        ]
         self.figures.add(
-            about, crowd.estimate(both, lambda s: 1 - stats.ratio(s)),
+            about, scores.sums_over_draws(
+                crowd, both, scores.below, intervals.BELOW_ONE),
             measure=f"mae_below_{other}_share",
         )
     p = predicted[TESTED]
@@ -207,26 +205,19 @@ class _Probes:
       odds = [d.odds[some] for d in draws]
       chosen = [d.chosen[some] for d in draws]
       predicted[encoder] = odds[0][:, 0] if size == 2 else chosen[0]
-      self.figures.add(
-          mine, scores.mean_over_draws(
-              crowd, [_make_auc(crowd.index, y, o) for o in odds]),
-          measure="auc", headline=encoder == TESTED,
-      )
-      if size == 2:
-        self.figures.add(mine, scores.mean_over_draws(crowd, [
-            scores.make_average_precision(crowd.index, y, o[:, 0])
-            for o in odds
-        ]), measure="average_precision")
+      for one in measures.of_order(crowd, y, odds):
+        self.figures.add(
+            mine, one.estimate, measure=one.measure,
+            headline=encoder == TESTED and one.measure == "auc",
+        )
       if np.isnan(chosen).any():
         self.figures.skip(
             mine, "the selecting people have one class: no threshold",
             measure="balanced_accuracy",
         )
         continue
-      sums = [crowd.sums(scores.hits(y, c, size)) for c in chosen]
-      self.figures.add(mine, scores.mean_over_draws(
-          crowd, [scores.of_sums(scores.balanced_accuracy, s) for s in sums]
-      ), measure="balanced_accuracy")
+      for one in measures.of_decisions(crowd, y, chosen, size):
+        self.figures.add(mine, one.estimate, measure=one.measure)
     odds = found[TESTED][0].odds[some]
 
     def first(rows, own, places):
