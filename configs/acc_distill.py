@@ -27,7 +27,7 @@ def get_config(arg=None):
   c.teacher_step = "latest"  # of its steps: a number, "latest" or "best"
   # "frozen" [D]; "trained" continues to train it; "scratch" trains both
   # encoders from nothing, the teacher as teacher_encoder on teacher_signal:
-  # the paper's joint training, which fails.
+  # the paper's joint training, which is said to fail [D2].
   c.teacher_mode = "frozen"
   c.teacher_signal = "ppg"  # that a teacher from nothing reads
   preset = arg.encoder or common.ENCODERS[arg.scale]
@@ -57,6 +57,7 @@ def get_config(arg=None):
   # anybody.
   c.minutes_per_person = 1
   # Both signals of a segment move together, or their beats would not match.
+  # The shift is ours: neither paper names one [o].
   together = dict(
       time_shift=dict(prob=1.0), time_warp=dict(prob=0.15, together=True)
   )
