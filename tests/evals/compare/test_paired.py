@@ -65,10 +65,10 @@ def test_folds_are_pooled(tmp_path):
     np.testing.assert_array_equal(
         got.true, np.concatenate([f.true for f in folds]))
     np.testing.assert_array_equal(
-        got.predicted, np.concatenate([f.predicted[row] for f in folds]))
+        got.predicted, np.concatenate([f.predicted[row] for f in folds], 1))
     want = [abs(p - y) for f in folds
-            for p, y in zip(f.predicted[row], f.true, strict=True)]
-    np.testing.assert_array_equal(got.errors, want)
+            for p, y in zip(f.predicted[row][0], f.true, strict=True)]
+    np.testing.assert_array_equal(got.errors, [want])
 
 
 def test_tasks_stay_apart_and_persons_need_no_window(tmp_path):
@@ -80,7 +80,7 @@ def test_tasks_stay_apart_and_persons_need_no_window(tmp_path):
   found = compare.load([tmp_path / "p.parquet"])
   assert set(found) == {("hr", "encoder"), ("hr", "mean"), ("age", "encoder")}
   got = found["age", "encoder"]
-  assert got.errors.tolist() == [3.0, 5.0]
+  assert got.errors.tolist() == [[3.0, 5.0]]
   assert len(set(got.keys)) == 2
 
 
@@ -95,7 +95,7 @@ def test_mae_and_its_interval_over_people(tmp_path):
   got = compare.load(written(tmp_path, one, two))["hr", "encoder"]
   value, low, high = compare.score(got, DRAWS, SEED)
   mae = lambda rows: np.mean([  # noqa: E731
-      abs(got.predicted[r] - got.true[r]) for r in rows])
+      abs(got.predicted[0, r] - got.true[r]) for r in rows])
   assert value == pytest.approx(mae(range(40)))
   draws = drawn(got.people, DRAWS, SEED, mae)
   assert low == pytest.approx(np.percentile(draws, 2.5))
