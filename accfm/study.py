@@ -23,6 +23,7 @@ from accfm.evals.results import saved
 from accfm.steps import kinds
 from accfm.train import allowed, checkpoints
 from accfm.train import workdir as workdir_lib
+from accfm.train.checkpoints import reader
 
 RULES = {
     "datasets": values.several(values.NAME), "seed": values.SEED,
@@ -83,7 +84,8 @@ def run_one(
   settings = resolve(config, name, dataset, work)
   results = work / name / "evaluation"
   done = results / "metrics.json"
-  if done.exists() and settings.total_steps in checkpoints.steps(work / name):
+  trained = reader.steps(work / name)
+  if done.exists() and settings.total_steps in trained:
     about = saved.load_metrics(done, "step")["_meta"]
     chosen = checkpoints.find(work / name, best_step(spec, work / name))
     if about["step"] == int(chosen.name):

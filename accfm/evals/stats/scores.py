@@ -61,16 +61,20 @@ def pearson(s: np.ndarray) -> np.ndarray:
 
 
 def _correlation(s):
-  """Correlation of rows less the means of their folds, of sums [..., F, 8]."""
+  """Correlation [...] of sums [..., F, 8], as `make_pearson` defines it."""
   n, _, _, y, p, yy, pp, yp = np.moveaxis(s, -1, 0)
 
-  def around(ab, a, b):
-    return np.sum(ab - np.where(n > 0, a * b / np.maximum(n, 1e-12), 0), -1)
+  def around(ab, a, b):  # [..., F], about the means of each fold
+    return ab - np.where(n > 0, a * b / np.maximum(n, 1e-12), 0)
 
   vy, vp = around(yy, y, y), around(pp, p, p)
-  known = (vy > 1e-12) & (vp > 1e-12)
-  size = np.sqrt(np.where(known, vy * vp, 1))
-  return np.where(known, around(yp, y, p) / size, np.nan)
+  varies = (vp > 1e-12) & (vy > 1e-12)
+  # n times the covariance with p / SD(p) of each fold
+  along = np.where(
+      varies, around(yp, y, p) * np.sqrt(n / np.where(varies, vp, 1)), 0)
+  size = np.sqrt(np.sum(np.where(vy > 1e-12, vy, 0), -1) * np.sum(n, -1))
+  known = varies.any(axis=-1)
+  return np.where(known, along.sum(-1) / np.where(known, size, 1), np.nan)
 
 
 def make_pearson(
@@ -78,7 +82,10 @@ def make_pearson(
 ) -> Statistic:
   """Pearson's correlation as a function of weights over participants.
 
-  Both numbers are taken less their means in the row's fold.
+  Both numbers are taken less their means in the row's fold, and the predicted
+  ones also by their SD in it. Without the SD the folds of strongly shrunk
+  models would count less, and noise would correlate negatively: rows that are
+  tested in one fold are fitted on in the others.
 
   Args:
     index: [N] the participant of each row, as a place in the weights.
