@@ -181,7 +181,7 @@ def leaves(tree):
     (dict(numbers=("labels/missing",)), "targets: got 'labels/missing'"),
     (dict(freeze_encoder=True), "init: got none with freeze_encoder"),
     (dict(init="nowhere"), "nowhere: got nothing there, want the workdir of"),
-    (dict(hold_out_share=1.0), "hold_out_share: got 1.0, want 0 or more"),
+    (dict(hold_out_share=1.0), "hold_out_share: got 1.0, want at least 0"),
     (dict(hold_encoder_steps=-1), "hold_encoder_steps: got -1, want 0 or mor"),
 ])
 def test_what_cannot_be_supervised(simulated, tmp_path, fields, match):

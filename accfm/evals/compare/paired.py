@@ -90,7 +90,7 @@ def load(
   Raises:
     InputError: a file that `accfm.evaluate` did not write.
   """
-  files: dict[tuple[str, str], list[dict]] = {}
+  files: dict[tuple[str, str], list[Scored]] = {}
   for number, path in enumerate(paths):
     token = store.read_facts(path, WANTED).get("redaction", "")
     parts: dict[tuple[str, str], list[dict]] = {}
@@ -139,12 +139,12 @@ def _pool(files):
   for s in files:
     folds.append(np.unique(s.fold, return_inverse=True)[1] + most)
     most = folds[-1].max() + 1
+  keys, people, true = (
+      np.concatenate([getattr(s, name) for s in files])
+      for name in ("keys", "people", "true"))
+  predicted = np.concatenate([s.predicted[:draws] for s in files], axis=1)
   return Scored(
-      *(np.concatenate([getattr(s, name) for s in files])
-        for name in ("keys", "people", "true")),
-      np.concatenate([s.predicted[:draws] for s in files], axis=1),
-      files[0].unit, np.concatenate(folds),
-  )
+      keys, people, true, predicted, files[0].unit, np.concatenate(folds))
 
 
 def _columns(there: Sequence[str]) -> list[str]:

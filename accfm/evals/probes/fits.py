@@ -54,7 +54,7 @@ def predict_classes(
     y, sizes = [t.y for t in mine], [len(t.classes or ()) for t in mine]
 
     def fit(*parts, x=x, y=y, sizes=sizes):
-      found = logistic.predict(x, y, sizes, *parts, panel.people)
+      found = logistic.predict(x, y, sizes, *parts, people=panel.people)
       return np.column_stack([c for d in found for c in (d.odds, d.chosen)])
 
     found, at = [_folds(fit, draw) for draw in draws], 0

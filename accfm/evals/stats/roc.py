@@ -58,14 +58,17 @@ def curve(
   ]
 
   def average(weights):
-    """The average on GRID; a vertical step counts with its upper end."""
+    """The average on GRID, NaN without a pair of rows.
+
+    A vertical step counts with its upper end.
+    """
     total, pairs = np.zeros(len(GRID)), 0.0
     for corners in parts:
       fpr, tpr, mine = corners(weights)
       if mine > 0:
         total += mine * np.interp(GRID, fpr, tpr)
         pairs += mine
-    return total / pairs if pairs else None
+    return total / pairs if pairs else np.full(len(GRID), np.nan)
 
   whole = np.ones(len(people))
   if len(parts) == 1:
@@ -75,7 +78,7 @@ def curve(
   drawn = []
   for weights in people.weights if band and len(people) > 1 else ():
     found = average(weights)
-    if found is not None:
+    if np.isfinite(found).all():
       drawn.append(found)
   if len(drawn) < max(0.95 * len(people.weights), 1):
     return Curve(fpr, tpr, None, None)

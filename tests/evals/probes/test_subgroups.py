@@ -133,9 +133,10 @@ def test_classes_of_windows_by_group():
   for table in data.tables.values():
     table["labels/fast"] = (table["labels/hr_bpm"] > 75).astype(np.float32)
   found, v, reasons = probed(data, min_class=1)
+  fast = found["fast"]
   still = data.table["motion_g"] <= np.median(data.table["motion_g"])
   want = [
-      roc_auc_score(found["fast"].true[m], found["fast"].predicted[TESTED][0][m])
+      roc_auc_score(fast.true[m], fast.predicted[TESTED][0][m])
       for m in (still, ~still)
   ]
   assert v["test/by_motion_still/probe_fast/auc"] == pytest.approx(want[0])
