@@ -20,7 +20,6 @@ from accfm.data import manifest
 from accfm.evals import suite
 from accfm.evals.compare import study
 from accfm.evals.results import saved
-from accfm.steps import kinds
 from accfm.train import allowed, checkpoints
 from accfm.train import workdir as workdir_lib
 from accfm.train.checkpoints import reader
@@ -68,7 +67,7 @@ def check_runs(config: ConfigDict, order: Sequence[str]) -> None:
   values.check(config, RULES)
   suite.check(config.evaluate)
   for name in order:
-    settings = resolve(config, name, config.datasets[0], pathlib.Path())
+    settings = study.resolve(config, name, config.datasets[0], pathlib.Path())
     plugins.allow_fields(settings)
     try:
       allowed.check(settings)
@@ -81,7 +80,7 @@ def run_one(
 ) -> None:
   """Trains and evaluates one run, unless an earlier command has done so."""
   spec = config.runs[name]
-  settings = resolve(config, name, dataset, work)
+  settings = study.resolve(config, name, dataset, work)
   results = work / name / "evaluation"
   done = results / "metrics.json"
   trained = reader.steps(work / name)
@@ -111,24 +110,6 @@ def best_step(spec: ConfigDict, workdir: pathlib.Path) -> str:
     return "latest"
   record = checkpoints.read_record(checkpoints.find(workdir, "latest"))
   return "best" if record.best.metric else "latest"
-
-
-def resolve(
-    config: ConfigDict, name: str, dataset: str, work: pathlib.Path
-) -> ConfigDict:
-  """The config of a run, with the study's shared fields in it."""
-  spec = config.runs[name]
-  settings = ConfigDict(spec.config.to_dict())
-  for field in config.shared:
-    settings[field] = config[field]
-  settings.dataset = dataset
-  settings.warmup_steps = min(settings.warmup_steps, settings.total_steps)
-  if spec.main == "supervise":  # the people of the probe's draws
-    settings.label_seed = config.evaluate.label_seed + spec.get("draw", 0)
-  if spec.needs:
-    _, kind = kinds.of_config(settings, spec.main)
-    settings[kind.parent] = str(work / spec.needs)
-  return settings
 
 
 MAIN = mains.Main(__doc__, run, (

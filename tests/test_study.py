@@ -9,6 +9,7 @@ from accfm import study
 from accfm.base.errors import InputError
 from accfm.configs import ablations
 from accfm.configs import study as study_config
+from accfm.evals.compare import study as table_of
 from accfm.signals import augment
 from accfm.train import checkpoints
 
@@ -150,7 +151,7 @@ def test_a_run_for_each_share_and_draw():
   assert config.evaluate.label_draws == 3
   config = config.copy_and_resolve_references().unlock()
   config.evaluate.label_seed = 7
-  resolved = [study.resolve(config, n, "x", pathlib.Path()) for n in names]
+  resolved = [table_of.resolve(config, n, "x", pathlib.Path()) for n in names]
   assert [r.label_seed for r in resolved] == [7, 8, 9, 7, 8, 9, 7]
   assert [r.label_fraction for r in resolved] == [0.01] * 3 + [0.1] * 3 + [1]
   for scale, count in (("small", 15), ("paper", 20), ("tiny", 7)):
