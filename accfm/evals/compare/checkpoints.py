@@ -147,7 +147,7 @@ def tabulate_runs(
 
   Args:
     folders: run -> folder of its evaluation.
-    draws, seed: of the bootstrap.
+    draws, seed: as `stats.People`.
 
   Returns:
     {"runs": [names], "tasks": {task: part}, "retrieval": {name: part},
@@ -289,7 +289,7 @@ def _hits(
       ranks.Counts(queries["windows"], nearer, nearer, nearer), pool
   )
   return paired.Scored(
-      queries["keys"], queries["people"], np.zeros(len(hits)), hits
+      queries["keys"], queries["people"], np.zeros(len(hits)), hits, "share"
   )
 
 

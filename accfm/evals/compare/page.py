@@ -24,7 +24,7 @@ from accfm.evals.results.section import (
   Table,
   number_cell,
 )
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 MOST_PAIRS = 6  # in a drawing; tables have all
 DIRECT = ", direct"

@@ -28,7 +28,7 @@ from accfm.evals.results.section import (
   say_picked,
 )
 from accfm.evals.stats import agreement, roc
-from accfm.evals.stats.bootstrap import Estimate, People
+from accfm.evals.stats.people import Estimate, People
 
 FIRST = ("mae", "auc", "accuracy")  # what a target is first judged by
 # The first measure stands in the main table, these in its details.

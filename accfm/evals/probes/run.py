@@ -29,7 +29,7 @@ from accfm.evals.probes import label_shares as fractions
 from accfm.evals.probes.roles import FIT, SELECT, TEST
 from accfm.evals.results.figures import TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Predictions
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 from accfm.signals.targets import known_rows
 
 
