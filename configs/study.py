@@ -93,6 +93,7 @@ def base(name, scale):
       ("untrained", "untrained encoder"), ("features", "hand-made features"),
       ("mean", "predict the mean"),
   )
+  # Above 0: the table's intervals are t intervals over people, without draws.
   c.bootstrap_draws = c.evaluate.bootstrap_draws
   return c
 

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_curve
 
 from accfm.base.errors import InputError
 from accfm.evals.embedding import projection
-from accfm.evals.stats import agreement, roc
+from accfm.evals.stats import agreement, intervals, roc
 from accfm.evals.stats import people as stats
 from accfm.evals.stats import scores as scores_lib
 from tests.evals import toy
@@ -85,7 +85,10 @@ def test_limits_of_agreement_by_their_definition():
   predicted = true + rng.normal(1, 3, 50) + 2 * (ids == "a")
   got = agreement.limits(stats.People(ids, 60, 1), true, predicted)
   error = predicted - true
-  for one, sds in ((got.bias, 0), (got.lower, -1.96), (got.upper, 1.96)):
+  bias = error.mean()
+  for one, sds, within in (
+      (got.bias, 0, intervals.ANY), (got.lower, -1.96, (-np.inf, bias)),
+      (got.upper, 1.96, (bias, np.inf))):
 
     def limit(rows, sds=sds):
       e = error[rows]
@@ -93,7 +96,8 @@ def test_limits_of_agreement_by_their_definition():
       return e.mean() + sds * sd
 
     assert one.value == pytest.approx(limit(np.arange(50)))
-    assert (one.low, one.high) == pytest.approx(t_ends(ids, limit))
+    assert (one.low, one.high) == pytest.approx(
+        t_ends(ids, limit, within))
 
 
 def test_principal_components_are_those_of_the_svd():

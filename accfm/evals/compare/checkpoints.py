@@ -26,6 +26,7 @@ from accfm.evals.results import saved, words
 from accfm.evals.results.figures import TESTED, load_figures
 from accfm.evals.results.outcome import task_name
 from accfm.evals.retrieval import pools, ranks
+from accfm.evals.stats import intervals
 from accfm.steps.record import Record
 
 SAME = ("dataset", "split", "split_hash", "rows_hash")
@@ -313,7 +314,8 @@ def markdown(table: Mapping[str, Any]) -> str:
   return paired.with_note(note, "\n\n".join([
       f"{first['windows'][split]} windows of {first['people'][split]} people "
       f"in {first['dataset']} / {split}; brackets are 95 % intervals over "
-      "people, who are drawn once for both sides of a difference.",
+      "people; those of a difference are paired over the same people. "
+      f"{intervals.FEW}",
       paired.table(["", *runs], lines("errors", runs)),
       paired.table(["", *pairs], lines("differences", pairs)),
   ]) + "\n")

@@ -1,7 +1,7 @@
 """`comparison.html`: several encoders on the same people, side by side.
 
 Two intervals that overlap may hide a clear difference. So beside the scores
-stand the differences, both encoders scored on the same draws of people.
+stand the differences, both encoders scored on the same people.
 """
 
 import itertools

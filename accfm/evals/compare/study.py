@@ -22,6 +22,7 @@ from accfm.evals.compare import paired
 from accfm.evals.results import saved
 from accfm.evals.results.figures import TESTED, Figure, key
 from accfm.evals.results.outcome import task_name
+from accfm.evals.stats import intervals
 from accfm.steps import kinds
 
 WAYS = {"acc2ppg": "acc→PPG", "ppg2acc": "PPG→acc"}
@@ -246,7 +247,8 @@ def markdown(config: ConfigDict, table: Table) -> str:
   return paired.with_note(note, "\n\n".join([
       f"Mean absolute error{'' if note else ' on unseen people'} (HR in bpm, "
       "others in ms) by share of the labelled people of the training split; "
-      f"brackets are 95 % intervals over people{_over_draws(table)}",
+      f"brackets are 95 % intervals over people{_over_draws(table)} "
+      f"{intervals.FEW}",
       body(table["errors"], 2),
       f"How far the error of the {table['subject']} is below each row's, "
       "paired over people.",

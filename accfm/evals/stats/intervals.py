@@ -14,9 +14,10 @@ import numpy as np
 from scipy import special
 
 LEVEL = 0.95
-FEWEST = 5  # people: with fewer an interval says more of luck than of error
-FEW = (
-    f"No interval under {FEWEST} people: so few do not show how people differ."
+FEWEST = 5  # people that an interval needs
+FEW = (  # said once where figures are shown
+    f"Fewer than {FEWEST} people have no interval: they do not show how people "
+    "differ."
 )
 Range = tuple[float, float]
 ANY: Range = (-math.inf, math.inf)
@@ -25,6 +26,7 @@ SHARE: Range = (0.0, 1.0)  # recall, accuracy, AUC
 CORRELATION: Range = (-1.0, 1.0)
 BELOW_ONE: Range = (-math.inf, 1.0)  # r2, 1 - ratio of errors
 FROM_ONE: Range = (1.0, math.inf)  # ranks
+DIFFERENCE: Range = (-1.0, 1.0)  # of two shares
 
 
 @dataclasses.dataclass(frozen=True)

@@ -122,7 +122,8 @@ def test_recall_is_paired_over_queries(two):
     check(part["errors"]["b"], lambda r, h=hits: h[1][list(r)].mean(),
           intervals.SHARE)
     check(part["differences"]["a minus b"],
-          lambda r, h=hits: (h[0] - h[1])[list(r)].mean())
+          lambda r, h=hits: (h[0] - h[1])[list(r)].mean(),
+          intervals.DIFFERENCE)
 
 
 def test_what_one_run_lacks_is_left_out_of_it(two, tmp_path):

@@ -225,7 +225,8 @@ def test_classes_are_compared_by_their_own_measure(unit, judge):
   value, low, high = compare.difference(first, second, DRAWS, SEED)
   less = lambda rows: judge(y, one, rows) - judge(y, two, rows)  # noqa: E731
   assert value == pytest.approx(less(rows))
-  assert (low, high) == pytest.approx(t_ends(people, less))
+  assert (low, high) == pytest.approx(
+      t_ends(people, less, intervals.DIFFERENCE))
 
 
 def test_cells_and_tables():
