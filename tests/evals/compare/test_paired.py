@@ -329,7 +329,7 @@ def test_scores_and_differences_are_means_over_draws(tmp_path):
   assert compare.difference(one, two, DRAWS, SEED)[0] == pytest.approx(
       (errors[0] - errors[1]).mean())
   assert compare.improvement(one, two, DRAWS, SEED)[0] == pytest.approx(
-      (1 - errors[0] / errors[1]).mean())
+      1 - errors[0].sum() / errors[1].sum())
   # Draws that one lacks are not compared.
   few = loaded(tmp_path / "c.parquet", several(2, 3), )
   few = compare.Scored(
