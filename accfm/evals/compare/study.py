@@ -58,24 +58,6 @@ def check_order(config: ConfigDict) -> list[str]:
   return order
 
 
-def resolve(
-    config: ConfigDict, name: str, dataset: str, work: pathlib.Path
-) -> ConfigDict:
-  """The config of a run, with the study's shared fields in it."""
-  spec = config.runs[name]
-  settings = ConfigDict(spec.config.to_dict())
-  for field in config.shared:
-    settings[field] = config[field]
-  settings.dataset = dataset
-  settings.warmup_steps = min(settings.warmup_steps, settings.total_steps)
-  if spec.main == "supervise":  # the people of the probe's draws
-    settings.label_seed = config.evaluate.label_seed + spec.get("draw", 0)
-  if spec.needs:
-    _, kind = kinds.of_config(settings, spec.main)
-    settings[kind.parent] = str(work / spec.needs)
-  return settings
-
-
 def write_table(
     config: ConfigDict, order: Sequence[str], work: pathlib.Path, out: str
 ) -> dict[str, Any]:
