@@ -2,7 +2,9 @@
 
 Numbers are judged by their errors, classes by the order of the rows and by
 what was decided. Each score is the mean over draws of labelled people; one
-draw is a mean over one.
+draw is a mean over one. A score that orders rows, or draws a line through
+them, does so within each fold, because every fold was predicted by another
+model.
 """
 
 import dataclasses
@@ -28,7 +30,7 @@ class Score:
 
 def of_number(
     crowd: stats.People, y: np.ndarray, predicted: Sequence[np.ndarray],
-    unit: str, constant: bool = False,
+    unit: str, constant: bool = False, fold: np.ndarray | None = None,
 ) -> list[Score]:
   """Scores of a regression, the mean absolute error first.
 
@@ -37,16 +39,19 @@ def of_number(
     y: [N] true numbers.
     predicted: [N] numbers, one array a draw of labels.
     unit: of both.
-    constant: whether one number was predicted for all: no correlation then.
+    constant: whether nothing can be correlated: no correlation then.
+    fold: [N] the fold of each row; None for one fold.
   """
+  fold = np.zeros(len(y), int) if fold is None else fold
   sums = [crowd.sums(scores.moments(y, p)) for p in predicted]
   errors = [np.abs(p - y) for p in predicted]
   plain = [("mae", unit, scores.mae), ("rmse", unit, scores.rmse),
            ("r2", "", scores.r2)]
-  if not constant:
-    plain.append(("pearson_r", "", scores.pearson))
   out = [_over_draws(crowd, measure, [scores.of_sums(f, s) for s in sums], of)
          for measure, of, f in plain]
+  if not constant:
+    out.append(_over_draws(crowd, "pearson_r", [
+        scores.make_pearson(crowd.index, y, p, fold) for p in predicted]))
   out.append(Score(
       "median_abs_error", unit, medians.mean_over_draws(crowd, errors)))
   if unit == "bpm":
@@ -58,7 +63,8 @@ def of_number(
 
 
 def of_order(
-    crowd: stats.People, y: np.ndarray, odds: Sequence[np.ndarray]
+    crowd: stats.People, y: np.ndarray, odds: Sequence[np.ndarray],
+    fold: np.ndarray | None = None,
 ) -> list[Score]:
   """Scores of the order of rows, the AUC first.
 
@@ -67,19 +73,45 @@ def of_order(
     y: [N] places of classes.
     odds: [N, 1] the log-odds of the second of two classes, or [N, C] a score
       of each of more; one array a draw of labels.
+    fold: [N] the fold of each row; None for one fold.
   """
-  index = crowd.index
+  index, out = crowd.index, [of_ranks(crowd, y, odds, "auc", fold)]
   if odds[0].shape[1] > 1:
-    return [_over_draws(
-        crowd, "auc", [scores.make_macro_auc(index, y, o) for o in odds])]
-  return [
-      _over_draws(crowd, measure, [make(index, y, o[:, 0]) for o in odds])
-      for measure, make in (
-          ("auc", scores.make_auc),
-          ("average_precision", scores.make_average_precision),
-          ("pauc_fpr10", partial.make_partial_auc),
-      )
-  ]
+    return out
+  return [*out, _over_draws(crowd, "average_precision", [
+      scores.make_average_precision(index, y, o[:, 0], fold) for o in odds
+  ]), _over_draws(crowd, "pauc_fpr10", [
+      partial.make_partial_auc(index, y, o[:, 0], fold=fold) for o in odds
+  ])]
+
+
+def of_ranks(
+    crowd: stats.People, y: np.ndarray, odds: Sequence[np.ndarray],
+    measure: str, fold: np.ndarray | None = None,
+) -> Score:
+  """The AUC of `of_order` alone, under a name.
+
+  Args:
+    crowd, y, odds, fold: as `of_order`.
+    measure: "auc", or "auc_ridge" where ridge regression ranks.
+  """
+  return _over_draws(
+      crowd, measure, [make_auc(crowd.index, y, o, fold) for o in odds])
+
+
+def make_auc(
+    index: np.ndarray, y: np.ndarray, odds: np.ndarray,
+    fold: np.ndarray | None = None,
+) -> Statistic:
+  """The AUC of two classes, the mean of each against the rest of more.
+
+  Args:
+    index, y, fold: as `scores.make_auc`.
+    odds: [N, 1] or [N, C] as in `of_order`.
+  """
+  if odds.shape[1] == 1:
+    return scores.make_auc(index, y, odds[:, 0], fold)
+  return scores.make_macro_auc(index, y, odds, fold)
 
 
 def of_decisions(
