@@ -87,20 +87,30 @@ def run_one(
   """Trains and evaluates one run, unless an earlier command has done so."""
   spec = config.runs[name]
   settings = runs.resolve(config, name, dataset, work)
-  done = runs.metrics_of(work / name)
-  if done.exists():
-    about = saved.load_metrics(done, "step")["_meta"]
-    if about["step"] == settings.total_steps:
+  work /= name
+  done, newest = runs.metrics_of(work), checkpoints.newest_whole(work)
+  trained = newest is not None and int(newest.name) >= settings.total_steps
+  if done.exists() and trained:
+    scored = saved.load_metrics(done, "step")["_meta"]["step"]
+    if scored == int(checkpoints.find(work, best_step(spec, work)).name):
       print("done before", flush=True)
       return
-  newest = checkpoints.newest_whole(work / name)
-  if newest is None or int(newest.name) < settings.total_steps:
-    MAINS[spec.main](settings, str(work / name))
+  if not trained:
+    MAINS[spec.main](settings, str(work))
   check = config.evaluate.copy_and_resolve_references().unlock()
   check.dataset = dataset
   # What needs no training is the same for all: the first run brings it.
   check.handmade = check.untrained = name == spec.get("reference", name)
-  evaluate.run(check, str(work / name), str(done.parent))
+  check.step = best_step(spec, work)
+  evaluate.run(check, str(work), str(done.parent))
+
+
+def best_step(spec: ConfigDict, workdir: pathlib.Path) -> str:
+  """The last step; of a supervised run the best by the labels it may use."""
+  if spec.main != "supervise":
+    return "latest"
+  last = checkpoints.read_record(checkpoints.find(workdir, "latest"))
+  return "best" if last.best.metric else "latest"
 
 
 MAIN = mains.Main(__doc__, run, (

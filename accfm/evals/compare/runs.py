@@ -25,6 +25,8 @@ def resolve(
     settings[field] = config[field]
   settings.dataset = dataset
   settings.warmup_steps = min(settings.warmup_steps, settings.total_steps)
+  if spec.main == "supervise":  # the people of the probe's draws
+    settings.label_seed = config.evaluate.label_seed + spec.get("draw", 0)
   if spec.needs:
     _, kind = kinds.of_config(settings, spec.main)
     settings[kind.parent] = str(work / spec.needs)

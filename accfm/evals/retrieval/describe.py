@@ -28,7 +28,7 @@ from accfm.evals.retrieval.variants import (
   where_control_fails,
 )
 from accfm.evals.stats import scaling
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 ENCODERS = (TESTED, "envelope", "untrained")  # the columns, from the left
 SHORT = {TESTED: "this encoder", "envelope": "motion envelope",
