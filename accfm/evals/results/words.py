@@ -11,7 +11,7 @@ ENCODERS = {
     TESTED: "this encoder", "untrained": "untrained encoder",
     "envelope": "motion envelope", "mean": "predict the mean",
     "features": "motion features", "demographics": "demographics",
-    "chance": "chance",
+    "chance": "chance", "identity": "identity alone",
 }
 # What stands after all encoders that were trained, in this order.
 _LAST = ("features", "demographics", "untrained", "mean")
