@@ -32,8 +32,10 @@ from accfm.evals.stats import scaling
 from accfm.evals.stats.bootstrap import Estimate
 
 # The columns, from the left.
-ENCODERS = (TESTED, "envelope", IDENTITY, "untrained")
-SHORT = {TESTED: "this encoder", "envelope": "motion envelope",
+ENCODERS = (TESTED, "aligned_ridge", "aligned_cca", "envelope", IDENTITY,
+            "untrained")
+SHORT = {TESTED: "this encoder", "aligned_ridge": "aligned by ridge",
+         "aligned_cca": "aligned by CCA", "envelope": "motion envelope",
          IDENTITY: "identity alone", "untrained": "untrained"}
 MEASURES = (*(f"recall@{k}" for k in TOP), "mean_rank", "median_rank")
 SEARCHED = 500  # queries among which examples are looked for
