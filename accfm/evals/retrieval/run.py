@@ -19,7 +19,6 @@ whose segment it is given and nothing else, over the very same pools.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -28,7 +27,7 @@ from ml_collections import ConfigDict
 from accfm.evals.inputs import Inputs
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Queries
-from accfm.evals.retrieval import describe, identity, pools, ranks
+from accfm.evals.retrieval import describe, identity, misses, pools, ranks
 from accfm.evals.retrieval import segments as candidates
 from accfm.evals.retrieval.masks import Mask
 from accfm.evals.retrieval.variants import (
@@ -96,17 +95,17 @@ def score_retrieval(
     )
   queries = None
   if scorer.everybody:
+    misses.score_misses(
+        data, cfg, figures, about, segments, scorer.everybody)
     order = np.argsort(segments.rows)
     queries = Queries(segments.rows[order], {
         way: (counts.candidates[order], counts.beaten_by[order] + 1)
         for way, counts in scorer.everybody.items()
     })
-  return Outcome(
-      functools.partial(
-          describe.describe_retrieval, data, cfg, figures, scorer.curves,
-          queries,
-      ), queries=queries,
-  )
+  return Outcome(lambda: [
+      *describe.describe_retrieval(data, cfg, figures, scorer.curves, queries),
+      *misses.describe_misses(data, cfg, figures),
+  ], queries=queries)
 
 
 def add_ranks(
