@@ -126,7 +126,7 @@ def describe_checkpoint(loaded: Any) -> dict[str, Any]:
 
 def open_splits(
     config: ConfigDict, record: Record, dataset: str, shared: Shared
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], leaks.Seen]:
   """What an evaluation reads, after checking that it may.
 
   Args:
@@ -136,11 +136,11 @@ def open_splits(
     shared: a split is opened once.
 
   Returns:
-    ({split: open split}, ids under evaluation that training saw).
+    ({split: open split}, who under evaluation may have been seen).
 
   Raises:
     InputError: no such data set or split, a split without segments, another
-      input contract, no partner, or people that were trained on.
+      input contract, no partner, or people that the leak guard refuses.
   """
   folder = manifest.find(config.data_dir or record.setting("data_dir"), dataset)
   names = [config.split]
@@ -164,8 +164,10 @@ def open_splits(
           "with more people in that split, or evaluate what needs no such "
           "split (--config.split, --config.evals)"
       )
-  people = tested.table["participant"]
-  return splits, leaks.check_unseen(people, record, config.allow_seen)
+  return splits, leaks.check_unseen(
+      leaks.people_of(tested), record, config.allow_seen,
+      allow_validated=config.split == "val",
+  )
 
 
 class Signals(NamedTuple):
