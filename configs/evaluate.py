@@ -34,7 +34,8 @@ def get_config(arg=None):
   c.untrained = True  # also the same architecture with fresh weights
   c.handmade = True  # also motion features and the envelope control
   # What is measured; the report has an order of its own.
-  c.evals = ("health", "retrieval", "reidentify", "probe", "direct")
+  c.evals = ("health", "retrieval", "reidentify", "membership", "probe",
+             "direct")
   # Sizes of pools, beside a pool of all windows; the first one is shown.
   c.pools = (8,) if arg.tiny else (256, 1024, 4096)
   # Size of the pool of a participant's own segments.

@@ -46,6 +46,9 @@ class Inputs:
       None.
     recordings: the open split under evaluation, to draw signals from, or
       None.
+    likeness: encoder -> split -> [N] the similarity of the projections of
+      both signals of a segment.
+    members: people of the train split whom the encoder was trained on.
   """
 
   split: str
@@ -59,6 +62,10 @@ class Inputs:
   targets: tuple[Target, ...] = ()
   outputs: np.ndarray | None = None
   recordings: Any = None
+  likeness: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict
+  )
+  members: Sequence[str] = ()
 
   @property
   def table(self) -> Mapping[str, np.ndarray]:
@@ -240,7 +247,7 @@ def gather(
     extra: split -> further columns of its table (`own_labels.load_columns`).
     recordings: the open split under evaluation.
   """
-  encoders, pairs, extra = {}, {}, extra or {}
+  encoders, pairs, likeness, extra = {}, {}, {}, extra or {}
   for row, embedded in ((TESTED, learned), ("untrained", untrained)):
     if not embedded:
       continue
@@ -257,6 +264,11 @@ def gather(
     }
     if teacher and {student, teacher} <= set(heads):
       pairs[row] = heads
+      likeness[row] = {
+          s: np.einsum("np,np->n", *(
+              e.signals[name]["projection"] for name in (student, teacher)))
+          for s, e in embedded.items()
+      }
   if handmade.get(split, {}).get("envelope"):
     pairs["envelope"] = handmade[split]["envelope"]
   by_split = {
@@ -266,7 +278,7 @@ def gather(
   return Inputs(
       split, {s: {**e.table, **extra.get(s, {})} for s, e in learned.items()},
       encoders, pairs, by_split, student, teacher, window_sec, targets,
-      learned[split].signals[student].get("prediction"), recordings,
+      learned[split].signals[student].get("prediction"), recordings, likeness,
   )
 
 

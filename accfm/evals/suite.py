@@ -3,6 +3,7 @@
 `metrics.json` is written last: a folder that has one is whole.
 """
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import configlib, errors, faults, interrupts, values
 from accfm.base.errors import InputError
-from accfm.evals import inputs
+from accfm.evals import inputs, leaks
 from accfm.evals.embedding import aligned, cache, forward, projection
 from accfm.evals.evaluators import EVALS
 from accfm.evals.files import privacy, space, store
@@ -106,8 +107,8 @@ def evaluate_checkpoint(
   start, workdir = time.time(), pathlib.Path(workdir)
   splits, seen = inputs.open_splits(config, loaded.record, dataset, shared)
   if shared.partner is not None:
-    seen = sorted({*seen, *aligned.check_partner(
-        config, loaded.record, shared.partner.record, splits)})
+    seen = seen.and_of(aligned.check_partner(
+        config, loaded.record, shared.partner.record, splits))
   tables = {name: split.table for name, split in splits.items()}
   extra = own_labels.load_columns(config.labels_file, tables)
   projection.check(
@@ -200,11 +201,15 @@ def _gather(
         ("handmade", *map(id, splits.values()), pair, motion),
         lambda: inputs.make_handmade(splits, config.split, pair, motion),
     )
-  return inputs.gather(
+  data = inputs.gather(
       config.split, learned, fresh, made, student, teacher,
       tested.contract.window_sec, loaded.record.targets, extra,
       tested,
   )
+  if "membership" not in config.evals or "train" not in splits:
+    return data
+  return dataclasses.replace(data, members=leaks.check_unseen(
+      leaks.people_of(splits["train"]), loaded.record, allow_seen=True).trained)
 
 
 def _write_tables(

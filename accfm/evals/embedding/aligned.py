@@ -27,7 +27,7 @@ from accfm.steps.record import Record
 def check_partner(
     config: ConfigDict, record: Record, partner: Record,
     splits: Mapping[str, Any],
-) -> list[str]:
+) -> leaks.Seen:
   """What must hold before work starts.
 
   Args:
@@ -37,13 +37,12 @@ def check_partner(
     splits: name -> open split: train, val and the one under evaluation.
 
   Returns:
-    Sorted ids under evaluation that the partner's training saw; [] unless
-    allowed.
+    Who under evaluation may have shaped the partner.
 
   Raises:
     InputError: the split has no other people to fit and choose on, the
       partner does not embed the signal to retrieve, or not these windows, or
-      it was trained on people to be scored.
+      there are people that the leak guard refuses.
   """
   if config.split != "test":
     raise InputError(
@@ -62,7 +61,7 @@ def check_partner(
   contract_lib.check_match(
       tested.contract, partner.contract, [signal], "align_with")
   return leaks.check_unseen(
-      tested.table["participant"], partner, config.allow_seen)
+      leaks.people_of(tested), partner, config.allow_seen)
 
 
 def add_aligned(
