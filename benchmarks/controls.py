@@ -90,7 +90,7 @@ def read_heart_rates(folder):
       batch = split.read(np.arange(at, min(at + BATCH, len(split))), ["acc"])
       x = feed.dequantize(batch["acc"], batch["acc_scale"])
       power.append(traced.spectra(x, rate))
-      add("beat_bpm", features.extract(x, rate)[:, -2])
+      add("beat_bpm", features.extract(x, rate)[:, features.BEAT_COLUMN])
       add("traced", traced.read_windows(x, rate))
     power, table = np.concatenate(power), split.table
     whole = np.full(len(split), np.nan)
@@ -167,7 +167,7 @@ def aligned_rows(workdir):
 def draw(table, path):
   """Recall@1 of identity by pool, for several numbers of people, and back."""
   with plots.matplotlib.rc_context(plots.STYLE):
-    fig = figure.Figure(figsize=(9.2, 3.6), layout="constrained")
+    fig = figure.Figure(figsize=(10.8, 3.4), layout="constrained")
     left, right = fig.subplots(1, 2, sharey=True)
     shades = plots.SCALE(np.linspace(0, 1, len(PEOPLE)))
     sizes = np.unique(np.geomspace(16, 10000, 40).round().astype(int))
@@ -187,7 +187,7 @@ def draw(table, path):
       ax.plot([at], [ours["recall@1"]], "o", color=plots.INK, ms=5,
               label="accfm, 10 people, pool 256")
       ax.set(xscale="log", ylim=(0, 1.03))
-      ax.legend(fontsize=7.5)
+      ax.legend(fontsize=7.5, loc="upper left", bbox_to_anchor=(1, 1))
     left.set(xlabel="minutes in the pool", ylabel="recall@1",
              title="Who knows the person alone finds the minute")
     right.set(xlabel="people among whom is searched (116 minutes each)",

@@ -17,7 +17,7 @@ from accfm.base import interrupts
 from accfm.base.errors import InputError
 from accfm.data import manifest, pipeline
 from accfm.evals import leaks
-from accfm.evals.baselines import envelope, features
+from accfm.evals.baselines import envelope, features, traced
 from accfm.evals.files import privacy
 from accfm.evals.results.figures import TESTED
 from accfm.signals import contract as contract_lib
@@ -48,6 +48,8 @@ class Inputs:
       None.
     likeness: encoder -> split -> [N] the similarity of the projections of
       both signals of a segment.
+    readings: split -> row -> [N] heart rates in bpm that are read from
+      acceleration without a fit: "traced", "harmonic".
     members: people of the train split whom the encoder was trained on.
   """
 
@@ -63,6 +65,9 @@ class Inputs:
   outputs: np.ndarray | None = None
   recordings: Any = None
   likeness: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict
+  )
+  readings: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
       default_factory=dict
   )
   members: Sequence[str] = ()
@@ -279,6 +284,8 @@ def gather(
       split, {s: {**e.table, **extra.get(s, {})} for s, e in learned.items()},
       encoders, pairs, by_split, student, teacher, window_sec, targets,
       learned[split].signals[student].get("prediction"), recordings, likeness,
+      {s: made["readings"] for s, made in handmade.items()
+       if made.get("readings")},
   )
 
 
@@ -296,13 +303,14 @@ def make_handmade(
     batch_size: rows read at once.
 
   Returns:
-    split -> {"features": [N, F] or None, "envelope": {signal: [N, S]}}.
+    split -> {"features": [N, F] or None, "readings": {row: [N]},
+    "envelope": {signal: [N, S]}}.
   """
   out = {}
   for title, split in splits.items():
     rate = split.contract.rate_hz
     made = {s: [] for s in pair} if title == tested and all(pair) else {}
-    found = []
+    found, traces = [], []
     wanted = sorted(set(made) | ({motion} if motion else set()))
     for at in range(0, len(split) if wanted else 0, batch_size):
       interrupts.check()
@@ -314,8 +322,13 @@ def make_handmade(
           made[name].append(envelope.vectors(x, rate))
         if name == motion:
           found.append(features.extract(x, rate))
+          traces.append(traced.read_windows(x, rate))
     out[title] = {
         "features": np.concatenate(found) if found else None,
+        "readings": {
+            "traced": np.concatenate(traces),
+            "harmonic": np.concatenate(found)[:, features.BEAT_COLUMN],
+        } if found else {},
         "envelope": {n: np.concatenate(v) for n, v in made.items() if v},
     }
   return out
