@@ -63,13 +63,11 @@ def uneven(spread, seed=0):
   rng = np.random.default_rng(seed)
   minutes = EACH * np.exp(rng.normal(-spread**2 / 2, spread, PAPER_PEOPLE))
   minutes = np.maximum(minutes.round().astype(int), 1)
-  n = minutes.sum()
-  counts = ranks.Counts(np.full(PAPER_PEOPLE, n), minutes - 1)
-  people = stats.People(np.arange(PAPER_PEOPLE), 0, 0)
-  out = {}
+  own = np.repeat(minutes, minutes)  # of each minute's person
+  counts = ranks.Counts(np.full(len(own), len(own)), own - 1)
+  people, out = stats.People(np.zeros(len(own)), 0, 0), {}
   for pool in POOLS:
     sums = identity.rank_sums(counts, pool, people)
-    sums = (sums * minutes[:, None]).sum(axis=0, keepdims=True)  # by minutes
     total, mass = pools.total_rank(sums)[0]
     out[pool] = float(sums[0, 0] / mass), float(total / mass)
   return out
@@ -288,8 +286,9 @@ def main():
       "uneven": [(s, uneven(s)) for s in (0.5, 1.0)],
       "ours": our_result(),
   }
-  if args.workdir:
+  if args.workdir and (args.workdir / "acc").exists():
     result["aligned"] = aligned_rows(args.workdir)
+  if args.workdir:
     result["heart_rate"] = {
         name: {reader: summary(errors) for reader, errors in read_heart_rates(
             manifest.find(args.workdir / "data", name)).items()}

@@ -6,7 +6,7 @@
 #
 #   bash launch/controls.sh [WORKDIR]         (default: runs/controls)
 #
-# Run again, it goes on where it stopped. STEPS=200 sets the steps of all runs.
+# Run again, it goes on where it stopped. STEPS=150 sets the steps of all runs.
 # REAL="stress_predict=DIR tfg_e4=DIR" reads hand-made heart rates from Empatica
 # E4 recordings, too: folders as docs/cohort.md says.
 set -euo pipefail
@@ -17,7 +17,7 @@ cd "$(dirname "$0")/.."
 . launch/cores.sh
 accfm() { "$PYTHON" -m "accfm.$1" "${@:2}"; }
 fields=(--config.data_dir="$work/data" --config.dataset=simulated_easy
-  --config.total_steps="${STEPS:-200}" --config.batch_size=64)
+  --config.total_steps="${STEPS:-150}" --config.batch_size=64)
 
 for name in easy realistic; do
   accfm prepare --data_dir="$work/data" \
