@@ -49,7 +49,7 @@ def test_rows_of_two_evaluations(tmp_path):
     (folder / "metrics.json").write_text(json.dumps(v))
   found = controls.aligned_rows(tmp_path)
   assert [row["recall ppg2acc"][0] for row in found["rows"]] == [
-      1.5, 0.5, 0.5, 1.5, 1.5, 1.5, 0.004]
+      1.5, 0.5, 0.5, 1.5, 0.5, 0.5, 0.004]
   assert found["rows"][-1]["mean rank"][0] == 128.5
   result = {
       "identity": [(10, {256: (0.04, 13.6)})], "uneven": [],
