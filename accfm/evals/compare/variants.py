@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import files
 from accfm.evals.compare import paired, study
-from accfm.evals.results import saved
+from accfm.evals.results import marks, saved
 from accfm.evals.results.figures import TESTED, Figure, key
 from accfm.evals.results.outcome import task_name
 
@@ -98,8 +98,10 @@ def tabulate_variants(
         for f in folders
     ]
     line["values"] = _values(config, metrics)
-    seen = [m["_meta"].get("seen") or () for m in metrics]
-    line["seen_people"] = sum(map(len, seen))
+    counts = [marks.count(m["_meta"]) for m in metrics]
+    line["marks"] = {
+        mark: sum(c.get(mark, 0) for c in counts) for mark in marks.MARKS
+    }
     line["change"] = {}
     if variant != config.subject and metrics[0]["_meta"]["student"] == STUDENT:
       line["change"] = _changes(config, _scored(folders), mine)

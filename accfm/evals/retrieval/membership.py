@@ -32,7 +32,7 @@ from accfm.evals.results.outcome import Outcome
 from accfm.evals.results.section import Cell, Line, Section, Table, number_cell
 from accfm.evals.retrieval import nearest
 from accfm.evals.retrieval import segments as candidates
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 from accfm.evals.stats import scaling, scores
 
 ENCODERS = (TESTED, "untrained")  # and hand-made features

@@ -27,8 +27,8 @@ from accfm.evals.retrieval import nearest
 from accfm.evals.retrieval.masks import Mask
 from accfm.evals.retrieval.ranks import Counts
 from accfm.evals.retrieval.segments import Segments
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scaling
+from accfm.evals.stats import intervals, scaling
+from accfm.evals.stats import people as stats
 
 VARIANT = "misses"
 MOST = 2000  # misses that are looked at, evenly spaced by person and time
@@ -72,8 +72,10 @@ def score_misses(
       people = stats.People(
           segments.participant[rows], cfg.bootstrap_draws, cfg.seed)
       sums = people.sums(np.column_stack([hits, np.ones(len(hits))]))
-      figures.add(mine, people.estimate(sums, stats.ratio), measure=measure,
-                  **fields)
+      figures.add(
+          mine, people.estimate(sums, stats.ratio, intervals.SHARE),
+          measure=measure, **fields,
+      )
 
     add_share("missed_share", missed, slice(None))
     for place, name in enumerate(QUARTERS):
