@@ -179,11 +179,11 @@ def markdown(config: ConfigDict, table: Mapping[str, Any]) -> str:
     row += [ranged(values.get(name), digits) for _, name, digits in COLUMNS]
     row += [ranged(values.get(f"{TEACHER}/{task}"), 2) for task in tasks[:1]]
     rows.append([*row, line["claim"] or paired.cell(None, 0)])
-  note = paired.seen_note({
-      line["title"]: line["seen_people"] for line in lines.values()
+  note = marks.note({
+      line["title"]: line["marks"] for line in lines.values()
   })
   seeds = max(len(line["runs"]) for line in lines.values())
-  return paired.with_note(note, "\n\n".join([
+  return marks.with_note(note, "\n\n".join([
       "Mean absolute errors of probes on the frozen encoder of acceleration, "
       f"on unseen people of {', '.join(table['datasets'])}; recall@1 among "
       f"{config.evaluate.pools[0]}; smooth effective rank of both embeddings; "
