@@ -30,8 +30,8 @@ minutes() { # NAME, on 2 idle x86 cores
   case $1 in
     quickstart) echo 10 ;;
     simulated_*) echo 15 ;;
-    study_easy) echo 75 ;;
-    study_realistic) echo 160 ;;
+    study_easy) echo 150 ;;
+    study_realistic) echo 320 ;;
     ablations_easy) echo 100 ;;
     ablations_realistic) echo 90 ;;
     study_stress_predict) echo 40 ;;
