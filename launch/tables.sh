@@ -38,7 +38,7 @@ minutes() { # NAME, on 2 idle x86 cores
     study_stress_predict) echo 40 ;;
     stress_predict_*) echo 15 ;;
     ieee_spc) echo 10 ;;
-    controls) echo 40 ;;
+    controls) echo 10 ;;
     coverage) echo 4 ;;
   esac
 }
