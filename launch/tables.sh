@@ -24,7 +24,8 @@ cd "$(dirname "$0")/.."
 
 NAMES=(quickstart simulated_easy simulated_realistic study_easy
   study_realistic ablations_easy ablations_realistic stress_predict_fold1
-  stress_predict_fold2 stress_predict_fold3 study_stress_predict ieee_spc)
+  stress_predict_fold2 stress_predict_fold3 study_stress_predict ieee_spc
+  controls coverage)
 
 minutes() { # NAME, on 2 idle x86 cores
   case $1 in
@@ -37,6 +38,8 @@ minutes() { # NAME, on 2 idle x86 cores
     study_stress_predict) echo 40 ;;
     stress_predict_*) echo 15 ;;
     ieee_spc) echo 10 ;;
+    controls) echo 10 ;;
+    coverage) echo 4 ;;
   esac
 }
 
@@ -68,6 +71,8 @@ make_table() { # NAME
         bash launch/cohort.sh ieee_spc prepare:ieee_spc "$ieee_spc" \
         "$work/ieee_spc"
       ;;
+    controls) act bash launch/controls.sh "$work/controls" ;;
+    coverage) act "$PYTHON" -m benchmarks.coverage --out=results/coverage ;;
   esac
 }
 
