@@ -149,17 +149,18 @@ def aligned_rows(workdir):
     out.append({
         "title": title,
         **{f"recall {w}": get("/".join(filter(None, [
-            head.rstrip("/"), at, "recall@1_pool256"])))
+            head.rstrip("/"), at, "recall@1_poolall"])))
            for w, at in zip(WAYS, way, strict=True)},
         "mean rank": get("/".join(filter(None, [
-            head.rstrip("/"), way[0], "mean_rank_pool256"]))),
+            head.rstrip("/"), way[0], "mean_rank_poolall"]))),
         "heart rate": get(f"{head}probe_hr/mae_bpm"),
     })
   about = found["acc"]["_meta"]
   return {"rows": out, "people": about["people"]["test"],
           "windows": about["windows"]["test"],
           "steps": {run: v["_meta"]["step"] for run, v in found.items()},
-          "chosen": about["aligned_with"]}
+          "chosen": {name: found for name, found in about[
+              "aligned_with"].items() if name != "checkpoint"}}
 
 
 def draw(table, path):
@@ -230,7 +231,7 @@ def markdown(result):
         f"{found['people']} unseen people and {found['windows']:,} minutes of "
         f"the easy simulated cohort, {found['steps']['acc']} steps of 64 "
         "each.", "",
-        "| | recall@1 among 256, acc \u2192 PPG | PPG \u2192 acc | mean rank | "
+        "| | recall@1 among all, acc \u2192 PPG | PPG \u2192 acc | mean rank | "
         "heart rate, bpm |", "|---|---|---|---|---|",
     ]
     for row in found["rows"]:
