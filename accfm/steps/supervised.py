@@ -125,8 +125,8 @@ def check_warp(
   if prob and timed:
     raise InputError(
         f"augment.time_warp.prob: got {prob:g} with labels {timed}, which a "
-        "warp of time may change, want 0; set --config.augment.time_warp.prob=0 "
-        "or choose other labels"
+        "warp of time may change, want 0; set "
+        "--config.augment.time_warp.prob=0 or choose other labels"
     )
 
 
