@@ -46,6 +46,8 @@ def test_a_warp_of_time_that_would_falsify_labels(module, simulated, tmp_path):
     supervise.run(config, str(tmp_path / "w"))
   targets = [Target("attributes/age_years"), Target("labels/hr_bpm")]
   check_warp(config.augment, targets[:1])
+  with pytest.raises(InputError, match="labels/breath_rate"):
+    check_warp(config.augment, [Target("labels/breath_rate")])
   for prob in (None, 0.0):  # no such operation
     check_warp({"time_warp": {"prob": prob}}, targets)
   check_warp({}, targets)

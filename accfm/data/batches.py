@@ -176,7 +176,9 @@ def make_batch(
       break
     except damage.DamagedError as error:
       split.ledger.add(error)  # raises unless it may be replaced
-      rows, pairs = split.ledger.mend(draw, local, split.people_of)
+      rows, pairs = split.ledger.mend(
+          draw, local, split.people_of, split.apart_of
+      )
   if len(split.parts) > 1:
     batch["cohort"] = split.cohort(rows)
   spans = overlaps.spans(rows, split.parts, split.bounds)

@@ -15,7 +15,7 @@ import numpy as np
 from tensorflow_datasets.proto import tf_example_pb2
 
 from accfm.base.errors import InputError
-from accfm.data import checksums, damage, record_cache
+from accfm.data import checksums, damage, overlaps, record_cache
 from accfm.data import manifest as manifest_lib
 from accfm.data import shards as shards_lib
 from accfm.signals import contract as contract_lib
@@ -394,3 +394,7 @@ class Joined:
     place = int(self.cohort(row))
     first, count = self.parts[place].people
     return self.bounds[place] + first, count
+
+  def apart_of(self, row: int) -> int:
+    """Least distance in rows of a pair in the data set of a row."""
+    return overlaps.rows_apart(self.parts[int(self.cohort(row))].manifest)

@@ -14,7 +14,7 @@ _CUTOFF = 0.95  # half amplitude, as a share of the lower Nyquist rate
 _BETA = 5.65  # Kaiser's 0.1102 * (60 - 8.7)
 SNAP = 1e-4  # smaller offsets, in samples, are rounding of the clock
 _DECAYED = 1e-6  # share of a response that counts as nothing
-_SETTLED = 0.01  # share that may be left of what an end of a run adds
+_SETTLED = 0.0015  # share that may be left of what an end of a run adds
 
 
 def resample(
@@ -119,7 +119,8 @@ def settle_s(
   """How long, in s, the end of a run changes what `bandpass` makes of it.
 
   Beyond the end the filter assumes the run's own reflection. What that adds
-  has fallen to a hundredth here.
+  is several SD of the signal at the end, and has fallen to less than 1 % of
+  the SD here.
 
   Args:
     rate_hz, band_hz, order: as for `bandpass`; None for no filter, which

@@ -110,18 +110,23 @@ def check_warp(
   """Raises InputError where a time warp would leave a label that is wrong.
 
   A rate or an interval of beats changes with the warp, its label does not.
+  What else a label of a segment says is not known, so all of them count. A
+  fact about a person stays, unless its name ends in a unit of time.
 
   Args:
     augmentation: resolved, see `augment.resolve`.
     targets: of the predictor.
   """
-  timed = [t.column for t in targets if t.column.endswith(TIMED)]
+  timed = [
+      t.column for t in targets
+      if t.column.startswith("labels/") or t.column.endswith(TIMED)
+  ]
   prob = dict(augmentation.get("time_warp", {})).get("prob", 0.0)
   if prob and timed:
     raise InputError(
         f"augment.time_warp.prob: got {prob:g} with labels {timed}, which a "
-        "warp of time changes, want 0; set --config.augment.time_warp.prob=0 "
-        "or choose other labels"
+        "warp of time may change, want 0; set "
+        "--config.augment.time_warp.prob=0 or choose other labels"
     )
 
 

@@ -20,7 +20,7 @@ BAND = dataclasses.replace(
 )
 LONG = dataclasses.replace(BAND, window_sec=30.0)
 RATES = (32.0, 100.0)  # of acc and ppg
-END = 135 / 64  # s until BAND's filter has settled
+END = 191 / 64  # s until BAND's filter has settled
 
 
 def recording(minutes=2, rates=RATES, limits=None, offset=0.0, end=END):
