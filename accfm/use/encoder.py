@@ -3,7 +3,8 @@
 What an encoder is fed is fixed by its contract: rate, unit, filter, length of
 a segment, normalisation. Here samples go the way that preparation takes them
 (the same resampling, filter and rounding), so that an embedding is the one
-that an evaluation of the same minute has.
+that an evaluation of the same minute has. With a band filter that holds away
+from the ends of what is given (`Encoder.embed`).
 """
 
 import dataclasses
