@@ -27,12 +27,16 @@ def get_config(arg=None):
   # The signal to retrieve: "" for the checkpoint's own second signal or, of a
   # checkpoint of one signal, the only other signal of the data set.
   c.partner = ""
+  # A run whose encoder embeds that signal: linear maps between the two are
+  # fitted on train people and scored as rows aligned_ridge and aligned_cca.
+  c.align_with = ""
   c.step = "latest"  # "latest", "best" or a step number
   c.batch_size = 16 if arg.tiny else 256  # segments embedded at once
   c.untrained = True  # also the same architecture with fresh weights
   c.handmade = True  # also motion features and the envelope control
   # What is measured; the report has an order of its own.
-  c.evals = ("health", "retrieval", "reidentify", "probe", "direct")
+  c.evals = ("health", "retrieval", "reidentify", "membership", "probe",
+             "direct")
   # Sizes of pools, beside a pool of all windows; the first one is shown.
   c.pools = (8,) if arg.tiny else (256, 1024, 4096)
   # Size of the pool of a participant's own segments.

@@ -86,6 +86,20 @@ def test_commands(call, tmp_path, script, args, mains):
   check_configs(calls)
 
 
+def test_controls_end_with_their_table(call):
+  done, calls = call("controls.sh", "work", REAL="one=/a two=/b")
+  assert done.returncode == 0, done.stderr
+  *accfm, table = calls
+  assert [main_of(c) for c in accfm] == [
+      *["prepare"] * 4, "pretrain", "pretrain", "distill", "evaluate",
+      "evaluate"]
+  check_configs(accfm)
+  assert all("--source_dir=/b" not in c or "--config=prepare:e4,name=two" in c
+             for c in accfm)
+  assert table[1] == "benchmarks.controls"
+  assert table[-2].endswith("simulated_easy,simulated_realistic,one,two")
+
+
 def test_settings_from_the_environment(call, tmp_path):
   (tmp_path / "source").mkdir()
   done, calls = call(

@@ -47,6 +47,8 @@ def check(
   why_not = {
       "probe": "probes are fitted on the train split, which is not embedded "
                "while training",
+      "membership": "it needs the train split, which is not embedded while "
+                    "training",
   }
   if len(signals) < 2:
     why_not["retrieval"] = "it needs a run of two signals"

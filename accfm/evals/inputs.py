@@ -17,7 +17,7 @@ from accfm.base import interrupts
 from accfm.base.errors import InputError
 from accfm.data import manifest, pipeline
 from accfm.evals import leaks
-from accfm.evals.baselines import envelope, features
+from accfm.evals.baselines import envelope, features, traced
 from accfm.evals.files import privacy
 from accfm.evals.results.figures import TESTED
 from accfm.signals import contract as contract_lib
@@ -46,6 +46,11 @@ class Inputs:
       None.
     recordings: the open split under evaluation, to draw signals from, or
       None.
+    likeness: encoder -> split -> [N] the similarity of the projections of
+      both signals of a segment.
+    readings: split -> row -> [N] heart rates in bpm that are read from
+      acceleration without a fit: "traced", "harmonic".
+    members: people of the train split whom the encoder was trained on.
   """
 
   split: str
@@ -59,6 +64,13 @@ class Inputs:
   targets: tuple[Target, ...] = ()
   outputs: np.ndarray | None = None
   recordings: Any = None
+  likeness: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict
+  )
+  readings: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict
+  )
+  members: Sequence[str] = ()
 
   @property
   def table(self) -> Mapping[str, np.ndarray]:
@@ -76,10 +88,11 @@ class Shared:
 
   Attributes:
     key: the command's secret (`privacy`).
+    partner: the checkpoint to align with (`checkpoints.Loaded`), or None.
   """
 
-  def __init__(self):
-    self.key = privacy.draw_key()
+  def __init__(self, partner: Any = None):
+    self.key, self.partner = privacy.draw_key(), partner
     self._made: dict[Any, Any] = {}
 
   def get(self, name: Any, make: Callable[[], Any]) -> Any:
@@ -143,7 +156,7 @@ def open_splits(
   """
   folder = manifest.find(config.data_dir or record.setting("data_dir"), dataset)
   names = [config.split]
-  if "probe" in config.evals:  # fitted on train, penalised by val
+  if "probe" in config.evals or config.align_with:  # fitted on train, val
     names = dict.fromkeys(["train", "val", config.split])
   splits = {
       name: shared.get(
@@ -239,7 +252,7 @@ def gather(
     extra: split -> further columns of its table (`own_labels.load_columns`).
     recordings: the open split under evaluation.
   """
-  encoders, pairs, extra = {}, {}, extra or {}
+  encoders, pairs, likeness, extra = {}, {}, {}, extra or {}
   for row, embedded in ((TESTED, learned), ("untrained", untrained)):
     if not embedded:
       continue
@@ -256,6 +269,11 @@ def gather(
     }
     if teacher and {student, teacher} <= set(heads):
       pairs[row] = heads
+      likeness[row] = {
+          s: np.einsum("np,np->n", *(
+              e.signals[name]["projection"] for name in (student, teacher)))
+          for s, e in embedded.items()
+      }
   if handmade.get(split, {}).get("envelope"):
     pairs["envelope"] = handmade[split]["envelope"]
   by_split = {
@@ -265,7 +283,9 @@ def gather(
   return Inputs(
       split, {s: {**e.table, **extra.get(s, {})} for s, e in learned.items()},
       encoders, pairs, by_split, student, teacher, window_sec, targets,
-      learned[split].signals[student].get("prediction"), recordings,
+      learned[split].signals[student].get("prediction"), recordings, likeness,
+      {s: made["readings"] for s, made in handmade.items()
+       if made.get("readings")},
   )
 
 
@@ -283,13 +303,14 @@ def make_handmade(
     batch_size: rows read at once.
 
   Returns:
-    split -> {"features": [N, F] or None, "envelope": {signal: [N, S]}}.
+    split -> {"features": [N, F] or None, "readings": {row: [N]},
+    "envelope": {signal: [N, S]}}.
   """
   out = {}
   for title, split in splits.items():
     rate = split.contract.rate_hz
     made = {s: [] for s in pair} if title == tested and all(pair) else {}
-    found = []
+    found, traces = [], []
     wanted = sorted(set(made) | ({motion} if motion else set()))
     for at in range(0, len(split) if wanted else 0, batch_size):
       interrupts.check()
@@ -301,8 +322,13 @@ def make_handmade(
           made[name].append(envelope.vectors(x, rate))
         if name == motion:
           found.append(features.extract(x, rate))
+          traces.append(traced.read_windows(x, rate))
     out[title] = {
         "features": np.concatenate(found) if found else None,
+        "readings": {
+            "traced": np.concatenate(traces),
+            "harmonic": np.concatenate(found)[:, features.BEAT_COLUMN],
+        } if found else {},
         "envelope": {n: np.concatenate(v) for n, v in made.items() if v},
     }
   return out

@@ -52,6 +52,13 @@ class Seen:
   validated: tuple[str, ...] = ()
   untold: tuple[str, ...] = ()
 
+  def and_of(self, other: "Seen") -> "Seen":
+    """Whom this checkpoint or another one may have seen."""
+    return Seen(*(
+        tuple(sorted({*getattr(self, f.name), *getattr(other, f.name)}))
+        for f in dataclasses.fields(self)
+    ))
+
 
 @dataclasses.dataclass(frozen=True)
 class People:

@@ -3,6 +3,7 @@
 `metrics.json` is written last: a folder that has one is whole.
 """
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Mapping
@@ -12,8 +13,8 @@ from ml_collections import ConfigDict
 
 from accfm.base import configlib, errors, faults, interrupts, values
 from accfm.base.errors import InputError
-from accfm.evals import inputs
-from accfm.evals.embedding import cache, forward, projection
+from accfm.evals import inputs, leaks
+from accfm.evals.embedding import aligned, cache, forward, projection
 from accfm.evals.evaluators import EVALS
 from accfm.evals.files import privacy, space, store
 from accfm.evals.probes import own_labels, panel
@@ -105,6 +106,9 @@ def evaluate_checkpoint(
   """
   start, workdir = time.time(), pathlib.Path(workdir)
   splits, seen = inputs.open_splits(config, loaded.record, dataset, shared)
+  if shared.partner is not None:
+    seen = seen.and_of(aligned.check_partner(
+        config, loaded.record, shared.partner.record, splits))
   tables = {name: split.table for name, split in splits.items()}
   extra = own_labels.load_columns(config.labels_file, tables)
   projection.check(
@@ -117,13 +121,17 @@ def evaluate_checkpoint(
   say(f"embedding {sum(map(len, splits.values()))} windows of {dataset}")
   learned = _embed(config, loaded, splits, workdir, naming, say)
   data = _gather(config, loaded, splits, learned, extra, shared)
-  figures, found = figures_lib.Figures(), {}
+  figures, found, more = figures_lib.Figures(), {}, {}
+  if shared.partner is not None:
+    data, more["aligned_with"] = aligned.add_aligned(
+        data, splits, shared.partner, config.batch_size, say)
   for name in config.evals:
     say(f"measuring {name}")
     faults.point("before_evaluator", name)
     interrupts.check()
     found[name] = EVALS[name](data, config, figures)
-  facts = facts_lib.describe_run(config, loaded, splits, data, seen, naming)
+  facts = {**facts_lib.describe_run(
+      config, loaded, splits, data, seen, naming), **more}
   workdir.mkdir(parents=True, exist_ok=True)
   for name in FILES:
     (workdir / name).unlink(missing_ok=True)
@@ -193,11 +201,15 @@ def _gather(
         ("handmade", *map(id, splits.values()), pair, motion),
         lambda: inputs.make_handmade(splits, config.split, pair, motion),
     )
-  return inputs.gather(
+  data = inputs.gather(
       config.split, learned, fresh, made, student, teacher,
       tested.contract.window_sec, loaded.record.targets, extra,
       tested,
   )
+  if "membership" not in config.evals or "train" not in splits:
+    return data
+  return dataclasses.replace(data, members=leaks.check_unseen(
+      leaks.people_of(splits["train"]), loaded.record, allow_seen=True).trained)
 
 
 def _write_tables(

@@ -35,6 +35,10 @@ def predict_numbers(
     found = [_folds(fit, draw) for draw in draws]
     for column, k in enumerate(places):
       out[tasks[k].name][row] = [f[:, column] for f in found]
+  tested = roles_lib.tested([role for draw in draws for role in draw])
+  for task in tasks:  # what is read as it is, without a fit
+    for row, values in panel.readings.get(task.name, {}).items():
+      out[task.name][row] = [values[tested]] * len(draws)
   return out
 
 

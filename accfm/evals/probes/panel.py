@@ -24,6 +24,7 @@ DEMOGRAPHICS = {
     "age": {"age"}, "sex": {"sex"}, "bmi": {"bmi", "height", "weight"},
     "height": {"height", "bmi"}, "weight": {"weight", "bmi"},
 }
+READINGS = ("traced", "harmonic")
 POOLINGS = ("mean", "mean_sd")
 
 
@@ -40,6 +41,7 @@ class Panel:
     facts: demographic -> [N], NaN where unknown.
     groups: attribute of subgroups -> [N] text, the group of each tested row,
       "" for none.
+    readings: task -> row -> [N] predictions that need no fit.
   """
 
   people: np.ndarray
@@ -49,6 +51,9 @@ class Panel:
   rows: dict[str, np.ndarray]
   facts: dict[str, np.ndarray]
   groups: dict[str, np.ndarray]
+  readings: dict[str, dict[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict
+  )
 
   def given(
       self, names: Sequence[str]
@@ -108,7 +113,10 @@ def of_windows(data: Any, cfg: ConfigDict) -> Panel:
           row: np.concatenate([parts[s] for s in names])
           for row, parts in rows.items() if set(names) <= set(parts)
       },
-      _facts(stack), groups,
+      _facts(stack), groups, {"hr": {
+          row: np.concatenate([data.readings[s][row] for s in names])
+          for row in READINGS if set(names) <= set(data.readings)
+      }},
   )
 
 

@@ -11,10 +11,13 @@ ENCODERS = {
     TESTED: "this encoder", "untrained": "untrained encoder",
     "envelope": "motion envelope", "mean": "predict the mean",
     "features": "motion features", "demographics": "demographics",
-    "chance": "chance",
+    "chance": "chance", "identity": "identity alone",
+    "traced": "traced curve, not fitted",
+    "harmonic": "harmonic sum, not fitted",
+    "aligned_ridge": "aligned by ridge", "aligned_cca": "aligned by CCA",
 }
 # What stands after all encoders that were trained, in this order.
-_LAST = ("features", "demographics", "untrained", "mean")
+_LAST = ("features", "traced", "harmonic", "demographics", "untrained", "mean")
 MEASURES = {"auc": "AUC"}
 # What may end the name of a label.
 UNITS = ("bpm", "ms", "s", "years", "kg", "cm", "m", "mmhg", "c")
