@@ -16,7 +16,7 @@ from accfm.base import configlib
 
 
 def get_config(arg=None):
-  """Arguments: tiny (few bootstrap draws, small pools)."""
+  """Arguments: tiny (small pools, few draws)."""
   arg = configlib.parse(arg, tiny=False)
   c = ConfigDict()
   c.data_dir = ""  # folder of the data sets; "": as the checkpoint's config
@@ -58,7 +58,8 @@ def get_config(arg=None):
   c.min_windows = 4 if arg.tiny else 10  # labelled segments, likewise
   c.min_participants = 4 if arg.tiny else 10  # to fit person-level probes
   c.min_class = 3  # people of the rarer class
-  # Draws of people behind each interval.
+  # Bootstrap draws of people behind the band of a ROC curve. Other intervals
+  # are t intervals over people and need none (results/coverage.md).
   c.bootstrap_draws = 100 if arg.tiny else 1000
   c.seed = 0  # of the draws, of untrained encoders and of examples
   c.report = True  # write report.html

@@ -62,7 +62,7 @@ def fields(node, prefix=""):
   return sorted(lines)
 
 
-@pytest.mark.parametrize("scale", ["paper", "small", "tiny"])
+@pytest.mark.parametrize("scale", ["paper", "small", "tiny", "easy"])
 def test_golden_variants(golden, scale):
   """Each run of the ablations as what differs from the plain student's."""
   config = load("ablations").get_config(scale)
@@ -72,6 +72,8 @@ def test_golden_variants(golden, scale):
     spec = plain[name]
     lines += [f"{name}: {spec['main']} as {spec['title']!r} after "
               f"{spec['needs'] or 'nothing'}"]
+    if spec["claim"]:
+      lines += [f"  the paper: {spec['claim']}"]
     base = plain["distilled" if spec["main"] == "distill" else "teacher"]
     if spec is not base:
       lines += [

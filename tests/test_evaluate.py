@@ -48,7 +48,7 @@ def test_writes_numbers_predictions_and_a_page(world, tmp_path, capsys):
   assert about["config"]["bootstrap_draws"] == 100 and about["step"] == 7
 
   hr = compare.load([tmp_path / "out/predictions.parquet"])["hr", "encoder"]
-  assert len(hr.errors) == 36
+  assert hr.errors.shape == (1, 36)
   key = "test/probe_hr/mae_bpm"
   assert compare.score(hr, 100, 0) == pytest.approx(
       [plain[key], plain[f"{key}_ci95_low"], plain[f"{key}_ci95_high"]])

@@ -30,7 +30,7 @@ from ml_collections import ConfigDict
 from accfm.base import interrupts, values
 from accfm.base.errors import InputError
 from accfm.data import damage, sharedmemory
-from accfm.data.samplers import Draw
+from accfm.data.draw import Draw
 
 RULES = {
     "prefetch": values.COUNT, "workers": values.COUNT,

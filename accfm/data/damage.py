@@ -16,7 +16,7 @@ from typing import TextIO
 import numpy as np
 
 from accfm.base.errors import InputError
-from accfm.data.samplers import Draw
+from accfm.data.draw import Draw
 
 People = tuple[np.ndarray, np.ndarray]  # (first row [P], rows [P]) of each
 

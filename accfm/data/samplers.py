@@ -4,29 +4,14 @@ A sampler is called with k and returns a `Draw`. It holds no order of all rows,
 so shuffling 20 million minutes takes almost no memory.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from accfm.base.errors import InputError
-from accfm.data import orders
-
-
-@dataclasses.dataclass(frozen=True)
-class Draw:
-  """Row numbers of one batch.
-
-  Attributes:
-    rows: [B].
-    pairs: [B], the row that each row is paired with, or None.
-    only: [M], the rows that may replace a damaged one; None for all.
-  """
-
-  rows: np.ndarray
-  pairs: np.ndarray | None = None
-  only: np.ndarray | None = None
+from accfm.data import orders, people_batches
+from accfm.data.draw import Draw
 
 
 class Rows:
@@ -56,7 +41,10 @@ class People:
 
   Attributes:
     left_out: number of people with only one segment, who cannot be paired.
+    why_left_out: the reason, as text.
   """
+
+  why_left_out = "with one segment, who cannot be paired"
 
   def __init__(
       self, people: tuple[Any, Any], batch_size: int, seed: int,
@@ -123,6 +111,7 @@ class Mixture:
     """
     self._samplers, self._seed, self._lanes = samplers, seed, lanes
     self.left_out = sum(sampler.left_out for sampler in samplers)
+    self.why_left_out = getattr(samplers[0], "why_left_out", "")
 
   def __call__(self, k: int) -> Draw:
     draws = [sampler(k) for sampler in self._samplers]
@@ -163,8 +152,8 @@ def shares(weights: Sequence[float], batch_size: int) -> list[int]:
 def make(
     split: Any, batch_size: int, seed: int, weights: Sequence[float],
     by_people: bool = False, multiple: int = 1,
-    near: orders.Nearness = orders.EVERYWHERE,
-) -> Rows | People | Mixture:
+    near: orders.Nearness = orders.EVERYWHERE, each: int = 1,
+) -> Any:
   """The sampler of self-supervised training.
 
   Args:
@@ -175,36 +164,50 @@ def make(
     by_people: whether to pair two segments of a person, instead of single
       rows.
     multiple: a number that divides every batch size, for the message.
-    near: how far the order jumps; with `by_people` counted in people.
+    near: how far the order jumps; with `by_people` or `each` counted in
+      people.
+    each: segments of each person in a batch; 1 for rows of anybody.
 
   Raises:
     InputError: a batch takes more rows, or people, than a data set has, or
       the share of a data set cannot be split into lanes.
   """
   parts = []
-  counts = shares(weights, batch_size)
+  people_batches.check(batch_size, each)
+  counts = shares(weights, batch_size // each)  # rows, or people
   for place, (part, count) in enumerate(zip(split.parts, counts, strict=True)):
     start, stop = map(int, split.bounds[place:place + 2])
-    there, what = len(part), "rows"
+    there, what, other = len(part), "rows", ""
+    apart = people_batches.rows_apart(part.manifest) if each > 1 else 1
     if by_people:
       there = int((part.people[1] >= 2).sum())
-      what = "people with two segments"
+      what, other = "people with two segments", "positives=segment"
+    elif each > 1:
+      there = int(people_batches.enough(part.people[1], each, apart).sum())
+      what = f"people with {each} segments that do not overlap"
+      other = "minutes_per_person=1"
     if count > there:
       # In a mixture `count` is one data set's share of the batch.
       most = there * batch_size // count // multiple * multiple
+      most = most // each * each if each > 1 else most
       fix = f"set --config.batch_size={most} or " if most else ""
-      fix += "set --config.positives=segment or " if by_people else ""
+      fix += f"set --config.{other} or " if other else ""
+      got = f"{each} of each of {count} people" if each > 1 else count
       raise InputError(
-          f"batch_size: got {count}, want at most the {there} {what} of "
+          f"batch_size: got {got}, want at most the {there} {what} of "
           f"split {part.name} in {part.dataset_dir}; {fix}prepare more "
           "recordings"
       )
     near.check(count)
     # The first data set keeps the seed; each other one has its own.
     own = seed + 7919 * place
+    first, rows = part.people if by_people or each > 1 else (0, 0)
     if by_people:
-      first, rows = part.people
       parts.append(People((start + first, rows), count, own, near))
+    elif each > 1:
+      parts.append(people_batches.SegmentsOfPeople(
+          (start + first, rows), count * each, each, own, apart, near
+      ))
     else:
       parts.append(Rows(start, stop, count, own, near))
   return parts[0] if len(parts) == 1 else Mixture(parts, seed, near.lanes)

@@ -23,7 +23,7 @@ from accfm.signals.targets import Target
 
 SPLIT = "val"
 # What evaluators are told here, where `configs/evaluate.py` is not at hand.
-# They give values alone: an interval needs draws of people.
+# They give values alone: 0 draws stand for no intervals.
 SETTINGS = dict(
     bootstrap_draws=0, pools=(256,), within_pool=16, adjacent_sec=300.0,
     min_people=2, min_class=3,

@@ -109,5 +109,5 @@ def make_sampler(config: ConfigDict, data: TrainingData) -> Any:
   return samplers.make(
       data.train, config.batch_size, config.seed, data.weights,
       by_people(config), meshlib.row_shards(data.mesh),
-      orders.Nearness(**config.order),
+      orders.Nearness(**config.order), config.get("minutes_per_person", 1),
   )

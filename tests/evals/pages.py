@@ -7,7 +7,7 @@ import xml.etree.ElementTree
 
 from accfm.evals.report import plots
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 VOID = {"meta", "br", "wbr"}
 

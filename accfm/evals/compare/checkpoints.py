@@ -26,6 +26,7 @@ from accfm.evals.results import marks, saved, words
 from accfm.evals.results.figures import TESTED, load_figures
 from accfm.evals.results.outcome import task_name
 from accfm.evals.retrieval import pools, ranks
+from accfm.evals.stats import intervals
 from accfm.steps.record import Record
 
 SAME = ("dataset", "split", "split_hash", "rows_hash")
@@ -147,7 +148,7 @@ def tabulate_runs(
 
   Args:
     folders: run -> folder of its evaluation.
-    draws, seed: of the bootstrap.
+    draws, seed: as `stats.People`.
 
   Returns:
     {"runs": [names], "tasks": {task: part}, "retrieval": {name: part},
@@ -289,7 +290,7 @@ def _hits(
       ranks.Counts(queries["windows"], nearer, nearer, nearer), pool
   )
   return paired.Scored(
-      queries["keys"], queries["people"], np.zeros(len(hits)), hits
+      queries["keys"], queries["people"], np.zeros(len(hits)), hits, "share"
   )
 
 
@@ -313,7 +314,8 @@ def markdown(table: Mapping[str, Any]) -> str:
   return marks.with_note(note, "\n\n".join([
       f"{first['windows'][split]} windows of {first['people'][split]} people "
       f"in {first['dataset']} / {split}; brackets are 95 % intervals over "
-      "people, who are drawn once for both sides of a difference.",
+      "people; those of a difference are paired over the same people. "
+      f"{intervals.FEW}",
       paired.table(["", *runs], lines("errors", runs)),
       paired.table(["", *pairs], lines("differences", pairs)),
   ]) + "\n")

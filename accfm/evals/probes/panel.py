@@ -17,7 +17,7 @@ from accfm.evals.probes import roles as roles_lib
 from accfm.evals.probes import subgroups
 from accfm.evals.probes.tasks import slug
 from accfm.evals.results.words import split_unit
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 
 # Facts of a participant, each with the facts that must not help to predict it.
 DEMOGRAPHICS = {

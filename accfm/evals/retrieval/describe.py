@@ -29,7 +29,7 @@ from accfm.evals.retrieval.variants import (
   where_control_fails,
 )
 from accfm.evals.stats import scaling
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 # The columns, from the left.
 ENCODERS = (TESTED, "aligned_ridge", "aligned_cca", "envelope", IDENTITY,

@@ -36,7 +36,8 @@ from accfm.evals.retrieval.variants import (
   pool_sizes,
   where_control_fails,
 )
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import intervals
+from accfm.evals.stats import people as stats
 
 CONTROL = "envelope"
 # (counts, pool, people) -> [P, R + 1], as `pools.rank_sums`.
@@ -130,11 +131,13 @@ def add_ranks(
   for k in TOP:
     column = min(k, sums.shape[1] - 1) - 1
     figures.add(
-        plain, people.estimate(sums[:, [column, -1]], stats.ratio),
+        plain, people.estimate(
+            sums[:, [column, -1]], stats.ratio, intervals.SHARE),
         measure=f"recall@{k}", headline=about.headline and k == 1,
     )
   figures.add(
-      plain, people.estimate(pools.total_rank(sums), stats.ratio),
+      plain, people.estimate(
+          pools.total_rank(sums), stats.ratio, intervals.FROM_ONE),
       measure="mean_rank",
   )
   figures.add(plain, pools.median_rank(people, sums), measure="median_rank")

@@ -4,7 +4,7 @@ import pytest
 
 from accfm.evals.probes import describe, describe_subgroups
 from accfm.evals.results.figures import TESTED, Figure, Figures
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 from tests.evals import pages
 
 

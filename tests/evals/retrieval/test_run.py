@@ -6,7 +6,7 @@ import pytest
 from accfm.evals.results.figures import TESTED, Figure, Figures
 from accfm.evals.retrieval import ranks
 from accfm.evals.retrieval import run as retrieval
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 from accfm.evals.stats import scaling
 from tests.evals import toy
 
