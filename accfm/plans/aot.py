@@ -287,7 +287,7 @@ def _labels(count):
 
 
 class _Shapes:
-  """Stands for a `pipeline.Joined`: rows of the right shape, not filled."""
+  """Stands for a `joined.Joined`: rows of the right shape, not filled."""
 
   def __init__(self, contract, names):
     self._contract, self.parts = contract, names
