@@ -22,7 +22,7 @@ from accfm.data import manifest, pipeline
 from accfm.evals.baselines import features, traced
 from accfm.evals.report import plots
 from accfm.evals.retrieval import identity, pools, ranks
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 from accfm.signals import feed
 
 EACH = 116  # minutes of a person, as in the paper's cohort

@@ -27,7 +27,7 @@ from accfm.evals.retrieval import nearest
 from accfm.evals.retrieval.masks import Mask
 from accfm.evals.retrieval.ranks import Counts
 from accfm.evals.retrieval.segments import Segments
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 from accfm.evals.stats import scaling
 
 VARIANT = "misses"

@@ -9,7 +9,7 @@ from scipy import stats as sps
 from accfm.evals.results.figures import Figures
 from accfm.evals.retrieval import identity, pools, ranks, segments
 from accfm.evals.retrieval import run as retrieval
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 from tests.evals import toy
 
 PEOPLE = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2])
