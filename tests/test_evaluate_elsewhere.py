@@ -28,8 +28,12 @@ def _change_ppg(world, **fields):
     ppg = signals.pop("ppg")
     if fields:
       signals["ppg"] = dataclasses.replace(ppg, **fields)
-    else:  # nothing may read it
-      del split.values["ppg"]
+
+    def read(rows, names, read=split.read):
+      assert "ppg" not in names
+      return read(rows, names)
+
+    split.read = read
     split.contract = dataclasses.replace(split.contract, signals=signals)
 
 
