@@ -148,13 +148,13 @@ def match(
     found, extra = _from_files(outside, opened)
   else:
     found, extra = {
-        name: {f"{student}/embedding": _call(outside, split, student)}
+        name: ({f"{student}/embedding": _call(outside, split, student)},
+               np.ones(len(split), bool))
         for name, split in opened.splits.items()
     }, 0
   signals, counts = {}, {}
   for name, split in opened.splits.items():
-    columns = found[name]
-    there = np.any([~np.isnan(x).all(axis=1) for x in columns.values()], axis=0)
+    columns, there = found[name]
     whole = np.all([np.isfinite(x).all(axis=1) for x in columns.values()],
                    axis=0)
     people = split.table["participant"]
@@ -191,7 +191,7 @@ def _counted(counts: Mapping[str, int]) -> str:
   """What of a split does not match, in words."""
   return (
       f"{counts['missing']} windows without one, {counts['people_missing']} "
-      f"people without any, {counts['not_finite']} with NaN or Inf")
+      f"people without any, {counts['not_finite']} of NaN, Inf or null")
 
 
 def _by_signal(columns, student, teacher):
@@ -248,8 +248,8 @@ def _call(outside: Outside, split: Any, signal: str) -> np.ndarray:
 
 
 def _from_files(outside: Outside, opened: Opened) -> tuple[
-    dict[str, Vectors], int]:
-  """(split -> column -> [N, D], NaN where there is none; extra vectors)."""
+    dict[str, tuple[Vectors, np.ndarray]], int]:
+  """(split -> (column -> [N, D], [N] whether a line is there), extra lines)."""
   lines = foreign.read(outside.source)
   student, teacher = opened.signals.student, opened.signals.teacher
   if f"{student}/embedding" not in lines.columns:
@@ -274,11 +274,13 @@ def _from_files(outside: Outside, opened: Opened) -> tuple[
           f"at {table['start_s'][row]:.3f} s, and {int((count > 1).sum())} "
           "windows of this kind, want one vector for each window")
     used[mine] = True
-    found[name] = {}
+    there = np.zeros(len(split), bool)
+    there[rows] = True
+    found[name] = {}, there
     for column, x in columns.items():
       whole = np.full((len(split), x.shape[1]), np.nan, np.float32)
       whole[place[mine]] = x[mine]
-      found[name][column] = whole
+      found[name][0][column] = whole
   return found, int((~used).sum())
 
 
