@@ -111,7 +111,9 @@ def open_splits(
     InputError: no such data set or split, a split without segments, another
       input contract, no partner, or people that the leak guard refuses.
   """
-  data_dir = config.data_dir or (record and record.setting("data_dir"))
+  data_dir = config.data_dir
+  if not data_dir and record is not None:
+    data_dir = record.setting("data_dir")
   folder = manifest.find(data_dir, dataset)
   other = "" if config.fit_dataset == dataset else config.fit_dataset
   fitted_on = FITTED_ON

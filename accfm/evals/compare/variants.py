@@ -8,6 +8,7 @@ of what another start of training would have given.
 import json
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import files
 from accfm.evals.compare import paired, study
-from accfm.evals.results import saved
+from accfm.evals.results import marks, saved
 from accfm.evals.results.figures import TESTED, Figure, key
 from accfm.evals.results.outcome import task_name
 
@@ -98,8 +99,9 @@ def tabulate_variants(
         for f in folders
     ]
     line["values"] = _values(config, metrics)
-    seen = [m["_meta"].get("seen") or () for m in metrics]
-    line["seen_people"] = sum(map(len, seen))
+    line["seen_people"] = 0
+    line |= marks.to_facts(sum(
+        (Counter(marks.count(m["_meta"])) for m in metrics), Counter()))
     line["change"] = {}
     if variant != config.subject and metrics[0]["_meta"]["student"] == STUDENT:
       line["change"] = _changes(config, _scored(folders), mine)
@@ -177,11 +179,11 @@ def markdown(config: ConfigDict, table: Mapping[str, Any]) -> str:
     row += [ranged(values.get(name), digits) for _, name, digits in COLUMNS]
     row += [ranged(values.get(f"{TEACHER}/{task}"), 2) for task in tasks[:1]]
     rows.append([*row, line["claim"] or paired.cell(None, 0)])
-  note = paired.seen_note({
-      line["title"]: line["seen_people"] for line in lines.values()
+  note = marks.note({
+      line["title"]: marks.count_saved(line) for line in lines.values()
   })
   seeds = max(len(line["runs"]) for line in lines.values())
-  return paired.with_note(note, "\n\n".join([
+  return marks.with_note(note, "\n\n".join([
       "Mean absolute errors of probes on the frozen encoder of acceleration, "
       f"on unseen people of {', '.join(table['datasets'])}; recall@1 among "
       f"{config.evaluate.pools[0]}; smooth effective rank of both embeddings; "
