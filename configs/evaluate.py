@@ -21,12 +21,18 @@ def get_config(arg=None):
   c = ConfigDict()
   c.data_dir = ""  # folder of the data sets; "": as the checkpoint's config
   c.dataset = ""  # name of one; "": each that the checkpoint learned from
+  # The data set whose train and val people probes are fitted and chosen on,
+  # and tested on those of `dataset`; "": the same.
+  c.fit_dataset = ""
   c.split = "test"  # whose people are scored
   # Score people who may have shaped the encoder, too, and mark the result.
   c.allow_seen = False
   # The signal to retrieve: "" for the checkpoint's own second signal or, of a
   # checkpoint of one signal, the only other signal of the data set.
   c.partner = ""
+  # Without a checkpoint: what somebody else's encoder embeds, "" for the
+  # acceleration of the data set.
+  c.signal = ""
   # A run whose encoder embeds that signal: linear maps between the two are
   # fitted on train people and scored as rows aligned_ridge and aligned_cca.
   c.align_with = ""

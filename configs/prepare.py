@@ -151,10 +151,11 @@ SOURCES = {"simulated": simulated, "e4": e4, "ieee_spc": ieee_spc}
 
 def signal(channels, unit, kind, gravity_kept=False, band_hz=None):
   """The fields of one signal: `accfm.signals.contract.SignalSpec`."""
+  band = placeholder(tuple)  # so that "none" empties the field
+  band.set(band_hz)
   return dict(
       channels=channels, unit=unit, kind=kind, gravity_kept=gravity_kept,
-      band_hz=band_hz or placeholder(tuple),
-      band_order=2, delay_s=0.0, normalize="zscore",
+      band_hz=band, band_order=2, delay_s=0.0, normalize="zscore",
   )
 
 

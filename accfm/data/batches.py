@@ -59,7 +59,7 @@ def train_batches(
   """Batches start, start + 1, ... without end.
 
   Args:
-    split: a `pipeline.Joined`.
+    split: a `joined.Joined`.
     signals: names of the signals to read.
     sampler: `sampler(k) -> Draw` of the global batch.
     start: number k of the first batch.

@@ -170,7 +170,7 @@ def make(
   """The sampler of self-supervised training.
 
   Args:
-    split: a `pipeline.Joined`.
+    split: a `joined.Joined`.
     batch_size: rows of the global batch.
     seed: of all orders.
     weights: one for each data set.

@@ -288,7 +288,7 @@ def _labels(count):
 
 
 class _Shapes:
-  """Stands for a `pipeline.Joined`: rows of the right shape, not filled."""
+  """Stands for a `joined.Joined`: rows of the right shape, not filled."""
 
   def __init__(self, contract, names):
     self._contract = contract

@@ -231,7 +231,7 @@ class Part:
 
 
 class Joined:
-  """The attributes of `pipeline.Joined` that samplers read."""
+  """The attributes of `joined.Joined` that samplers read."""
 
   def __init__(self, *parts):
     self.parts = parts

@@ -17,12 +17,12 @@ from ml_collections import ConfigDict
 
 from accfm.base import files
 from accfm.base.errors import InputError
-from accfm.evals import inputs
+from accfm.evals import inputs, opened
 from accfm.evals.compare import page, paired
 from accfm.evals.embedding import cache
 from accfm.evals.files import store
 from accfm.evals.probes.describe import find_targets
-from accfm.evals.results import marks, saved, words
+from accfm.evals.results import marks, notes, saved, words
 from accfm.evals.results.figures import TESTED, load_figures
 from accfm.evals.results.outcome import task_name
 from accfm.evals.retrieval import pools, ranks
@@ -94,9 +94,9 @@ def check_runs(
     Names of the data sets, the same for all.
 
   Raises:
-    InputError: as `inputs.open_splits`, or other people or segments.
+    InputError: as `opened.open_splits`, or other people or segments.
   """
-  names = {run: inputs.datasets(config, one) for run, one in records.items()}
+  names = {run: opened.datasets(config, one) for run, one in records.items()}
   datasets = next(iter(names.values()))
   if any(found != datasets for found in names.values()):
     raise InputError(
@@ -106,8 +106,7 @@ def check_runs(
   for dataset in datasets:
     facts = {}
     for run, record in records.items():
-      splits, _ = inputs.open_splits(config, record, dataset, shared)
-      tested = splits[config.split]
+      tested = opened.open_splits(config, record, dataset, shared).split
       facts[run] = dict(zip(SAME, (
           dataset, config.split, tested.manifest["split_hash"],
           cache.rows_hash(tested.table),
@@ -221,7 +220,7 @@ def _load_facts(folder: Path) -> dict[str, Any]:
   )["_meta"]
   facts = {key: about.get(key) for key in (
       *SAME, "checkpoint", "step", "kind", "student", "teacher", "windows",
-      "people", "pools", *marks.MARKS,
+      "people", "pools", *marks.MARKS, *notes.FACTS,
   )}
   share = (about.get("trained_config") or {}).get("label_fraction")
   return facts if share is None else {**facts, "label_fraction": share}
@@ -318,6 +317,7 @@ def markdown(table: Mapping[str, Any]) -> str:
       f"{intervals.FEW}",
       paired.table(["", *runs], lines("errors", runs)),
       paired.table(["", *pairs], lines("differences", pairs)),
+      *notes.of_runs(table["facts"]),
   ]) + "\n")
 
 

@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from accfm.base import configlib, files
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
-from accfm.evals.results import marks, saved
+from accfm.evals.results import marks, notes, saved
 from accfm.evals.results.figures import TESTED, Figure, key
 from accfm.evals.results.outcome import task_name
 from accfm.evals.stats import intervals
@@ -134,6 +134,10 @@ def tabulate_study(
             (Counter(marks.count(m["_meta"])) for m in metrics), Counter()
         )),
     }
+    told = notes.of_runs({
+        str(f): m["_meta"] for f, m in zip(folders, metrics, strict=True)})
+    if told:
+      facts[name]["notes"] = told
   errors = {
       title: {
           cell: paired.score(s, config.bootstrap_draws, config.seed)
@@ -241,6 +245,9 @@ def markdown(config: ConfigDict, table: Table) -> str:
       body(table["improvements"], 0, percent=True),
       f"Recall@1 among {pool}.",
       paired.table(["encoder", *WAYS.values()], ways),
+      *dict.fromkeys(
+          line for facts in table["runs"].values()
+          for line in facts.get("notes", ())),
   ]) + "\n")
 
 

@@ -8,6 +8,7 @@ of what another start of training would have given.
 import json
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -98,10 +99,9 @@ def tabulate_variants(
         for f in folders
     ]
     line["values"] = _values(config, metrics)
-    counts = [marks.count(m["_meta"]) for m in metrics]
-    line["marks"] = {
-        mark: sum(c.get(mark, 0) for c in counts) for mark in marks.MARKS
-    }
+    line["seen_people"] = 0
+    line |= marks.to_facts(sum(
+        (Counter(marks.count(m["_meta"])) for m in metrics), Counter()))
     line["change"] = {}
     if variant != config.subject and metrics[0]["_meta"]["student"] == STUDENT:
       line["change"] = _changes(config, _scored(folders), mine)
@@ -180,7 +180,7 @@ def markdown(config: ConfigDict, table: Mapping[str, Any]) -> str:
     row += [ranged(values.get(f"{TEACHER}/{task}"), 2) for task in tasks[:1]]
     rows.append([*row, line["claim"] or paired.cell(None, 0)])
   note = marks.note({
-      line["title"]: line["marks"] for line in lines.values()
+      line["title"]: marks.count_saved(line) for line in lines.values()
   })
   seeds = max(len(line["runs"]) for line in lines.values())
   return marks.with_note(note, "\n\n".join([

@@ -177,6 +177,9 @@ def score_health(
     cfg: of the map in the report: `map_label`, `map_method`, `seed`.
     figures: to add to.
   """
+  for signal, reason in data.absent.items():
+    figures.skip(Figure(data.split, "health", signal), reason,
+                 measure="effective_rank")
   spectra = {}
   for encoder, matrices in data.encoders.items():
     x = matrices[data.split]
@@ -223,9 +226,9 @@ def _add_spread(
     figures: Figures,
 ) -> None:
   """Adds alignment and uniformity of one encoder; see `score_health`."""
-  untrained = encoder == "untrained"
-  pair = data.pairs.get("untrained" if untrained else TESTED)
-  own = data.student if untrained or encoder == TESTED else encoder
+  other = encoder == data.teacher  # of the pair of the encoder under test
+  own = encoder if other else data.student
+  pair = data.pairs.get(TESTED if other else encoder)
   if pair is not None and own in pair:
     x = pair[own]
     if own == data.student:
@@ -256,7 +259,7 @@ def describe_health(
     spectra: encoder -> singular values [R].
   """
   about = Figure(data.split, "health")
-  order = words.in_order(f.encoder for f in figures.find(evaluator="health"))
+  order = words.in_order(spectra)
   like_teacher = (f"cka_with_{data.teacher}",
                   f"CKA with {words.signal(data.teacher)}", 3)
   used = [column for column in (*COLUMNS, like_teacher) if any(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from accfm.evals.probes.describe import Target, find_targets
-from accfm.evals.results import marks, words
+from accfm.evals.results import marks, notes, words
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 
 # The columns, from the left; demographics where a probe was given them.
@@ -25,13 +25,20 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
   """
   split, told = facts["split"], marks.describe(marks.count(facts), "people")
   targets = find_targets(figures, "probe", "direct")
-  columns = [c for c in COLUMNS if c != "demographics" or any(
-      "demographics" in t.scores for t in targets)]
+  outside = [
+      one["row"] for one in facts.get("outside") or ()
+      if one["row"] != facts.get("row")
+  ]
+  demographics = any("demographics" in t.scores for t in targets)
+  columns = [c for c in (COLUMNS[0], *outside, *COLUMNS[1:])
+             if demographics or c != "demographics"]
   width = 2 + max(map(len, columns))
   lines = [
       f"{split}: {facts['windows'][split]} windows of "
       f"{facts['people'][split]} "
-      + (f"people ({told.upper()})" if told else "unseen people"),
+      + (f"people ({told.upper()})" if told else
+         "people" if facts.get("kind") == "outside" else "unseen people"),
+      *(f"{fact}: {follows}" for fact, follows in notes.describe_rest(facts)),
       f"{'':42}" + "".join(f"{c:>{width}}" for c in columns),
   ]
 

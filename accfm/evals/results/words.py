@@ -68,7 +68,13 @@ def among(pool: int | str) -> str:
 
 
 def encoder(name: str) -> str:
-  """The name of what was scored; a signal names the other encoder."""
+  """The name of what was scored; a signal names the other encoder.
+
+  A name with a dot is that of somebody else's encoder, by its file or
+  function.
+  """
+  if "." in name:
+    return name
   return ENCODERS.get(name) or f"{signal(name)} encoder (ceiling)"
 
 

@@ -59,15 +59,20 @@ def score_membership(
     figures: to add to.
   """
   about = Figure(data.split, "membership")
-  if data.split == "train" or "train" not in data.tables:
+  if data.members is None:
+    figures.skip(
+        about, "whom this encoder was trained on is not known", measure="auc")
+    return Outcome()
+  fit = data.fitted_on[0]
+  if data.split == fit or fit not in data.tables:
     figures.skip(about, "needs the train split and another one", measure="auc")
     return Outcome()
-  inside = _choose(data, "train", cfg.seed, True)
+  inside = _choose(data, fit, cfg.seed, True)
   outside = _choose(data, data.split, cfg.seed, False)
   who = np.concatenate([
       np.char.add(side, data.tables[name]["participant"][rows].astype(str))
       for side, name, rows in (
-          ("1:", "train", inside), ("0:", data.split, outside))
+          ("1:", fit, inside), ("0:", data.split, outside))
   ])
   people = np.unique(who)
   member = np.char.startswith(people, "1:")
@@ -80,22 +85,22 @@ def score_membership(
         f"want at least {LEAST} each"), measure="auc")
     return Outcome()
   table = {
-      c: np.concatenate([data.tables["train"][c][inside],
+      c: np.concatenate([data.tables[fit][c][inside],
                          data.tables[data.split][c][outside]])
       for c in ("participant", "session", "start_s")
   }
   table["participant"] = who
 
   def stack(parts: Mapping[str, np.ndarray]) -> np.ndarray:
-    return np.concatenate([parts["train"][inside], parts[data.split][outside]])
+    return np.concatenate([parts[fit][inside], parts[data.split][outside]])
 
   given = {e: data.encoders[e] for e in ENCODERS if e in data.encoders}
-  if {"train", data.split} <= set(data.features):
+  if {fit, data.split} <= set(data.features):
     given["features"] = data.features
   crowd = stats.People(people, cfg.bootstrap_draws, cfg.seed)
   for encoder, parts in given.items():
     found = attack(table, stack(parts))
-    if encoder in data.likeness:
+    if {fit, data.split} <= set(data.likeness.get(encoder, ())):
       found["pair"] = stack(data.likeness[encoder])
     for name, x in found.items():
       score = _per_person(who, people, x)
@@ -120,7 +125,7 @@ def _choose(data, split, seed, members):
   rows = candidates.thin(
       table["participant"], table["session"], table["start_s"],
       data.window_sec)
-  known = np.isin(table["participant"][rows], list(data.members))
+  known = np.isin(table["participant"][rows], list(data.members or ()))
   rows = rows[known == members]
   names, index = np.unique(table["participant"][rows], return_inverse=True)
   some = np.random.default_rng(seed).permutation(len(names))[:MOST_PEOPLE]

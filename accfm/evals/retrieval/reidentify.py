@@ -104,7 +104,7 @@ def score_reidentification(
                   measure=f"recall@{k}", variant=rule)
   figures.add(about, int((~found).sum()), measure="windows_left_out")
   vectors = {e: data.encoders[e][data.split]
-             for e in ENCODERS if e in data.encoders}
+             for e in (*ENCODERS, *data.outside) if e in data.encoders}
   if data.split in data.features:
     vectors["features"] = data.features[data.split]
   for encoder, x in vectors.items():

@@ -59,7 +59,7 @@ def score_retrieval(
   """
   about, table = Figure(data.split, "retrieval"), data.table
   if not data.pairs:
-    figures.skip(about, "needs two signals in the shards")
+    _skip_all(data, cfg, figures, about)
     return Outcome()
   rows = candidates.thin(
       table["participant"], table["session"], table["start_s"],
@@ -88,12 +88,7 @@ def score_retrieval(
     scorer.score(quiet, {"still": quiet.everybody()})
   else:
     figures.skip(about, "no windows", variant="still", measure="windows")
-  if TESTED not in data.pairs:
-    figures.skip(
-        about, "the checkpoint has no pair of encoders with heads",
-        subject=f"{data.student}2{data.teacher}", measure="recall@1",
-        pool=first_pool(cfg), headline=True,
-    )
+  _skip_unpaired(data, cfg, figures, about, data.teacher)
   queries = None
   if scorer.everybody:
     misses.score_misses(
@@ -107,6 +102,33 @@ def score_retrieval(
       *describe.describe_retrieval(data, cfg, figures, scorer.curves, queries),
       *misses.describe_misses(data, cfg, figures),
   ], queries=queries)
+
+
+def _skip_all(
+    data: Inputs, cfg: ConfigDict, figures: Figures, about: Figure
+) -> None:
+  """Adds why nothing has a pair of signals."""
+  for signal, reason in data.absent.items():
+    figures.skip(about, reason, subject=f"{data.student}2{signal}",
+                 measure="recall@1", pool=first_pool(cfg), headline=True)
+  if data.teacher and data.unpaired:
+    _skip_unpaired(data, cfg, figures, about, data.teacher)
+  elif not data.absent:
+    figures.skip(about, "needs two signals in the shards")
+
+
+def _skip_unpaired(
+    data: Inputs, cfg: ConfigDict, figures: Figures, about: Figure, signal: str
+) -> None:
+  """Adds why the encoder under test, or somebody else's, has no pair."""
+  for encoder in (TESTED, *data.outside):
+    if encoder not in data.pairs:
+      figures.skip(
+          about, data.unpaired.get(
+              encoder, "the checkpoint has no pair of encoders with heads"),
+          encoder=encoder, subject=f"{data.student}2{signal}",
+          measure="recall@1", pool=first_pool(cfg), headline=encoder == TESTED,
+      )
 
 
 def add_ranks(
