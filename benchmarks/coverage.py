@@ -361,7 +361,8 @@ def markdown(found: dict, facts: dict) -> str:
       "It does so on a scale on which the score has no ends: the logit for "
       "recall and AUC, Fisher's z for r, the logarithm for errors and their "
       "ratios. A share of exactly 0 or 1 gets the bound that so many people "
-      "can show (Clopper and Pearson). Medians read the interval of the share "
+      "can show (Clopper and Pearson); with few people that is wider than need "
+      "be. Medians read the interval of the share "
       "below them (Woodruff). Under 5 people there is no interval: so few do "
       "not show how people differ. The percentile bootstrap, which accfm gave "
       "before, is too narrow for few people, and mostly on the optimistic "
@@ -405,7 +406,8 @@ def say(found: dict, facts: dict) -> list[str]:
          for (name, s), one in used.items() if one.get("held", 1) < LOW]
   some = [f"{name} at {s} people in {one['given'] / one['cohorts']:.0%}"
           for (name, s), one in used.items()
-          if int(s) >= intervals.FEWEST and one["given"] < one["cohorts"]]
+          if int(s) >= intervals.FEWEST
+          and one["given"] < 0.995 * one["cohorts"]]
   errors = [one["se"] for one in used.values() if "se" in one]
   out = []
   if low:
@@ -418,7 +420,7 @@ def say(found: dict, facts: dict) -> list[str]:
       f"{facts['cohorts']:,} cohorts a cell (a quarter of it for segments' "
       f"AUC, average precision and medians of 200 people), {DRAWS} draws of a "
       f"bootstrap; the Monte Carlo standard error is {min(errors):.3f} to "
-      f"{max(errors):.3f}. accfm {facts['accfm']}, {facts['seconds']:.0f} s. "
+      f"{max(errors):.3f}. accfm {facts['accfm']}. "
       "`benchmarks/coverage.py` says how cohorts are made.",
   ]
 

@@ -37,7 +37,7 @@ EFFICIENT = {
 AUGMENTATIONS = (
     "cutout", "magnitude_warp", "noise", "permute_channels", "time_warp",
 )
-MINUTES = (4, 16)  # of a person in a batch
+MINUTES = (4,)  # of a person in a batch
 SOFT = (0.5,)  # weights of soft targets
 # Beside the scales of a study: data set, steps, seeds, groups.
 COHORTS = {
@@ -236,7 +236,7 @@ def minutes(scale):
   return {
       f"minutes_{m}": student(
           f"{m} minutes of each person", scale, minutes_per_person=m
-      ) for m in (MINUTES if scale != "tiny" else MINUTES[:1])
+      ) for m in MINUTES
   }
 
 

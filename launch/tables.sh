@@ -30,11 +30,11 @@ minutes() { # NAME, on 2 idle x86 cores
   case $1 in
     quickstart) echo 10 ;;
     simulated_*) echo 15 ;;
-    study_easy) echo 75 ;;
-    study_realistic) echo 160 ;;
+    study_easy) echo 150 ;;
+    study_realistic) echo 320 ;;
     ablations_easy) echo 100 ;;
     ablations_realistic) echo 90 ;;
-    study_stress_predict) echo 25 ;;
+    study_stress_predict) echo 40 ;;
     stress_predict_*) echo 15 ;;
     ieee_spc) echo 10 ;;
   esac
@@ -81,12 +81,16 @@ study() { # CONFIG DIFFICULTY PARTICIPANTS STEPS
 }
 
 study_stress_predict() { # fold 1, its teachers by contrast of segments
-  local of=--config.runs part name
+  local of=--config.runs part name order
+  order="'teacher','distilled','accel_cl','accel_mae','supervised_10pct'"
+  for name in 1 2 3 4; do # the other draws of 10 % of the people
+    order+=",'supervised_10pct_draw$name'"
+  done
   local flags=(
     --config="study:small,encoder=vit_local,positives=segment"
     --config.data_dir="$work/stress_predict/data"
     --config.datasets="('stress_predict_fold1',)"
-    --config.order="('teacher','distilled','accel_cl','accel_mae','supervised_10pct','supervised_100pct')"
+    --config.order="($order,'supervised_100pct')"
     --config.evaluate.label_fractions="(0.1,1.0)" --config.total_steps=200
     "$of.distilled.config.teacher_mode=trained"
     "$of.distilled.config.head.hidden=128" "$of.distilled.config.head.out=480"

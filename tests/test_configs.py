@@ -121,6 +121,8 @@ def test_pretraining_runs(name, simulated, tmp_path, capsys):
   # One of them with its parameters split over four of the devices.
   fsdp = 4 if name == "acc_mae" else 1
   config = tiny(name, simulated, fsdp=fsdp)
+  if "minutes_per_person" in config:
+    config.minutes_per_person = 2
   state = pretrain.run(config, str(tmp_path))
   assert int(state.step) == config.total_steps == 2
   split = {x.sharding.is_fully_replicated for x in jax.tree.leaves(state)}

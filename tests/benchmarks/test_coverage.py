@@ -19,7 +19,7 @@ def test_every_cell_runs_and_is_told(small):
     assert "held" not in by_size["3"][coverage.USED]
     assert by_size["10"][coverage.USED]["given"] == 4
   text = coverage.markdown(
-      found, {"cohorts": 4, "accfm": "1", "seconds": 1.0})
+      found, {"cohorts": 4, "accfm": "1"})
   assert text.count("| MAE | none |") == 1  # the percentile has one of three
   assert text.count("\n| recall@1 of 0.98 |") == 2
 

@@ -73,7 +73,7 @@ def add_number(
     errors[encoder] = np.abs(draws - s.y)
     constant = encoder == "mean"
     s.add(encoder, measures.of_number(
-        s.crowd, s.y, draws, s.task.unit, alone or constant, s.fold))
+        s.crowd, s.y, list(draws), s.task.unit, alone or constant, s.fold))
     if alone and not constant:
       s.figures.skip(
           s.about, "each fold tests one row, and rows of two folds are never "
@@ -129,7 +129,7 @@ def add_class(
           encoder=encoder, measure="balanced_accuracy",
       )
       continue
-    s.add(encoder, measures.of_decisions(s.crowd, s.y, chosen, size))
+    s.add(encoder, measures.of_decisions(s.crowd, s.y, list(chosen), size))
   odds, people = found[TESTED][0].odds, s.people
 
   def score_rows(rows, own, places):

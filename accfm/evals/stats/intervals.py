@@ -76,25 +76,37 @@ def interval(
     return None, None
   low, high = within
   reach = t_quantile(variance.df) * math.sqrt(variance.value)
-  room = 1e-9 * (high - low if math.isfinite(high - low) else 1)
-  at_low, at_high = value <= low + room, value >= high - room
-  if at_low or at_high:
-    if not math.isfinite(high - low):
+  bounded = math.isfinite(low) and math.isfinite(high)
+  room = 1e-9 * (high - low if bounded else 1)
+  if value <= low + room or value >= high - room:
+    if not bounded:
       return None, None
     inside = ((1 - LEVEL) / 2) ** (1 / people) * (high - low)
-    return (low, high - inside) if at_low else (low + inside, high)
-  if not math.isfinite(low) and not math.isfinite(high):
-    return value - reach, value + reach
-  if not math.isfinite(high):
+    if value <= low + room:
+      return min(low, value), high - inside
+    return low + inside, max(high, value)
+  left, right = _on_scale(value, reach, low, high)
+  return min(left, value), max(right, value)  # rounding aside
+
+
+def _on_scale(
+    value: float, reach: float, low: float, high: float
+) -> tuple[float, float]:
+  """Ends of value +- reach, within low to high."""
+  if math.isfinite(low) and math.isfinite(high):
+    p = (value - low) / (high - low)
+    step = reach / (high - low) / (p * (1 - p))
+    at = special.logit(p)
+    left, right = special.expit([at - step, at + step])
+    return (float(low + (high - low) * left),
+            float(low + (high - low) * right))
+  if math.isfinite(low):
     factor = _exp(reach / (value - low))
     return low + (value - low) / factor, low + (value - low) * factor
-  if not math.isfinite(low):
+  if math.isfinite(high):
     factor = _exp(reach / (high - value))
     return high - (high - value) * factor, high - (high - value) / factor
-  p = (value - low) / (high - low)
-  at, step = special.logit(p), reach / (high - low) / (p * (1 - p))
-  left, right = special.expit([at - step, at + step])
-  return (float(low + (high - low) * left), float(low + (high - low) * right))
+  return value - reach, value + reach
 
 
 def _exp(x: float) -> float:

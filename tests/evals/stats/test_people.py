@@ -116,6 +116,19 @@ def test_a_share_of_none_or_all_says_what_so_many_people_can_show():
     assert _mean(ids, np.full(300, value), within=within).low is None
 
 
+@pytest.mark.parametrize("within", [
+    intervals.ANY, intervals.POSITIVE, intervals.SHARE, intervals.BELOW_ONE,
+    (-0.3, np.inf), (-np.inf, 1.3), intervals.CORRELATION])
+def test_rounding_does_not_put_the_value_outside(within):
+  """A drawing has no whisker of a negative length."""
+  sure = intervals.Variance(0.0, 9)
+  for value in np.random.default_rng(0).uniform(0.01, 0.99, 500):
+    low, high = intervals.interval(float(value), sure, within, 10)
+    assert low <= value <= high and high - low < 1e-12
+  low, high = intervals.interval(1 + 1e-12, sure, intervals.SHARE, 10)
+  assert low < 1 + 1e-12 <= high
+
+
 def test_a_statistic_that_is_undefined_without_a_person_has_no_interval():
   people = stats.People(list("abcdef"), 10, 0)
   got = people.weighted(
