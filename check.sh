@@ -28,11 +28,12 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 case " $*" in
   *" tests"*) ;;
   *)
-    "$PYTHON" -m basedpyright --level error --pythonpath "$PYTHON"
     site=$(mktemp -d)
-    trap 'rm -rf "$site"' EXIT
+    trap 'wait; rm -rf "$site"' EXIT
     NO_MKDOCS_2_WARNING=1 JAX_PLATFORMS=cpu "$PYTHON" -m mkdocs build \
-      --quiet --strict --site-dir="$site"
+      --quiet --strict --site-dir="$site" &
+    "$PYTHON" -m basedpyright --level error --pythonpath "$PYTHON"
+    wait "$!"
     ;;
 esac
 "$PYTHON" -m pytest --quiet -n 2 --dist loadfile "$@"

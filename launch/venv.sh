@@ -49,10 +49,21 @@ PY
     return
   fi
   rm -f "$stamp"
-  echo "Installing requirements.lock into .venv (a minute or two) ..."
-  _pip install -qq -r requirements.lock
+  echo "Installing requirements.lock into .venv (up to two minutes) ..."
+  _install_lock
   _pip install -qq --no-deps --no-build-isolation -e .
   echo "$wanted" > "$stamp"
+}
+
+# uv takes seconds where pip takes a minute; where it cannot install them (it
+# reads no pip.conf, say), pip does.
+_install_lock() {
+  if _pip install -qq uv 2>/dev/null &&
+    .venv/bin/python -m uv pip install --quiet \
+      --python .venv/bin/python -r requirements.lock 2>/dev/null; then
+    return
+  fi
+  _pip install -qq -r requirements.lock
 }
 
 _pip() {

@@ -81,12 +81,15 @@ def test_a_second_one_ends_it_at_once():
   assert (code, said) == (130, "stopped at once by a second Ctrl-C")
 
 
+# All go through `mains.Main`, so that one of them stands for the others.
 @pytest.mark.parametrize("main, flags", [
-    ("distill", ["--config=acc_distill:tiny", "--workdir=w"]),
-    ("supervise", ["--config=acc_supervised:tiny", "--workdir=w"]),
-    ("plan", ["--config=acc_mae:tiny", "--topology=v5e:4x4"]),
-    ("tabulate", ["--runs=a=b", "--out=c"]),
     ("study", ["--config=study:tiny", "--workdir=w"]),
+    *(pytest.param(main, flags, marks=pytest.mark.full) for main, flags in (
+        ("distill", ["--config=acc_distill:tiny", "--workdir=w"]),
+        ("supervise", ["--config=acc_supervised:tiny", "--workdir=w"]),
+        ("plan", ["--config=acc_mae:tiny", "--topology=v5e:4x4"]),
+        ("tabulate", ["--runs=a=b", "--out=c"]),
+    )),
 ])
 def test_before_a_main_has_begun(main, flags):
   code, said = ended(main, *flags, fault="begin:0=SIGINT")
@@ -120,6 +123,7 @@ def test_a_watch_that_waits(tmp_path):
     assert len(job.lines[0]) == 2
 
 
+@pytest.mark.full
 def test_a_study_saves_the_run_it_is_at(simulated, tmp_path):
   code, said = ended(
       "study", "--config=ablations:tiny", f"--workdir={tmp_path}",

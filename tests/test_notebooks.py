@@ -66,6 +66,7 @@ def test_stored_clean(name):
   )
 
 
+@pytest.mark.full
 def test_quickstart(quickstart):
   folder, said = quickstart
   assert "unseen people" in said and "<iframe srcdoc" in said

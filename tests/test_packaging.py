@@ -185,7 +185,7 @@ def test_scripts_parse_and_stop_on_errors(script):
 
 
 FAKE_PYTHON = r"""#!/bin/bash
-# A stand-in for Python: notes `-m venv` and `-m pip`, runs the rest.
+# A stand-in for Python: notes `-m venv`, `-m pip` and `-m uv`, runs the rest.
 case "$1 $2" in
   "-m venv")
     echo "venv $3" >> log
@@ -196,6 +196,9 @@ case "$1 $2" in
       echo "install ${*: -1}" >> log
       if [ -e break ]; then exit 1; fi
     fi ;;
+  "-m uv")
+    echo "uv ${*: -1}" >> log
+    if [ -e break ] || [ -e no_uv ]; then exit 1; fi ;;
   *) exec REAL "$@" ;;
 esac
 """
@@ -233,7 +236,7 @@ def bare(tmp_path):
   return set_up
 
 
-INSTALLS = ["install requirements.lock", "install ."]
+INSTALLS = ["install uv", "uv requirements.lock", "install ."]
 
 
 def test_set_up_installs_once(bare):
@@ -258,9 +261,18 @@ def test_set_up_installs_again_after_a_change(bare, name):
 def test_an_interrupted_set_up_is_redone(bare):
   (bare.root / "break").touch()
   done, log = bare()
-  assert done.returncode != 0 and log == ["venv .venv", INSTALLS[0]]
+  assert done.returncode != 0
+  assert log == ["venv .venv", "install uv", "install requirements.lock"]
   (bare.root / "break").unlink()
   assert bare()[1] == INSTALLS
+
+
+def test_where_uv_cannot_install_pip_does(bare):
+  (bare.root / "no_uv").touch()
+  done, log = bare()
+  assert done.returncode == 0, done.stderr
+  assert log == [
+      "venv .venv", *INSTALLS[:2], "install requirements.lock", INSTALLS[2]]
 
 
 def test_an_old_python_is_refused_in_one_line(bare):
