@@ -39,9 +39,9 @@ ROWS = (
     ("acc", "aligned_cca", "pre-trained apart, aligned by CCA"),
     ("acc", "aligned_ridge", "pre-trained apart, aligned by ridge"),
     ("student", "aligned_cca", "distilled student, aligned by CCA as well"),
-    ("student", "envelope", "motion envelope"),
-    ("student", "identity", "identity alone"),
-    ("student", "chance", "chance"),
+    ("acc", "envelope", "motion envelope"),
+    ("acc", "identity", "identity alone"),
+    ("acc", "chance", "chance"),
 )
 
 
@@ -133,11 +133,11 @@ def summary(errors):
 def aligned_rows(workdir):
   """[{title, recall by way, mean rank, heart rate}] of two evaluations."""
   found = {
-      run: json.loads((workdir / run / "evaluation/metrics.json").read_text())
-      for run in ("acc", "student")
+      run: json.loads(path.read_text()) for run in ("student", "acc")
+      if (path := workdir / run / "evaluation/metrics.json").exists()
   }
   out = []
-  for run, encoder, title in ROWS:
+  for run, encoder, title in [row for row in ROWS if row[0] in found]:
     head = f"test/{encoder}/" if encoder else "test/"
     way = [w if encoder != "chance" else "" for w in WAYS]
     v = found[run]
@@ -149,17 +149,18 @@ def aligned_rows(workdir):
     out.append({
         "title": title,
         **{f"recall {w}": get("/".join(filter(None, [
-            head.rstrip("/"), at, "recall@1_pool256"])))
+            head.rstrip("/"), at, "recall@1_poolall"])))
            for w, at in zip(WAYS, way, strict=True)},
         "mean rank": get("/".join(filter(None, [
-            head.rstrip("/"), way[0], "mean_rank_pool256"]))),
+            head.rstrip("/"), way[0], "mean_rank_poolall"]))),
         "heart rate": get(f"{head}probe_hr/mae_bpm"),
     })
   about = found["acc"]["_meta"]
   return {"rows": out, "people": about["people"]["test"],
           "windows": about["windows"]["test"],
           "steps": {run: v["_meta"]["step"] for run, v in found.items()},
-          "chosen": about["aligned_with"]}
+          "chosen": {name: found for name, found in about[
+              "aligned_with"].items() if name != "checkpoint"}}
 
 
 def draw(table, path):
@@ -224,11 +225,13 @@ def markdown(result):
     found = result["aligned"]
     lines += [
         "", "Two encoders that were pre-trained apart by contrast and aligned "
-        "afterwards, beside the student distilled from the same PPG encoder: "
+        "afterwards" + (
+            ", beside the student distilled from the same PPG encoder: "
+            if "student" in found["steps"] else ": ") +
         f"{found['people']} unseen people and {found['windows']:,} minutes of "
         f"the easy simulated cohort, {found['steps']['acc']} steps of 64 "
         "each.", "",
-        "| | recall@1 among 256, acc \u2192 PPG | PPG \u2192 acc | mean rank | "
+        "| | recall@1 among all, acc \u2192 PPG | PPG \u2192 acc | mean rank | "
         "heart rate, bpm |", "|---|---|---|---|---|",
     ]
     for row in found["rows"]:

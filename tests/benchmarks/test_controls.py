@@ -41,15 +41,15 @@ def test_rows_of_two_evaluations(tmp_path):
     for encoder in ("", "aligned_cca/", "aligned_ridge/", "envelope/",
                     "identity/"):
       for way in controls.WAYS:
-        v[f"test/{encoder}{way}/recall@1_pool256"] = 0.5 + place
-        v[f"test/{encoder}{way}/mean_rank_pool256"] = 3.0
+        v[f"test/{encoder}{way}/recall@1_poolall"] = 0.5 + place
+        v[f"test/{encoder}{way}/mean_rank_poolall"] = 3.0
       v[f"test/{encoder}probe_hr/mae_bpm"] = 2.0
-    v["test/chance/recall@1_pool256"] = 0.004
-    v["test/chance/mean_rank_pool256"] = 128.5
+    v["test/chance/recall@1_poolall"] = 0.004
+    v["test/chance/mean_rank_poolall"] = 128.5
     (folder / "metrics.json").write_text(json.dumps(v))
   found = controls.aligned_rows(tmp_path)
   assert [row["recall ppg2acc"][0] for row in found["rows"]] == [
-      1.5, 0.5, 0.5, 1.5, 1.5, 1.5, 0.004]
+      1.5, 0.5, 0.5, 1.5, 0.5, 0.5, 0.004]
   assert found["rows"][-1]["mean rank"][0] == 128.5
   result = {
       "identity": [(10, {256: (0.04, 13.6)})], "uneven": [],
