@@ -303,6 +303,7 @@ def test_shards_of_another_contract(world, tmp_path):
   def narrower(facts):
     for part in ("contract", "prepare_config"):
       facts[part]["signals"]["ppg"]["band_hz"] = [0.5, 4.0]
+      facts[part]["signals"]["acc"]["band_order"] = 3
 
   shards.edit(manifest.find(other, "simulated_easy"), narrower)
   config = tiny("acc_distill", str(other), teacher=str(teacher))
@@ -310,6 +311,7 @@ def test_shards_of_another_contract(world, tmp_path):
   fails(distill.run, config, tmp_path / "w", match)
   check = evaluate_config.get_config("tiny")
   check.data_dir = str(other)
+  match = "acc.band_order is 3, want 2; prepare the rec"
   with pytest.raises(InputError, match=match):
     evaluate.run(check, str(student), str(tmp_path / "out"))
   assert not (tmp_path / "out").exists()

@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from accfm import evaluate
+from accfm import evaluate, tabulate
 from accfm.base.errors import InputError
+from accfm.configs import table
 from accfm.evals.embedding import outside, windows
 from accfm.evals.files import foreign
 from tests.evals import worlds
@@ -143,6 +144,28 @@ def test_a_random_projection_beside_a_checkpoint(
   p = s / s.sum()
   assert got[f"{row}/health/effective_rank"] == pytest.approx(
       np.exp(-np.sum(p * np.log(p))), rel=1e-4)
+
+
+def test_a_port_to_numpy_scores_as_the_encoder_does(world, tmp_path):
+  np.save(tmp_path / "w.npy", np.asarray(world.towers["acc"].weights))
+  code = tmp_path / "port.py"
+  code.write_text(
+      "import numpy as np\n"
+      f"WEIGHTS = np.load({str(tmp_path / 'w.npy')!r})\n\n"
+      "def embed(windows, rate_hz, unit):\n"
+      "  return windows.reshape(len(windows), -1) @ WEIGHTS\n")
+  config = worlds.config(untrained=False, report=False, evals=(
+      "probe", "health", "reidentify"))
+  got = evaluate.run(
+      config, "c", str(tmp_path / "out"), encoder=f"{code}:embed")
+  compared = 0
+  for key, value in got.items():
+    row = key.replace("test/", "test/port.embed/", 1)
+    if got.get(row) is None or key.endswith(("alignment", "uniformity")):
+      continue  # those of the checkpoint are of its projections
+    assert got[row] == pytest.approx(value, rel=1e-3, abs=1e-3), row
+    compared += 1
+  assert compared > 20
 
 
 def test_a_function_alone_reads_windows_in_the_data_sets_unit(
@@ -354,3 +377,30 @@ def test_rows_are_named_after_files_and_functions(tmp_path, code):
       "run_one.embeddings", "vectors.parquet", "test.parquet",
       "theirs.embed", "theirs.embed#2"]
   assert isinstance(pathlib.Path(got[0].source), pathlib.Path)
+
+
+def test_the_command_line_needs_no_checkpoint(simulated, tmp_path, code):
+  """On a prepared data set, in its own shards."""
+  parsed = evaluate.MAIN.parse([
+      "--config=evaluate:tiny", f"--encoder={code}:embed",
+      f"--workdir={tmp_path / 'out'}", f"--config.data_dir={simulated}",
+      "--config.dataset=simulated_easy", "--noconfig.report",
+  ])
+  assert parsed.flags["checkpoint"] == parsed.flags["embeddings"] == ""
+  got = evaluate.run(parsed.config, **parsed.flags)
+  assert got["test/probe_hr/mae_bpm"] is not None
+  assert got["test/features/probe_hr/mae_bpm"] is not None
+  assert got["test/acc2ppg/recall@1_pool8"] is None
+  assert got["test/envelope/acc2ppg/recall@1_pool8"] is not None
+
+
+def test_notes_follow_the_figures_into_tables(world, tmp_path, code):
+  config = worlds.quick(evals=("probe",))
+  for name in ("one", "two"):
+    evaluate.run(config, "c", str(tmp_path / name),
+                 encoder=f"{code}:embed" if name == "one" else "")
+  tabulate.run(table.get_config(), f"A={tmp_path / 'one'},B={tmp_path / 'two'}",
+               str(tmp_path / "table"))
+  text = (tmp_path / "table.md").read_text()
+  assert text.count("cannot tell who theirs.embed was trained on") == 1
+  assert "A: The leak guard cannot tell" in text

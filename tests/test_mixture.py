@@ -1,5 +1,6 @@
 """Several data sets at once: shares of a batch, their losses, their scores."""
 
+import json
 import pathlib
 import shutil
 
@@ -102,6 +103,15 @@ def test_acceleration_alone_mixes_cohorts_of_other_ppg(both, tmp_path):
   got = evaluate.run(config, run, str(tmp_path / "out"))
   for metrics in got.values():
     assert metrics["test/health/effective_rank"] is not None
+  # Probes of the one, tested on the other.
+  config.update(dataset="one_ppg", fit_dataset="simulated_easy")
+  got = evaluate.run(config, run, str(tmp_path / "across"))
+  assert got["test/probe_hr/mae_bpm"] is not None
+  about = json.loads(
+      (tmp_path / "across/metrics.json").read_text())["_meta"]
+  assert about["fit_dataset"]["dataset"] == "simulated_easy"
+  assert set(about["windows"]) == {
+      "simulated_easy.train", "simulated_easy.val", "test"}
 
 
 @pytest.mark.parametrize("text, want", [

@@ -127,8 +127,8 @@ def evaluate_checkpoint(
     opened = dataclasses.replace(opened, seen=opened.seen.and_of(
         aligned.check_partner(config, shared.partner.record, opened)))
   whole = {name: len(split) for name, split in opened.splits.items()}
-  opened, others = outside.restrict(opened, [
-      outside.match(one, opened, say) for one in shared.outside])
+  opened, others = outside.restrict(
+      opened, outside.match_all(opened, shared, say))
   splits = opened.splits
   tables = {name: split.table for name, split in splits.items()}
   extra = own_labels.load_columns(config.labels_file, tables)

@@ -54,6 +54,9 @@ ADDED = {
     "hold_out_share": 0.0,
     "minutes_per_person": 1,
     "soft_weight": 0.0,
+    "align_with": "",  # of an evaluation, as the next two
+    "fit_dataset": "",
+    "signal": "",
     "soft_temperature": ANY,  # of no use without the weight
     "preset": ANY,  # of augmentations, whose values stand beside it
 }

@@ -6,6 +6,7 @@ some, no row is scored on them. Nobody knows here whom it was trained on.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import re
@@ -18,7 +19,7 @@ from accfm.base import interrupts, plugins
 from accfm.base.errors import InputError
 from accfm.evals.embedding import forward, windows
 from accfm.evals.files import foreign
-from accfm.evals.inputs import Inputs
+from accfm.evals.inputs import Inputs, Shared
 from accfm.evals.opened import Opened
 from accfm.evals.results.figures import TESTED
 from accfm.evals.stats import scaling
@@ -127,6 +128,20 @@ def _row_of(path: pathlib.Path) -> str:
     return path.name if "." in path.name else f"{path.name}.parquet"
   parts = path.parts[-2:] if path.name == "embeddings" else (path.name,)
   return ".".join(parts) + ("" if len(parts) > 1 else ".parquet")
+
+
+def match_all(
+    opened: Opened, shared: Shared, say: Callable[[str], None] = print
+) -> list[Matched]:
+  """The vectors of all encoders of a command, each matched once.
+
+  Arguments and errors as `match`; `shared.outside` are the encoders.
+  """
+  key = *map(id, opened.splits.values()), str(opened.signals)
+  return [
+      shared.get((one.name, *key), functools.partial(match, one, opened, say))
+      for one in shared.outside
+  ]
 
 
 def match(
