@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from accfm.base import files, interrupts, mains, values
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
-from accfm.evals.results import saved
+from accfm.evals.results import marks, saved
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, key
 
 FACTS = ("dataset", "split_hash", "step", "code_version")
@@ -58,14 +58,13 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
   first = next(iter(loaded.values()))
   for label, encoder in config.shared:
     rows[label] = _row(config, first, encoder)
-  facts, seen = {}, {}
+  facts, counts = {}, {}
   for label, metrics in loaded.items():
     about = metrics["_meta"]
     facts[label] = {k: about.get(k) for k in FACTS}
-    seen[label] = len(about.get("seen") or ())
-    if seen[label]:
-      facts[label]["seen_people"] = seen[label]
-  text = markdown(config, rows, paired.seen_note(seen))
+    counts[label] = marks.count(about)
+    facts[label] |= marks.to_facts(counts[label])
+  text = markdown(config, rows, marks.note(counts))
   interrupts.check()
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
   files.write_atomic(f"{out}.json", json.dumps(
@@ -96,7 +95,7 @@ def markdown(config: ConfigDict, rows: Mapping[str, Row],
 
   Args:
     config, rows: as for and from `run`.
-    note: as `paired.seen_note`.
+    note: as `marks.note`.
   """
   shown = [c for c in config.columns if any(r[c[0]] for r in rows.values())]
   lines = [
@@ -104,7 +103,7 @@ def markdown(config: ConfigDict, rows: Mapping[str, Row],
       for label, row in rows.items()
   ]
   table = paired.table(["encoder", *(c[0] for c in shown)], lines)
-  return paired.with_note(note, table + "\n")
+  return marks.with_note(note, table + "\n")
 
 
 MAIN = mains.Main(__doc__, run, (

@@ -19,7 +19,8 @@ A source of your own is a file or module, such as prepare:./watch.py
 (docs/cohort.md): three axes of acceleration in g and one PPG channel, unless
 your config says otherwise.
 
-For all: name (of the data set), split as counts (20/5/10) or fractions
+For all: name (of the data set), cohort (name of the study; by default the
+source's: give your own study its own), split as counts (20/5/10) or fractions
 (0.8/0.1/0.1) of people for train/val/test, fold and folds.
 """
 
@@ -34,8 +35,8 @@ from accfm.signals import labels, quality
 def get_config(arg=None):
   """The prepare config of a source; see the module."""
   arg = configlib.parse(
-      arg, positional="source", source="simulated", name="", split="",
-      fold=0, folds=1, tiny=False, difficulty="easy", participants=0,
+      arg, positional="source", source="simulated", name="", cohort="",
+      split="", fold=0, folds=1, tiny=False, difficulty="easy", participants=0,
       minutes=0, seed=0,
   )
   fill = SOURCES.get(arg.source, own)
@@ -46,6 +47,8 @@ def get_config(arg=None):
     )
   c = ConfigDict()
   c.name = arg.name or arg.source  # of the data set
+  # Of the study or device: ids are cohort/participant. "": the source's name.
+  c.cohort = arg.cohort
   # What reads the recordings: a name, or a file or module of your own.
   c.source = arg.source
   c.rate_hz = 64.0  # samples per second of all signals, after resampling

@@ -5,8 +5,10 @@
 #   bash launch/cohort.sh NAME PREPARE_CONFIG SOURCE_DIR WORKDIR [FLAG...]
 #
 #   NAME            of the data set and of the table
-#   PREPARE_CONFIG  e.g. prepare:e4; name=NAME is added
-#   FLAG...         for prepare, e.g. --config.hop_sec=20
+#   PREPARE_CONFIG  e.g. prepare:e4; NAME becomes the name of its data set and
+#                   of its cohort
+#   FLAG...         for prepare, e.g. --config.hop_sec=20; folds of one cohort
+#                   need one --config.cohort
 #
 # TEACHER_STEPS (200), STUDENT_STEPS (400), ENCODER (vit_laptop), BATCH (128),
 # PROBE_FOLDS (5) and STUDENT_FLAGS (further flags of accfm.distill) are taken
@@ -24,7 +26,8 @@ recipe=laptop,encoder=${ENCODER:-vit_laptop}
 fields=(--config.data_dir="$work/data" --config.dataset="$name"
   --config.batch_size="${BATCH:-128}")
 
-"$PYTHON" -m accfm.prepare "--config=$config,name=$name" "${@:5}" \
+"$PYTHON" -m accfm.prepare "--config=$config,name=$name" \
+  "--config.cohort=$name" "${@:5}" \
   --source_dir="$source_dir" --data_dir="$work/data"
 "$PYTHON" -m accfm.pretrain "--config=ppg_contrastive:$recipe,jitter" \
   "${fields[@]}" --config.total_steps="${TEACHER_STEPS:-200}" \

@@ -24,9 +24,11 @@ for fold in ${FOLDS:-1 2 3}; do
   name=stress_predict_fold$fold
   # A window every 20 s gives training more to see; evaluation keeps only
   # windows that do not overlap. E4's own beats label 1 window in 9; beats
-  # found in the PPG and gated by quality label twice as many.
+  # found in the PPG and gated by quality label twice as many. All folds are
+  # of one cohort: its ids decide who is tested in which fold.
   bash "$(dirname "$0")/cohort.sh" "$name" \
     "prepare:e4,fold=$fold,folds=4" "$source_dir" \
     "${2:-$(dirname "$0")/../runs/stress_predict}" \
-    --config.hop_sec=20 --config.labels.beat_source=ppg_beats
+    --config.hop_sec=20 --config.labels.beat_source=ppg_beats \
+    --config.cohort=e4
 done

@@ -89,6 +89,35 @@ def test_refuses_people_it_was_trained_on(world, tmp_path):
   assert "seen in training" in (tmp_path / "a/report.html").read_text()
 
 
+def test_validation_people_are_marked_and_no_test_people(
+    world, tmp_path, capsys
+):
+  folder = tmp_path / "val"
+  evaluate.run(worlds.quick(split="val", report=True), "c", str(folder))
+  about = json.loads((folder / "metrics.json").read_text())["_meta"]
+  assert about["seen"] == about["untold"] == []
+  assert about["validated"] == world.meta["cohorts"][0]["splits"]["val"]
+  assert "4 of these people are validation people" in (
+      (folder / "report.html").read_text())
+  assert "(4 PEOPLE ARE VALIDATION PEOPLE" in capsys.readouterr().out
+  people = world.meta["cohorts"][0]["splits"]
+  world.meta["cohorts"][0]["splits"] = {**people, "val": people["test"]}
+  with pytest.raises(InputError, match="6 of the 6 .*are validation people"):
+    evaluate.run(worlds.quick(), "c", str(tmp_path / "test"))
+
+
+def test_people_under_another_salt_are_refused_or_marked(world, tmp_path):
+  world.meta["cohorts"][0]["known_salt"] = "salt/0123456789ab"
+  with pytest.raises(InputError, match="cannot tell whether the encoder trai"):
+    evaluate.run(worlds.quick(), "c", str(tmp_path / "a"))
+  evaluate.run(
+      worlds.quick(allow_seen=True, report=True), "c", str(tmp_path / "a"))
+  about = json.loads((tmp_path / "a/metrics.json").read_text())["_meta"]
+  assert about["seen"] == [] and len(about["untold"]) == 6
+  assert "6 of these people may have been seen in training" in (
+      (tmp_path / "a/report.html").read_text())
+
+
 def test_one_encoder_alone_has_probes_and_a_control(world, tmp_path):
   world.meta.update(signals=["acc"], kind="contrastive")
   world.towers = {"acc": dataclasses.replace(world.towers["acc"], head=False)}

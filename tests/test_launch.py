@@ -98,6 +98,18 @@ def test_settings_from_the_environment(call, tmp_path):
   assert any("fold=2" in a for a in calls[0])
 
 
+def test_folds_test_people_of_one_cohort(call, tmp_path):
+  """Ids decide who is tested in which fold, so all folds need the same."""
+  (tmp_path / "source").mkdir()
+  done, calls = call("stress_predict.sh", "source", "work")
+  assert done.returncode == 0, done.stderr
+  prepared = [c for c in calls if main_of(c) == "prepare"]
+  cohorts = [
+      [a for a in c if a.startswith("--config.cohort=")][-1] for c in prepared
+  ]
+  assert len(prepared) == 3 and set(cohorts) == {"--config.cohort=e4"}
+
+
 def test_a_missing_folder_is_said(call):
   done, calls = call("stress_predict.sh")
   assert done.returncode and "folder of the recordings" in done.stderr

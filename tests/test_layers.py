@@ -21,10 +21,12 @@ LAYERS = {
     "plans": 4, "use": 4,
 }
 MAIN = 5
-# Folders of evals, and the module that gathers for all; what lies beside them
+# Folders of evals, the leak guard, and the module that gathers for all; what
+# lies beside them
 # (evaluators, suite, validate) sees all.
 ROOMS = {
-    "stats": 0, "files": 0, "baselines": 0, "results": 1, "inputs": 2,
+    "stats": 0, "files": 0, "baselines": 0, "results": 1, "leaks": 1,
+    "inputs": 2,
     "embedding": 3, "retrieval": 4, "probes": 4, "report": 5, "compare": 6,
 }
 # Configs (`accfm.configs` is the folder configs/) take defaults, such as an

@@ -195,6 +195,45 @@ def test_pseudonyms(tmp_path):
     assert b"fake/P3" not in {y["participant"] for y in b}
 
 
+def test_a_cohort_has_a_name(tmp_path):
+  """People of two studies that call them alike have other ids."""
+  plain = manifest.load(run(tmp_path))
+  named = manifest.load(run(tmp_path, name="named", cohort="study-2"))
+  assert sorted(sum(named["splits"].values(), [])) == [
+      f"study-2/P{i}" for i in range(8)]
+  assert plain["prepare_config"]["cohort"] == "fake"
+  secret = manifest.load(
+      run(tmp_path, name="secret", cohort="study-2", salt="pepper"))
+  assert all(
+      re.fullmatch("study-2/[0-9a-f]{12}", person)
+      for people in secret["splits"].values() for person in people
+  )
+  for cohort in ("a/b", "a b", ".a", "\n", "x" * 101):
+    with pytest.raises(InputError, match="cohort: got .*want letters, digits"):
+      run(tmp_path, name="bad", cohort=cohort)
+
+
+def test_fingerprints_are_of_the_recordings_alone(tmp_path):
+  """Neither ids nor splits, windows or filters change them."""
+  one = manifest.load(run(tmp_path))
+  other = manifest.load(run(
+      tmp_path, name="other", cohort="x", salt="pepper", split__seed=3,
+      hop_sec=2.0, signals__ppg__band_hz=(0.5, 8.0)))
+  def found(facts):
+    return {
+        name: words for split, people in facts["splits"].items()
+        for name, words in zip(
+            people, facts["fingerprints"][split], strict=True)
+    }
+
+  a, b = found(one), found(other)
+  assert sorted(a.values()) == sorted(b.values())
+  assert len(set(a.values())) == 8 and a.keys().isdisjoint(b)
+  # A hash for each signal of each recording: P3 has two.
+  assert {name: len(words.split()) for name, words in a.items()} == {
+      f"fake/P{i}": 4 if i == 3 else 2 for i in range(8)}
+
+
 def simulated(tmp_path, fault="", workers=1):
   """Starts `python -m accfm.prepare` on three simulated minutes."""
   return subprocess.run(

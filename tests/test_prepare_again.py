@@ -186,7 +186,9 @@ def test_a_data_set_of_older_code(place, monkeypatch):
 
   def forget(facts):
     del facts["recordings"]["contents"], facts["source_code"]
-    del facts["prepare_config"]["same_recording"]
+    for field in ("same_recording", "cohort"):
+      del facts["prepare_config"][field]
+    del facts["fingerprints"]
 
   shards.edit(shards.as_older(out), forget, sealed=False)
   said = []
@@ -197,6 +199,25 @@ def test_a_data_set_of_older_code(place, monkeypatch):
   assert len(said) == 1 and said[0].startswith(f"{out}: older code made it")
   with pytest.raises(InputError, match="same_recording: 'refuse' -> 'join'"):
     run(same_recording="join")
+  with pytest.raises(InputError, match="cohort: 'own' -> 'mine'"):
+    run(cohort="mine")
+
+
+def test_the_name_of_a_cohort_costs_no_work_and_no_hash(place, capsys):
+  """What is staged stays good; data of older code keep their hash."""
+  own_source.write_cohort(place / "cohort")
+  out = run()
+  before = manifest.digest(out)
+  shards.edit(out, lambda facts: facts["prepare_config"].pop("cohort"))
+  shards.edit(out, lambda facts: facts.pop("fingerprints"))
+  assert manifest.digest(out) == before
+  (place / "cohort/P4.npy").write_bytes(b"")
+  with pytest.raises(InputError, match=r"P4\.npy"):
+    run(name="other")
+  np.save("cohort/P4.npy", own_source.values(4))
+  capsys.readouterr()
+  run(name="other", cohort="mine")
+  assert "recordings were done before" in capsys.readouterr().out
 
 
 # --- after a failed run ------------------------------------------------------

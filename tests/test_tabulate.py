@@ -9,10 +9,10 @@ from accfm.base.errors import InputError
 from accfm.configs import table
 
 
-def evaluation(folder, split_hash="h", seen=(), **values):
+def evaluation(folder, split_hash="h", seen=(), untold=(), **values):
   folder.mkdir()
   meta = {"split": "test", "split_hash": split_hash, "dataset": "toy",
-          "seen": list(seen)}
+          "seen": list(seen), "untold": list(untold)}
   folder.joinpath("metrics.json").write_text(
       json.dumps({"_meta": meta, **values})
   )
@@ -55,6 +55,14 @@ def test_people_seen_in_training_are_told(tmp_path):
   runs = json.loads(out.with_suffix(".json").read_text())["runs"]
   assert runs["second"]["seen_people"] == 2
   assert "seen_people" not in runs["first"]
+  assert "untold_people" not in runs["second"]
+  three = evaluation(tmp_path / "three", untold=["c"],
+                     **{"test/probe_hr/mae_bpm": 4.0})
+  tabulate.run(table.get_config(), f"third={three}", str(out))
+  assert "which their ids do not tell: 1 by third" in (
+      out.with_suffix(".md").read_text())
+  runs = json.loads(out.with_suffix(".json").read_text())["runs"]
+  assert runs["third"]["untold_people"] == 1
   tabulate.run(table.get_config(), f"first={one}", str(out))
   assert "seen in training" not in out.with_suffix(".md").read_text()
 

@@ -20,6 +20,9 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"), (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 MAX_CELL = 100_000  # characters, of a cell of a table
+# Cells that hold no value, in small letters: what R, pandas, spreadsheets,
+# databases and SAS write. A number, such as -999, is a number.
+MISSING = ("", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "-", ".")
 
 
 def read_bytes(
@@ -132,3 +135,21 @@ def read_table(
         f"{path} line {line}: {error}; want {want}"
     ) from error
   return rows
+
+
+def is_missing(cell: str) -> bool:
+  """Whether a cell of a table says that its value is unknown (`MISSING`)."""
+  return cell.strip().lower() in MISSING
+
+
+def missing_words() -> str:
+  """The words of `MISSING` for a message: "an empty cell, na, n/a, ..."."""
+  return ", ".join(["an empty cell", *filter(None, MISSING)])
+
+
+def as_number(cell: str) -> float | None:
+  """A cell's number; None if it is none. 1_000 is a name, not a number."""
+  try:
+    return None if "_" in cell else float(cell)
+  except ValueError:
+    return None

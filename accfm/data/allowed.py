@@ -15,6 +15,7 @@ from accfm.signals.contract import Contract, SignalSpec
 
 RULES: values.Rules = {
     "name": values.NAME,
+    "cohort": values.empty_or(values.NAME),
     "hop_sec": values.above(0),
     "workers": values.COUNT,
     "same_recording": values.one_of(*twins.HOW),

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import configlib, files, jsonfile, pseudonyms
 from accfm.base.errors import InputError
-from accfm.data import checksums, infofiles, manifest_fields
+from accfm.data import checksums, ids, infofiles, manifest_fields
 from accfm.data.infofiles import BUILDER
 from accfm.data.manifest_fields import split_hash as split_hash
 
@@ -124,10 +124,14 @@ def digest_of(
   contract = {
       k: v for k, v in manifest["contract"].items() if k != "code_version"
   }
+  config = {  # the ids in `splits` say which cohort it is
+      k: v for k, v in manifest["prepare_config"].items() if k != "cohort"
+  }
   return configlib.digest({
       **{k: manifest[k] for k in (
-          "name", "source", "prepare_config", "recordings", "splits", "rows",
+          "name", "source", "recordings", "splits", "rows",
       )},
+      "prepare_config": config,
       "contract": contract,
       "shards": {
           name: entry for name, entry in sums.items()
@@ -149,6 +153,7 @@ def identity(
     contents: a hash of what the recordings hold, "" if they have no files.
   """
   plain = json.loads(configlib.to_json(config))
+  plain["cohort"] = ids.cohort(config)
   if config.salt:
     plain["salt"] = pseudonyms.known_salt(config.salt)
   del plain["workers"]
@@ -182,7 +187,10 @@ def same(
     return None
   there = load(dataset_dir)
   old = {k: there.get(k) for k in wanted} | {
-      "prepare_config": ADDED | (there.get("prepare_config") or {})
+      "prepare_config": {
+          **ADDED, "cohort": ids.of_source(str(there.get("source"))),
+          **(there.get("prepare_config") or {}),
+      }
   }
   new = dict(wanted)
   old_ones = dict(old.pop("recordings", None) or {})

@@ -59,6 +59,8 @@ class Manifest:
     hop_sec: seconds between the starts of windows.
     rows: split -> [[person, rows], ...] in the order of the rows; {} where
       an older version did not write it.
+    fingerprints: split -> of each of `splits`, what tells that person under
+      any id (`ids.fingerprint`); {} where an older version did not write it.
     source_code: hash of the code of a source outside accfm.
     format: of the data set's files; see `FORMAT`.
   """
@@ -81,6 +83,9 @@ class Manifest:
   code_version: str
   hop_sec: float
   rows: Mapping[str, tuple[tuple[str | int, ...], ...]] = dataclasses.field(
+      default_factory=dict
+  )
+  fingerprints: Mapping[str, tuple[str, ...]] = dataclasses.field(
       default_factory=dict
   )
   source_code: str = ""
@@ -148,6 +153,8 @@ def _of_splits(made: Manifest) -> str:
   }
   if made.rows or made.format > 1:
     others["rows"] = made.rows
+  if made.fingerprints:
+    others["fingerprints"] = made.fingerprints
   for field, found in others.items():
     if sorted(found) != names:
       return f"{field} has splits {sorted(found)}, splits has {names}"
@@ -160,6 +167,15 @@ def _of_splits(made: Manifest) -> str:
             "participant once"
         )
       place[person] = split
+  if not isinstance(made.prepare_config.get("salt", ""), str):
+    return "prepare_config.salt is no text"
+  for split, prints in made.fingerprints.items():
+    count = len(made.splits.get(split, ()))
+    if len(prints) != count:
+      return (
+          f"fingerprints.{split} are {len(prints)}, splits.{split} has {count} "
+          "participants"
+      )
   want = split_hash(made.splits)
   if made.split_hash != want:
     return (

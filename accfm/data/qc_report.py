@@ -5,10 +5,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from accfm.base import plugins, pseudonyms
+from accfm.base import pseudonyms
 from accfm.base.errors import InputError
+from accfm.data import ids, quantise, splits, twins
 from accfm.data import manifest as manifest_lib
-from accfm.data import quantise, splits, twins
 from accfm.signals.contract import Contract
 
 # A recording's summary, as `staging.cut_recording` makes it, plain data.
@@ -99,8 +99,7 @@ def split_recordings(
   """
   cfg = config.split
   sizes = cfg[cfg.kind]
-  source, people = config.source, {}
-  cohort = plugins.stem(source) if plugins.is_plugin(source) else source
+  cohort, people = ids.cohort(config), {}
   for s in summaries:
     if not s["unreadable"]:
       people.setdefault(f"{cohort}/{s['participant']}", []).append(s)
@@ -160,6 +159,9 @@ def describe(
       },
       "windows": windows,
       "rows": {split: _rows(rows) for split, rows in by_split.items()},
+      "fingerprints": ids.fingerprints(
+          people, (entry for rows in by_split.values() for entry in rows)
+      ),
       "hours": {k: round(n * step / 3600, 3) for k, n in windows.items()},
       "labels": list(labels),
       "label_windows": {

@@ -37,7 +37,8 @@ from accfm.signals import labels, quality, windows
 from accfm.signals.recording import Recording
 
 NOT_SHAPING = (
-    "salt", "split", "workers", "skip_bad_recordings", "same_recording"
+    "salt", "cohort", "split", "workers", "skip_bad_recordings",
+    "same_recording",
 )
 
 

@@ -7,23 +7,23 @@ other encoder.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from accfm.base import interrupts, pseudonyms
+from accfm.base import interrupts
 from accfm.base.errors import InputError
 from accfm.data import manifest, pipeline
+from accfm.evals import leaks
 from accfm.evals.baselines import envelope, features
 from accfm.evals.files import privacy
 from accfm.evals.results.figures import TESTED
 from accfm.signals import contract as contract_lib
 from accfm.signals import feed
 from accfm.signals.targets import Target
-from accfm.steps import kinds
-from accfm.steps.record import Cohort, Record
+from accfm.steps.record import Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +99,7 @@ def datasets(config: ConfigDict, record: Record) -> list[str]:
   Raises:
     InputError: the record does not say.
   """
-  trained = [cohort.dataset for cohort in _cohorts(record)]
+  trained = [cohort.dataset for cohort in leaks.cohorts(record)]
   return [config.dataset] if config.dataset else trained
 
 
@@ -125,7 +125,7 @@ def describe_checkpoint(loaded: Any) -> dict[str, Any]:
 
 def open_splits(
     config: ConfigDict, record: Record, dataset: str, shared: Shared
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], leaks.Seen]:
   """What an evaluation reads, after checking that it may.
 
   Args:
@@ -135,11 +135,11 @@ def open_splits(
     shared: a split is opened once.
 
   Returns:
-    ({split: open split}, ids under evaluation that training saw).
+    ({split: open split}, who under evaluation may have been seen).
 
   Raises:
     InputError: no such data set or split, a split without segments, another
-      input contract, no partner, or people that were trained on.
+      input contract, no partner, or people that the leak guard refuses.
   """
   folder = manifest.find(config.data_dir or record.setting("data_dir"), dataset)
   names = [config.split]
@@ -163,8 +163,10 @@ def open_splits(
           "with more people in that split, or evaluate what needs no such "
           "split (--config.split, --config.evals)"
       )
-  people = tested.table["participant"]
-  return splits, check_unseen(people, record, config.allow_seen)
+  return splits, leaks.check_unseen(
+      leaks.people_of(tested), record, config.allow_seen,
+      allow_validated=config.split == "val",
+  )
 
 
 class Signals(NamedTuple):
@@ -304,66 +306,3 @@ def make_handmade(
         "envelope": {n: np.concatenate(v) for n, v in made.items() if v},
     }
   return out
-
-
-def _cohorts(record: Record) -> tuple[Cohort, ...]:
-  """The data sets of a checkpoint's record.
-
-  Raises:
-    InputError: the record does not say; a guard that guesses guards nothing.
-  """
-  if record.cohorts is None:
-    raise InputError(
-        "leak guard: the checkpoint's record does not say who was trained "
-        "on; an older version wrote it: train again"
-    )
-  return record.cohorts
-
-
-def _trained_on(people: Iterable[str], record: Record) -> set[str]:
-  """The ids that a checkpoint's record names as trained on.
-
-  A record that holds pseudonyms holds their salt, too.
-  """
-  out = set()
-  for cohort in _cohorts(record):
-    trained = set(cohort.splits.get("train", ()))
-    out |= {
-        p for p in people if pseudonyms.pseudonym(p, cohort.salt) in trained
-    }
-  return out
-
-
-def check_unseen(
-    people: Iterable[Any], record: Record, allow_seen: bool
-) -> list[str]:
-  """The leak guard: nobody who is scored may have been trained on.
-
-  Args:
-    people: ids under evaluation.
-    record: the checkpoint's record, with its parents' inside.
-    allow_seen: score them all the same.
-
-  Returns:
-    Sorted ids that training saw: [] unless allowed.
-
-  Raises:
-    InputError: some were seen and `allow_seen` is False.
-  """
-  ids, seen, who = set(map(str, people)), set(), []
-  name, one = "the encoder", record
-  while one is not None:
-    trained = _trained_on(ids, one)
-    if trained:
-      seen |= trained
-      who.append(name)
-    name, one = kinds.of_record(one).parent_title, one.parent
-  if seen and not allow_seen:
-    some = ", ".join(sorted(seen)[:5])
-    raise InputError(
-        f"leak guard: {' and '.join(who)} trained on {len(seen)} of the "
-        f"{len(ids)} people to be scored ({some}), want none; choose "
-        "another --config.split or dataset, or mark the result as seen with "
-        "--config.allow_seen=true"
-    )
-  return sorted(seen)

@@ -34,6 +34,13 @@ class Cohort:
     salt: of the pseudonyms; "" where `splits` has the ids themselves.
     digest: hash of the data set (`manifest.digest`); "" where the checkpoint
       or the data set is of an older version.
+    known_salt: by which the salt of the data set's own ids is known, "" for
+      plain ids; None where an older version did not write it.
+    source: that read the recordings; "" where an older version did not write
+      it.
+    fingerprints: split -> what tells its people under any id, sorted, so that
+      it says of no id whose it is; {} where an older version did not write
+      it.
   """
 
   dataset: str
@@ -42,6 +49,11 @@ class Cohort:
   windows: Mapping[str, int] = dataclasses.field(default_factory=dict)
   salt: str = ""
   digest: str = ""
+  known_salt: str | None = None
+  source: str = ""
+  fingerprints: Mapping[str, tuple[str, ...]] = dataclasses.field(
+      default_factory=dict
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +139,14 @@ def make(
               {s: tuple(ids) for s, ids in part.manifest["splits"].items()},
               part.manifest["split_hash"], part.manifest["windows"],
               digest=part.digest,
+              known_salt=part.manifest.get("prepare_config", {}).get("salt"),
+              source=part.manifest.get("source", ""),
+              fingerprints={
+                  split: tuple(sorted({h for p in people for h in p.split()}))
+                  for split, people in part.manifest.get(
+                      "fingerprints", {}
+                  ).items()
+              },
           ) for part in data.train.parts
       ), parent, targets,
   )

@@ -12,9 +12,9 @@ import jax
 from ml_collections import ConfigDict
 
 from accfm.base import mesh as meshlib
-from accfm.base.errors import InputError
+from accfm.base.errors import InputError, warn
+from accfm.data import ids, orders, pipeline, samplers, sharedmemory
 from accfm.data import manifest as manifest_lib
-from accfm.data import orders, pipeline, samplers, sharedmemory
 from accfm.signals.contract import Contract
 from accfm.steps import micro
 from accfm.train import allowed, sharding
@@ -59,6 +59,8 @@ def open_data(config: ConfigDict, signals: Iterable[str]) -> TrainingData:
   mixture = allowed.parse_mixture(config.dataset)
   folders = [manifest_lib.find(config.data_dir, name) for name in mixture]
   train = pipeline.open_joined(folders, "train", config.max_damaged_share)
+  for line in ids.crossings([part.manifest for part in train.parts]):
+    warn(f"dataset: {line}")
   for part in train.parts:
     part.keep_records(config.cache_mb * 2**20 // len(train.parts))
   mesh = meshlib.make_mesh(fsdp=config.fsdp, model=config.model)

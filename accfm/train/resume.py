@@ -50,6 +50,10 @@ def check_same_data(workdir: str | pathlib.Path, record: Record) -> None:
   unknown = [name for name in old if not old[name]["digest"] and name in new]
   for name in unknown:
     del old[name]["digest"], new[name]["digest"]
+  for name in old:
+    if old[name]["known_salt"] is None and name in new:
+      for field in ("known_salt", "source"):
+        del old[name][field], new[name][field]
   lines = configlib.differences(
       {"contract": _contract(before)}, {"contract": _contract(record)}
   ) + configlib.differences(old, new)
@@ -84,8 +88,8 @@ def _contract(record: Record) -> dict:
 
 
 def _cohorts(record: Record) -> dict:
-  """{data set: what it is}, a hash in place of the participants' ids."""
+  """{data set: what it is}, a hash in place of the participants."""
   out = {c.dataset: plain.to_plain(c) for c in record.cohorts or ()}
   for cohort in out.values():
-    del cohort["splits"]
+    del cohort["splits"], cohort["fingerprints"]
   return out

@@ -43,3 +43,15 @@ def test_a_pipe_is_not_waited_for(tmp_path):
   os.mkfifo(tmp_path / "pipe")
   with pytest.raises(InputError, match="no regular file"):
     textfile.read_text(tmp_path / "pipe", WANT)
+
+
+def test_missing_values_and_numbers():
+  for cell in ("", " ", "NA", "na", "N/A", "#N/A", "NaN", "Null", "none", "-",
+               ".", "<NA>"):
+    assert textfile.is_missing(cell), cell
+  for cell in ("0", "-999", "--", "..", "no", "n.d.", "nana", "?"):
+    assert not textfile.is_missing(cell), cell
+  assert textfile.as_number("-999") == -999 and textfile.as_number("1e3") == 1e3
+  for cell in ("1_000", "", "x", "1,5", "0x1f"):
+    assert textfile.as_number(cell) is None, cell
+  assert textfile.missing_words().startswith("an empty cell, na, n/a, ")

@@ -131,10 +131,13 @@ def test_attributes(tmp_path):
       "age_years": 34, "sex": 1, "target_smoker": 0
   }
   assert read(tmp_path, "P2").attributes == {}
+  for word in ("NA", "n/a", "NaN", "NULL", "None", "-", ".", "#N/A", "<NA>"):
+    table.write_text(f"participant,age_years,bmi\nP1,34,{word}\n")
+    assert read(tmp_path, "P1/s").attributes == {"age_years": 34}, word
   for text, message in (
       ("participant,age\nP1,3\n", "line 1: column 'age' is unknown"),
       ("age_years\n3\n", "line 1.*want one column participant"),
-      ("participant,bmi\nP1,low\n", "line 2: got 'low'"),
+      ("participant,bmi\nP1,low\n", "line 2, bmi: got 'low', want a number"),
       ("participant,bmi\nP1\n", "line 2: got 1 cells, want 2"),
       ("participant,bmi\nP1,20\nP1,30\n", "line 3.*named twice"),
   ):
@@ -273,7 +276,7 @@ def test_real_recordings(real_data):
     ("participant,bmi\nS05,22\n".encode("utf-16"), "UTF-16"),
     ("participant,bmi\nS05é,22\n".encode("latin-1"), "line 2: byte 0xe9"),
     (b"participant,bmi\nS05," + b"2" * 200_000 + b"\n", "line 2: .*field"),
-    (b"participant,bmi\nS05,1e39\n", "line 2: got 1e39"),
+    (b"participant,bmi\nS05,1e39\n", "line 2, bmi: got 1e39"),
 ])
 def test_a_table_of_people_that_is_none(tmp_path, data, says):
   write_session(tmp_path / "S05")

@@ -70,11 +70,13 @@ def test_same(tmp_path):
   manifest.save(tmp_path, make(identity()))
   assert manifest.same(tmp_path, identity())["windows"]["train"] == 4
   assert manifest.same(tmp_path, identity(workers=7))
+  assert manifest.same(tmp_path, identity(cohort="simulated"))  # as before
 
 
 @pytest.mark.parametrize("other, message", [
     (identity(hop_sec=30.0), r"\(hop_sec: 60.0 -> 30.0\)"),
     (identity(salt="s"), "salt: ''"),
+    (identity(cohort="mine"), r"\(cohort: 'simulated' -> 'mine'\)"),
     (identity(names=["r1"]), "recordings.count: 2 -> 1"),
     (identity(names=["r1", "r3"]), "recordings.digest"),
     (identity(contents="b"), "recordings.contents: 'a' -> 'b'"),
@@ -101,7 +103,7 @@ def test_hashes_that_older_code_did_not_keep(tmp_path, lacks, monkeypatch):
   said = []
   monkeypatch.setattr(manifest.logging, "warning", lambda *a: said.append(a))
   old = identity(**{lacks: ""})
-  del old["prepare_config"]["same_recording"]
+  del old["prepare_config"]["same_recording"], old["prepare_config"]["cohort"]
   manifest.save(tmp_path, make(old))
   assert manifest.same(tmp_path, identity()) == manifest.load(tmp_path)
   assert len(said) == 1

@@ -27,6 +27,7 @@ CONTRACT = {
 COHORT = {
     "dataset": "toy", "splits": {"train": ["toy/1", "toy/2"], "test": []},
     "split_hash": "ab", "windows": {"train": 8, "test": 0}, "salt": "",
+    "known_salt": "salt/1", "source": "e4", "fingerprints": {"train": ["a"]},
 }
 PARENT = {
     "kind": "mae", "config": {"encoder": {"width": 4}, "decoder": {"width": 4}},
@@ -49,6 +50,7 @@ META = {
     "dataset": "toy", "split": "test", "split_hash": "ab", "step": 3,
     "student": "acc", "teacher": "ppg", "windows": {"test": 8},
     "people": {"test": 2}, "seen": [], "pools": [4], "checkpoint": "w",
+    "validated": [], "untold": ["toy/1"],
     "trained_config": {"label_fraction": 0.5}, "trained_on": ["toy"],
 }
 

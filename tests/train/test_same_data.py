@@ -34,6 +34,18 @@ def test_the_same_data(monkeypatch, capsys):
   assert capsys.readouterr().err == ""
 
 
+def test_what_tells_people_is_not_known_of_an_older_checkpoint(
+    monkeypatch, capsys
+):
+  told = dataclasses.replace(
+      OWN, known_salt="", source="e4", fingerprints={"train": ("a", "b")})
+  check(monkeypatch, record(OWN), record(told))
+  assert capsys.readouterr().err == ""
+  salted = dataclasses.replace(told, known_salt="salt/b")
+  with pytest.raises(InputError, match=r"ours\.known_salt: '' -> 'salt/b'"):
+    check(monkeypatch, record(told), record(salted))
+
+
 def test_other_data_of_the_same_name(monkeypatch):
   """Contract, people, splits and counts are the same."""
   other = dataclasses.replace(OWN, digest="b" * 16)

@@ -5,7 +5,7 @@ participant, named by the participant) or `participant/session/` folders.
 ACC.csv and BVP.csv must exist. A missing or empty IBI.csv, HR.csv or tags file
 means no beats, no track, no spans. `participants.csv` in `source_dir` may add
 attributes: columns participant, age_years, sex (0 female, 1 male), bmi,
-target_*; an empty cell is unknown.
+target_*; a missing value is unknown (`textfile.MISSING`).
 
 Properties of the device: ACC is int8 in 1/64 g, so the limits are -2 and
 127/64 g. BVP begins with zeros that are no samples; they become a gap. The
@@ -310,8 +310,8 @@ def _attributes(path):
           f"{path} line {line}: participant {person!r} is empty or named twice"
       )
     table[person] = {
-        key: e4_csv.number(text, path, line)
-        for key, text in cells.items() if text
+        key: e4_csv.number(text, path, line, key)
+        for key, text in cells.items() if not textfile.is_missing(text)
     }
     plausible.check_attributes(table[person], f"{path} line {line}")
   return table

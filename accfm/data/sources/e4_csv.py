@@ -102,19 +102,25 @@ def read_tags(path: pathlib.Path) -> np.ndarray:
   ])
 
 
-def number(text: str, path: pathlib.Path, line: int) -> float:
-  """`text` as a number that a float32 can hold too."""
-  try:
-    value = float(text)
-  except ValueError:
-    value = math.nan
+def number(
+    text: str, path: pathlib.Path, line: int, column: str = ""
+) -> float:
+  """`text` as a number that a float32 can hold too.
+
+  Args:
+    text: of a cell.
+    path, line, column: where it stands, for messages.
+  """
+  where = f"{path} line {line}" + (f", {column}" if column else "")
+  found = textfile.as_number(text)
+  value = math.nan if found is None else found
   if abs(value) > numbers.LARGEST:
     raise InputError(
-        f"{path} line {line}: got {text[:40]}, want a number of at most "
+        f"{where}: got {text[:40]}, want a number of at most "
         f"{numbers.LARGEST:.2g}"
     )
   if not math.isfinite(value):
-    raise InputError(f"{path} line {line}: got {text[:40]!r}, want a number")
+    raise InputError(f"{where}: got {text[:40]!r}, want a number")
   return value
 
 

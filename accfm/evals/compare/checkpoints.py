@@ -22,7 +22,7 @@ from accfm.evals.compare import page, paired
 from accfm.evals.embedding import cache
 from accfm.evals.files import store
 from accfm.evals.probes.describe import find_targets
-from accfm.evals.results import saved, words
+from accfm.evals.results import marks, saved, words
 from accfm.evals.results.figures import TESTED, load_figures
 from accfm.evals.results.outcome import task_name
 from accfm.evals.retrieval import pools, ranks
@@ -220,7 +220,7 @@ def _load_facts(folder: Path) -> dict[str, Any]:
   )["_meta"]
   facts = {key: about.get(key) for key in (
       *SAME, "checkpoint", "step", "kind", "student", "teacher", "windows",
-      "people", "seen", "pools",
+      "people", "pools", *marks.MARKS,
   )}
   share = (about.get("trained_config") or {}).get("label_fraction")
   return facts if share is None else {**facts, "label_fraction": share}
@@ -308,9 +308,9 @@ def markdown(table: Mapping[str, Any]) -> str:
 
   first = next(iter(table["facts"].values()))
   split = first["split"]
-  note = paired.seen_note(
-      {run: len(facts["seen"] or ()) for run, facts in table["facts"].items()})
-  return paired.with_note(note, "\n\n".join([
+  note = marks.note(
+      {run: marks.count(facts) for run, facts in table["facts"].items()})
+  return marks.with_note(note, "\n\n".join([
       f"{first['windows'][split]} windows of {first['people'][split]} people "
       f"in {first['dataset']} / {split}; brackets are 95 % intervals over "
       "people, who are drawn once for both sides of a difference.",

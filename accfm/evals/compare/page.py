@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accfm.base import files
-from accfm.evals.compare import paired
 from accfm.evals.probes import describe
 from accfm.evals.report import draw, plots
-from accfm.evals.results import words
+from accfm.evals.results import marks, words
 from accfm.evals.results.section import (
   Cell,
   Folded,
@@ -164,9 +163,8 @@ def _whose(facts: Facts) -> dict[str, str]:
 
 
 def _seen(facts: Facts) -> list[Notice]:
-  """A warning of people whom runs were trained on."""
-  note = paired.seen_note(
-      {run: len(about.get("seen") or ()) for run, about in facts.items()})
+  """A warning of people who may have shaped the encoders."""
+  note = marks.note({run: marks.count(about) for run, about in facts.items()})
   return [] if note is None else [Notice(note[0], f": {note[1]}.")]
 
 

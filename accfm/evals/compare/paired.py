@@ -191,26 +191,3 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
   """A Markdown table of text cells."""
   lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
   return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def seen_note(counts: Mapping[str, int]) -> tuple[str, str] | None:
-  """What a reader must know of people whom encoders were trained on.
-
-  Args:
-    counts: run -> how many of the people scored it was trained on.
-
-  Returns:
-    (the fact, what follows from it), as text; None where nobody was seen.
-  """
-  found = [f"{n:,} by {run}" for run, n in counts.items() if n]
-  if not found:
-    return None
-  return (
-      f"People scored here were seen in training: {', '.join(found)}",
-      "nothing here says how these encoders do on others",
-  )
-
-
-def with_note(note: tuple[str, str] | None, text: str) -> str:
-  """Markdown under a note of `seen_note`, if there is one."""
-  return f"**{note[0]}: {note[1]}.**\n\n{text}" if note else text

@@ -8,6 +8,7 @@ fraction, by its own predictions.
 import json
 import os
 import pathlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from ml_collections import ConfigDict
 from accfm.base import configlib, files
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
-from accfm.evals.results import saved
+from accfm.evals.results import marks, saved
 from accfm.evals.results.figures import TESTED, Figure, key
 from accfm.evals.results.outcome import task_name
 from accfm.steps import kinds
@@ -125,7 +126,10 @@ def tabulate_study(
         "people": [m["_meta"]["people"]["test"] for m in metrics],
         "windows": [m["_meta"]["windows"]["test"] for m in metrics],
         "effective_rank": [m.get(rank) for m in metrics],
-        "seen_people": sum(len(m["_meta"].get("seen") or ()) for m in metrics),
+        "seen_people": 0,
+        **marks.to_facts(sum(
+            (Counter(marks.count(m["_meta"])) for m in metrics), Counter()
+        )),
     }
   mine = scored[config.runs[config.subject].title]
   improvements = {
@@ -209,11 +213,11 @@ def markdown(config: ConfigDict, table: Table) -> str:
       for title, row in table["retrieval"].items() if row
   ]
   pool = config.evaluate.pools[0]
-  note = paired.seen_note({
-      facts["title"]: facts.get("seen_people", 0)
+  note = marks.note({
+      facts["title"]: marks.count_saved(facts)
       for facts in table["runs"].values()
   })
-  return paired.with_note(note, "\n\n".join([
+  return marks.with_note(note, "\n\n".join([
       f"Mean absolute error{'' if note else ' on unseen people'} (HR in bpm, "
       "others in ms) by share of the labelled people; brackets are 95 % "
       "intervals over people.",

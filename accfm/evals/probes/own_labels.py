@@ -4,8 +4,9 @@ The column `participant` holds ids as in the data set ("cohort/id"). A value
 of one session needs the column `session` too, and a value of one segment also
 `start_s`, its start in Unix seconds. Each further column is a label. A label
 of sessions or segments becomes `labels/<name>`, one of participants
-`attributes/<name>`. A label is a number if all its values are numbers,
-otherwise text. An empty cell means unknown.
+`attributes/<name>`. A label is a number if all its known values are numbers,
+and text if most of them are not. One odd cell among numbers is refused. Words
+that stand for a missing value (`textfile.MISSING`) mean unknown.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from accfm.base import textfile
-from accfm.base.errors import InputError
+from accfm.base.errors import InputError, warn
 from accfm.signals import plausible
 
 KEYS = ("participant", "session", "start_s")
@@ -49,8 +50,8 @@ def load(path: str | os.PathLike) -> OwnLabels:
   Raises:
     InputError: the file is not CSV in UTF-8 with a header, `participant` and
       at least one label; a line has another length; `start_s` is not a
-      number, or comes without `session`; a key comes twice; a number is none
-      that its label can be (`plausible`).
+      number, or comes without `session`; a key comes twice; a text stands
+      among numbers; a number is none that its label can be (`plausible`).
   """
   rows = textfile.read_table(path, WANT)
   head = rows[0][1] if rows else []
@@ -97,7 +98,7 @@ def load(path: str | os.PathLike) -> OwnLabels:
 
 def _starts(path, lines, cells):
   """[M] float64 of cells that must all be finite numbers."""
-  starts = [_number(cell) for cell in cells]
+  starts = [textfile.as_number(cell) for cell in cells]
   for line, cell, start in zip(lines, cells, starts, strict=True):
     if start is None or not np.isfinite(start):
       raise InputError(
@@ -107,13 +108,52 @@ def _starts(path, lines, cells):
 
 
 def _values(path, lines, name, cells):
-  """Cells as float32 if all known ones are numbers, else as text."""
-  numbers = [_number(cell) for cell in cells if cell]
-  if None in numbers:
-    return cells
-  values = np.array(
-      [_number(cell) if cell else np.nan for cell in cells], np.float64
-  )
+  """Cells as float32 if the known ones are numbers, as text if most are not.
+
+  Raises:
+    InputError: a text stands among numbers, or a number cannot be of its name.
+  """
+  known = np.array([not textfile.is_missing(cell) for cell in cells], bool)
+  found = [
+      textfile.as_number(cell) if there else np.nan
+      for cell, there in zip(cells, known, strict=True)
+  ]
+  texts = [at for at, number in enumerate(found) if number is None]
+  if not texts:
+    return _numbers(path, lines, name, cells, np.array(found, np.float64))
+  count = int(known.sum())
+  if len(texts) <= count / 2:
+    line, cell = lines[texts[0]], str(cells[texts[0]])
+    raise InputError(
+        f"labels {path} line {line}: {name} is {cell!r}, but "
+        f"{count - len(texts):,} of its {count:,} known cells are numbers; "
+        f"where a value is missing write {textfile.missing_words()}; where "
+        "these are classes give each a name that is not a number"
+    )
+  _say_odd(path, lines, name, cells, known, set(texts))
+  return np.where(known, cells, "")
+
+
+def _say_odd(path, lines, name, cells, known, texts):
+  """Warns of cells of a label of classes that may have meant otherwise."""
+  numbers = [
+      at for at in range(len(cells)) if known[at] and at not in texts
+  ]
+  words = [at for at in range(len(cells)) if not known[at] and cells[at]]
+  for odd, what in (
+      (numbers, "is a class like the others, since most cells are text"),
+      (words, "is a missing value"),
+  ):
+    if odd:
+      more = f" ({len(odd) - 1:,} more like it)" if len(odd) > 1 else ""
+      warn(
+          f"labels {path} line {lines[odd[0]]}: {name} is "
+          f"{str(cells[odd[0]])!r}, which {what}{more}"
+      )
+
+
+def _numbers(path, lines, name, cells, values):
+  """[M] float32 of numbers that can all be of their name."""
   bad = np.flatnonzero(~plausible.possible(name, values))
   if len(bad):
     raise InputError(
@@ -121,13 +161,6 @@ def _values(path, lines, name, cells):
         f"{plausible.wanted(name)} (an empty cell)"
     )
   return values.astype(np.float32)
-
-
-def _number(cell):
-  try:
-    return float(cell)
-  except ValueError:
-    return None
 
 
 def load_columns(

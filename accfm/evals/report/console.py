@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from accfm.evals.probes.describe import Target, find_targets
-from accfm.evals.results import words
+from accfm.evals.results import marks, words
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 
 # The columns, from the left; demographics where a probe was given them.
@@ -17,20 +17,21 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
 
   Args:
     figures: of the evaluation.
-    facts: `facts.describe_run`; `split`, `windows`, `people`, `seen`.
+    facts: `facts.describe_run`; `split`, `windows`, `people` and
+      the marks (`marks.MARKS`).
 
   Returns:
     Lines of text.
   """
-  split = facts["split"]
+  split, told = facts["split"], marks.describe(marks.count(facts), "people")
   targets = find_targets(figures, "probe", "direct")
   columns = [c for c in COLUMNS if c != "demographics" or any(
       "demographics" in t.scores for t in targets)]
   width = 2 + max(map(len, columns))
   lines = [
       f"{split}: {facts['windows'][split]} windows of "
-      f"{facts['people'][split]} unseen people"
-      + (" (SOME SEEN IN TRAINING)" if facts["seen"] else ""),
+      f"{facts['people'][split]} "
+      + (f"people ({told.upper()})" if told else "unseen people"),
       f"{'':42}" + "".join(f"{c:>{width}}" for c in columns),
   ]
 

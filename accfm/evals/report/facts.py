@@ -1,14 +1,14 @@
 """Everything about a run that its figures depend on, as plain data."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from accfm.base import configlib
-from accfm.evals import inputs
+from accfm.evals import inputs, leaks
 from accfm.evals.embedding import cache
 from accfm.evals.files import privacy
 from accfm.evals.retrieval import segments as candidates
@@ -17,7 +17,7 @@ from accfm.version import __version__
 
 def describe_run(
     config: ConfigDict, loaded: Any, splits: Mapping[str, Any],
-    data: inputs.Inputs, seen: Sequence[str], naming: privacy.Naming,
+    data: inputs.Inputs, seen: leaks.Seen, naming: privacy.Naming,
 ) -> dict[str, Any]:
   """What `metrics.json` keeps under `_meta`.
 
@@ -26,7 +26,7 @@ def describe_run(
     loaded: the checkpoint (`accfm.train.checkpoints.Loaded`).
     splits: name -> open split.
     data: what was measured.
-    seen: scored people that training saw.
+    seen: scored people who may have shaped the encoder.
     naming: how files name them.
   """
   manifest = splits[data.split].manifest
@@ -47,10 +47,14 @@ def describe_run(
       "student": data.student,
       "teacher": data.teacher,
       "trained_on": checkpoint["trained_on"],
-      "seen": [
-          str(p) for p in
-          naming({"participant": np.array(seen)})[0]["participant"]
-      ],
+      **{
+          mark: naming({"participant": np.array(people, str)})[0][
+              "participant"
+          ].tolist() for mark, people in (
+              ("seen", seen.trained), ("validated", seen.validated),
+              ("untold", seen.untold),
+          )
+      },
       "windows": {name: len(split) for name, split in splits.items()},
       "people": {
           name: len(set(split.table["participant"]))

@@ -7,7 +7,7 @@ from typing import Any
 
 from accfm.base import files
 from accfm.evals.report import draw
-from accfm.evals.results import words
+from accfm.evals.results import marks, words
 from accfm.evals.results.figures import Figures
 from accfm.evals.results.section import Notice, Section
 
@@ -32,10 +32,9 @@ def draw_report(
   if taught:
     what += f", taught by {words.signal(facts['teacher'])}"
   notices = [n for section in sections for n in section.notices]
-  if facts["seen"]:
+  if told := marks.describe(marks.count(facts)):
     notices.insert(0, Notice(
-        f"{len(facts['seen']):,} of these people were seen in training",
-        ": nothing here says how the encoder does on others."))
+        told, ": nothing here says how the encoder does on others."))
   missing: dict[str, list[str]] = {}
   for item in figures.missing():
     missing.setdefault(item["reason"], []).append(item["key"])
@@ -44,6 +43,7 @@ def draw_report(
       "report.html", title=f"accfm: {facts['dataset']} / {split}",
       heading=what, facts=facts, windows=facts["windows"][split],
       people=facts["people"][split], notices=notices,
+      unseen=not told,
       cards=[c for s in sections for c in s.cards][:MOST_CARDS],
       sections=sections, reasons=missing,
       missing=sum(map(len, missing.values())), values=figures.flat(),

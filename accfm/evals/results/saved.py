@@ -6,6 +6,7 @@ from typing import Any
 
 from accfm.base import jsonfile, plain
 from accfm.base.errors import InputError
+from accfm.evals.results import marks
 
 WANT = "the metrics.json of an evaluation; evaluate again"
 # What readers believe of the facts in `_meta`, by type; there may be more.
@@ -14,8 +15,9 @@ FACTS = {
     "redaction": str, "checkpoint": str, "step": int, "kind": str,
     "student": str, "teacher": str | None, "code_version": str,
     "windows": Mapping[str, int], "people": Mapping[str, int],
-    "trained_on": tuple, "seen": tuple | None, "pools": tuple[int, ...] | None,
+    "trained_on": tuple, "pools": tuple[int, ...] | None,
     "trained_config": Mapping[str, Any] | None,
+    **dict.fromkeys(marks.MARKS, tuple | None),
 }
 Number = float | None
 

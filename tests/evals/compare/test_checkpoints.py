@@ -145,6 +145,8 @@ def test_what_one_run_lacks_is_left_out_of_it(two, tmp_path):
   table["facts"]["b"]["seen"] = ["p", "q"]
   assert compare.markdown(table).startswith(
       "**People scored here were seen in training: 2 by b: nothing here says")
+  table["facts"]["b"].update(seen=[], untold=["p"])
+  assert "their ids do not tell: 1 by b:" in compare.markdown(table)
 
 
 def test_written_as_json_and_text(two, tmp_path, capsys):

@@ -92,6 +92,9 @@ def test_people_seen_in_training_are_told(tmp_path, no_drawing):
   assert (f"People scored here were seen in training: 1,200 by {two}, "
           f"3 by {three}") in text
   assert html.index("class='warn loud'") < html.index("<h2>Scores")
+  comparison["facts"][two]["validated"] = ["p"] * 4
+  _, text, _ = _write(tmp_path, comparison)
+  assert f"by whom the checkpoint was chosen: 4 by {two}" in text
 
 
 def test_the_best_is_bold(tmp_path, no_drawing):

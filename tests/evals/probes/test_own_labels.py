@@ -64,6 +64,55 @@ def test_sessions_and_windows(file):
   assert unused == 1
 
 
+@pytest.mark.parametrize("word", [
+    "", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "null", "NULL", "None", "-",
+    ".", " na ",
+])
+def test_a_missing_value_is_missing(file, word, capsys):
+  """Among numbers the label stays numbers; -999 is one of them."""
+  lines = "participant,x\ns/a,{}\n" + f"s/b,{word}" + "\ns/c,{}\n"
+  own = own_labels.load(file(lines.format(31.5, -999)))
+  np.testing.assert_array_equal(
+      own.values["attributes/x"], np.array([31.5, np.nan, -999], np.float32))
+  assert capsys.readouterr().err == ""
+  own = own_labels.load(file(lines.format("old", "new")))
+  assert own.values["attributes/x"].tolist() == ["old", "", "new"]
+  said = capsys.readouterr().err  # "None" might have been a class
+  assert said.count("\n") == bool(word)
+  assert ("line 3: x is" in said and "a missing value" in said) == bool(word)
+
+
+def test_a_column_of_missing_values_alone_is_of_numbers(file):
+  own = own_labels.load(file("participant,x,y\ns/a,NA,1\ns/b,-,2\n"))
+  assert np.isnan(own.values["attributes/x"]).all()
+
+
+@pytest.mark.parametrize("cells, line", [
+    (["1", "2", "3", "n.d."], 5), (["n.d.", "2"], 2), (["<5", "NA", "5"], 2),
+    (["1", "2+", "0", "0", "3"], 3), (["1_000", "12"], 2),
+    (["", "0x1f", "4"], 3),
+])
+def test_a_text_among_numbers_is_refused_by_line(file, cells, line):
+  text = "participant,x\n" + "".join(
+      f"s/{i},{cell}\n" for i, cell in enumerate(cells))
+  odd = cells[line - 2]
+  with pytest.raises(InputError) as error:
+    own_labels.load(file(text))
+  said = str(error.value)
+  assert f"line {line}: x is {odd!r}, but " in said
+  assert "write an empty cell, na, n/a" in said
+
+
+def test_numbers_among_texts_are_classes_and_said(file, capsys):
+  own = own_labels.load(
+      file("participant,x\ns/a,1a\ns/b,2\ns/c,1b\ns/d,3\ns/e,2b\n"))
+  assert own.values["attributes/x"].tolist() == ["1a", "2", "1b", "3", "2b"]
+  said = capsys.readouterr().err
+  assert said.count("\n") == 1 and said.startswith("warning: labels ")
+  assert "line 3: x is '2', which is a class like the others" in said
+  assert "(1 more like it)" in said
+
+
 @pytest.mark.parametrize("text, want", [
     ("", "want participant"),
     ("participant\ns/a\n", "one column per label"),

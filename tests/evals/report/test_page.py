@@ -196,6 +196,9 @@ def test_people_who_were_seen_are_loud(tmp_path, run, no_drawing):
   _, text = _write(tmp_path, run, seen=["toy/c000"])
   assert "1 of these people were seen in training" in text
   assert "none of them seen" not in text
+  _, text = _write(tmp_path, run, validated=["toy/c000", "toy/c001"])
+  assert "2 of these people are validation people, by whom" in text
+  assert "none of them seen" not in text
 
 
 def test_a_map_of_people_names_nobody(tmp_path, run, no_drawing):
