@@ -56,10 +56,12 @@ def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
   if redact:
     config = config.copy_and_resolve_references().unlock()
     config.redact = True
-  shared, given = inputs.Shared(), [checkpoint]
+  given = [checkpoint]
   if not os.path.isdir(checkpoint):  # a folder's name may hold a comma
     given = [path for path in checkpoint.split(",") if path] or given
   step = int(config.step) if config.step.isdigit() else config.step
+  shared = inputs.Shared(
+      checkpoints.load(config.align_with) if config.align_with else None)
   with locks.held(workdir, "accfm evaluate", locks.EVALUATION):
     if watch:
       return follow_run(config, given, pathlib.Path(workdir), shared, wait)

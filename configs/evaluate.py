@@ -26,6 +26,9 @@ def get_config(arg=None):
   # The signal to retrieve: "" for the checkpoint's own second signal or, of a
   # checkpoint of one signal, the only other signal of the data set.
   c.partner = ""
+  # A run whose encoder embeds that signal: linear maps between the two are
+  # fitted on train people and scored as rows aligned_ridge and aligned_cca.
+  c.align_with = ""
   c.step = "latest"  # "latest", "best" or a step number
   c.batch_size = 16 if arg.tiny else 256  # segments embedded at once
   c.untrained = True  # also the same architecture with fresh weights

@@ -76,10 +76,11 @@ class Shared:
 
   Attributes:
     key: the command's secret (`privacy`).
+    partner: the checkpoint to align with (`checkpoints.Loaded`), or None.
   """
 
-  def __init__(self):
-    self.key = privacy.draw_key()
+  def __init__(self, partner: Any = None):
+    self.key, self.partner = privacy.draw_key(), partner
     self._made: dict[Any, Any] = {}
 
   def get(self, name: Any, make: Callable[[], Any]) -> Any:
@@ -143,7 +144,7 @@ def open_splits(
   """
   folder = manifest.find(config.data_dir or record.setting("data_dir"), dataset)
   names = [config.split]
-  if "probe" in config.evals:  # fitted on train, penalised by val
+  if "probe" in config.evals or config.align_with:  # fitted on train, val
     names = dict.fromkeys(["train", "val", config.split])
   splits = {
       name: shared.get(

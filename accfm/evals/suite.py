@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from accfm.base import configlib, errors, faults, interrupts, values
 from accfm.base.errors import InputError
 from accfm.evals import inputs
-from accfm.evals.embedding import cache, forward, projection
+from accfm.evals.embedding import aligned, cache, forward, projection
 from accfm.evals.evaluators import EVALS
 from accfm.evals.files import privacy, space, store
 from accfm.evals.probes import own_labels, panel
@@ -105,6 +105,9 @@ def evaluate_checkpoint(
   """
   start, workdir = time.time(), pathlib.Path(workdir)
   splits, seen = inputs.open_splits(config, loaded.record, dataset, shared)
+  if shared.partner is not None:
+    seen = sorted({*seen, *aligned.check_partner(
+        config, loaded.record, shared.partner.record, splits)})
   tables = {name: split.table for name, split in splits.items()}
   extra = own_labels.load_columns(config.labels_file, tables)
   projection.check(
@@ -117,13 +120,17 @@ def evaluate_checkpoint(
   say(f"embedding {sum(map(len, splits.values()))} windows of {dataset}")
   learned = _embed(config, loaded, splits, workdir, naming, say)
   data = _gather(config, loaded, splits, learned, extra, shared)
-  figures, found = figures_lib.Figures(), {}
+  figures, found, more = figures_lib.Figures(), {}, {}
+  if shared.partner is not None:
+    data, more["aligned_with"] = aligned.add_aligned(
+        data, splits, shared.partner, config.batch_size, say)
   for name in config.evals:
     say(f"measuring {name}")
     faults.point("before_evaluator", name)
     interrupts.check()
     found[name] = EVALS[name](data, config, figures)
-  facts = facts_lib.describe_run(config, loaded, splits, data, seen, naming)
+  facts = {**facts_lib.describe_run(
+      config, loaded, splits, data, seen, naming), **more}
   workdir.mkdir(parents=True, exist_ok=True)
   for name in FILES:
     (workdir / name).unlink(missing_ok=True)

@@ -25,7 +25,8 @@ BLUE, VIOLET, ORANGE, GREEN, PINK, GREY = (
 PALETTE = (BLUE, ORANGE, GREEN, PINK, VIOLET, "#a08a2c", "#4aa3b5", GREY)
 COLORS = {
     TESTED: BLUE, "envelope": ORANGE, "features": GREEN, "demographics": PINK,
-    "untrained": GREY, "mean": GREY,
+    "untrained": GREY, "mean": GREY, "identity": "#a08a2c",
+    "aligned_ridge": "#4aa3b5", "aligned_cca": "#4aa3b5",
 }
 DASHED = (0, (3, 3))
 # Of medium lightness throughout, so that it shows on light and dark pages.

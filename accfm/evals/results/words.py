@@ -11,7 +11,8 @@ ENCODERS = {
     TESTED: "this encoder", "untrained": "untrained encoder",
     "envelope": "motion envelope", "mean": "predict the mean",
     "features": "motion features", "demographics": "demographics",
-    "chance": "chance",
+    "chance": "chance", "identity": "identity alone",
+    "aligned_ridge": "aligned by ridge", "aligned_cca": "aligned by CCA",
 }
 # What stands after all encoders that were trained, in this order.
 _LAST = ("features", "demographics", "untrained", "mean")

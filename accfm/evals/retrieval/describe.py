@@ -21,6 +21,7 @@ from accfm.evals.results.section import (
   Table,
   number_cell,
 )
+from accfm.evals.retrieval.identity import ENCODER as IDENTITY
 from accfm.evals.retrieval.variants import (
   TOP,
   VARIANTS,
@@ -30,9 +31,12 @@ from accfm.evals.retrieval.variants import (
 from accfm.evals.stats import scaling
 from accfm.evals.stats.bootstrap import Estimate
 
-ENCODERS = (TESTED, "envelope", "untrained")  # the columns, from the left
-SHORT = {TESTED: "this encoder", "envelope": "motion envelope",
-         "untrained": "untrained"}
+# The columns, from the left.
+ENCODERS = (TESTED, "aligned_ridge", "aligned_cca", "envelope", IDENTITY,
+            "untrained")
+SHORT = {TESTED: "this encoder", "aligned_ridge": "aligned by ridge",
+         "aligned_cca": "aligned by CCA", "envelope": "motion envelope",
+         IDENTITY: "identity alone", "untrained": "untrained"}
 MEASURES = (*(f"recall@{k}" for k in TOP), "mean_rank", "median_rank")
 SEARCHED = 500  # queries among which examples are looked for
 # (variant, whose chance it has, title, whether it is in the main table).
@@ -87,7 +91,9 @@ def describe_retrieval(
       "From one signal of a minute, find the other signal of the same "
       "minute. Recall@1 is the share found first, the mean over all pools of "
       "non-overlapping windows; ties count as misses. An encoder has shown "
-      "nothing until it beats the motion envelope, which learns nothing."
+      "nothing until it beats the motion envelope, which learns nothing, and "
+      "identity alone: what a matcher scores that knows whose minute it is "
+      "and takes one of that person's at random."
   ), [*parts, page.details()], cards=page.cards(pool))]
   count = 0 if cfg.redact else cfg.examples  # drawn from recordings
   pairs = _describe_examples(data, queries, count, cfg.seed)
@@ -222,6 +228,7 @@ class _Page:
       if found is None or found.value is None:
         continue
       control = self.find("envelope", "", pair, "recall@1", pool)
+      person = self.find(IDENTITY, "", pair, "recall@1", pool)
       chance = self.find(CHANCE, "", pair, "recall@1", pool)
       cards.append(Card(
           words.arrow(pair), words.number(found.value, 2), "", (
@@ -229,6 +236,8 @@ class _Page:
               f"recall@1 {words.among(pool)}",
               "" if control is None or control.value is None else
               f"motion envelope {control.value:.2f}",
+              "" if person is None or person.value is None else
+              f"identity alone {person.value:.2f}",
               "" if chance is None or chance.value is None else
               f"chance {chance.value:.3f}",
           )))

@@ -35,6 +35,13 @@ class Mask:
     high = np.minimum(self.keep[:, 1], self.drop[:, 1])
     return np.stack([low, np.maximum(low, high)], axis=1)
 
+  def within(self, ranges: np.ndarray) -> Self:
+    """Those keys of each query that lie in a range [Q, 2], too."""
+    low = np.maximum(self.keep[:, 0], ranges[:, 0])
+    high = np.minimum(self.keep[:, 1], ranges[:, 1])
+    keep = np.stack([low, np.maximum(low, high)], axis=1)
+    return dataclasses.replace(self, keep=keep)
+
   def allows(self, query: np.ndarray, key: np.ndarray) -> np.ndarray:
     """Whether queries may meet keys: row numbers of any, equal shapes."""
     def inside(ends):

@@ -41,22 +41,36 @@ def rank_sums(
     control counts, only pools in which the control's rank is above 1 count.
   """
   depth = int(counts.candidates.max() if pool == "all" else pool)
-  mass = control_fails(counts, pool)
   out = np.zeros((len(people), depth + 1))
-  if pool == "all":  # one pool, one rank
-    np.add.at(out, (people.index, counts.beaten_by), mass)
-  else:
-    others, take = counts.candidates - 1, depth - 1
-    _add(out, people.index, others, counts.beaten_by, take,
-         np.ones(len(others)))
-    control, both = counts.control_beaten_by, counts.both_beaten_by
-    if control is not None and both is not None:
-      _add(out, people.index, others - control, counts.beaten_by - both, take,
-           mass - 1)
+  add_masses(out, counts, pool, people.index, np.ones(len(people.index)))
   np.cumsum(out, axis=1, out=out)
   np.maximum(out, 0, out=out)  # a difference of sums can round below
-  out[:, -1] = people.sums(mass[:, None])[:, 0]
+  out[:, -1] = people.sums(control_fails(counts, pool)[:, None])[:, 0]
   return out
+
+
+def add_masses(
+    out: np.ndarray, counts: Counts, pool: int | str, index: np.ndarray,
+    times: np.ndarray,
+) -> None:
+  """Adds at out[index, r] the share of pools that hold r of the beaters.
+
+  Args:
+    out: [P, R] with R above the largest r; changed in place.
+    counts, pool: as `rank_sums`.
+    index: [N] the line of `out` of each query.
+    times: [N] how often each query counts.
+  """
+  control, both = counts.control_beaten_by, counts.both_beaten_by
+  if pool == "all":  # one pool, one rank
+    np.add.at(
+        out, (index, counts.beaten_by), times * control_fails(counts, pool))
+    return
+  others, take = counts.candidates - 1, int(pool) - 1
+  _add(out, index, others, counts.beaten_by, take, times)
+  if control is not None and both is not None:
+    _add(out, index, others - control, counts.beaten_by - both, take,
+         times * (control_fails(counts, pool) - 1))
 
 
 def control_fails(counts: Counts, pool: int | str) -> np.ndarray:

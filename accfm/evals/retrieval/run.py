@@ -13,11 +13,14 @@ over people. The variants differ in what the wrong answers are drawn from:
 
 Each variant has a second one, `control_fails`: the same queries over the
 pools in which the motion envelope does not rank the right answer first.
+
+Beside each recall stands what `identity` alone scores: a matcher that knows
+whose segment it is given and nothing else, over the very same pools.
 """
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -25,7 +28,7 @@ from ml_collections import ConfigDict
 from accfm.evals.inputs import Inputs
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Queries
-from accfm.evals.retrieval import describe, pools, ranks
+from accfm.evals.retrieval import describe, identity, pools, ranks
 from accfm.evals.retrieval import segments as candidates
 from accfm.evals.retrieval.masks import Mask
 from accfm.evals.retrieval.variants import (
@@ -37,6 +40,8 @@ from accfm.evals.retrieval.variants import (
 from accfm.evals.stats import bootstrap as stats
 
 CONTROL = "envelope"
+# (counts, pool, people) -> [P, R + 1], as `pools.rank_sums`.
+SumRanks = Callable[[ranks.Counts, int | str, stats.People], np.ndarray]
 
 
 def score_retrieval(
@@ -106,7 +111,7 @@ def score_retrieval(
 
 def add_ranks(
     figures: Figures, about: Figure, pool: int | str, counts: ranks.Counts,
-    people: stats.People,
+    people: stats.People, sum_ranks: SumRanks = pools.rank_sums,
 ) -> np.ndarray:
   """Adds recall@k, mean and median rank of one set of queries at one pool.
 
@@ -116,12 +121,13 @@ def add_ranks(
     pool: size of the pool, or "all".
     counts: of the queries.
     people: behind the queries.
+    sum_ranks: distributes the ranks over pools.
 
   Returns:
     recall@r for r = 1..R, the curve that the report draws.
   """
   plain = dataclasses.replace(about, headline=False, pool=pool)
-  sums = pools.rank_sums(counts, pool, people)  # [P, R + 1]
+  sums = sum_ranks(counts, pool, people)  # [P, R + 1]
   for k in TOP:
     column = min(k, sums.shape[1] - 1) - 1
     figures.add(
@@ -184,26 +190,48 @@ class _Scorer:
         variant: self._pools(variant, segments, mask)
         for variant, mask in masks.items()
     }
+    asked = list(masks.values())
+    kin = [mask.within(segments.person) for mask in asked]
+    of_control: dict[str, list[ranks.Counts]] = {}
     for encoder, vectors in pairs.items():
       control = pairs.get(CONTROL) if encoder != CONTROL else None
       for a, b in data.ways:
+        way = f"{a}2{b}"
         query, key = vectors[a][segments.rows], vectors[b][segments.rows]
         every = ranks.count(
-            query, key, list(masks.values()), None if control is None else
+            query, key, asked + kin if encoder == CONTROL else asked,
+            None if control is None else
             (control[a][segments.rows], control[b][segments.rows]),
         )
-        for variant, counts in zip(masks, every, strict=True):
-          about = dataclasses.replace(
-              self.about, encoder=encoder, subject=f"{a}2{b}",
-              variant=variant,
-          )
-          if encoder == TESTED and not variant:
-            self.everybody[about.subject] = counts
-          for place, pool in enumerate(pools_of[variant]):
-            self._add(about, pool, counts, place == 0)
+        if encoder == CONTROL:
+          of_control[way] = every
+        if encoder == TESTED and "" in masks:
+          self.everybody[way] = every[list(masks).index("")]
+        self._add_all(encoder, way, pools_of, every[:len(asked)])
+    for a, b in data.ways:
+      every, way = of_control.get(f"{a}2{b}"), f"{a}2{b}"
+      self._add_all(identity.ENCODER, way, pools_of, [
+          identity.count(mask, segments.person) if every is None else
+          identity.count(mask, segments.person, every[i].beaten_by,
+                         every[i + len(asked)].beaten_by)
+          for i, mask in enumerate(asked)
+      ], identity.rank_sums)
+
+  def _add_all(
+      self, encoder: str, way: str, pools_of: Mapping[str, list[_Pool]],
+      every: Sequence[ranks.Counts], sum_ranks: SumRanks = pools.rank_sums,
+  ) -> None:
+    """Adds an encoder's figures of a direction: every variant and pool."""
+    for (variant, several), counts in zip(
+        pools_of.items(), every, strict=True):
+      about = dataclasses.replace(
+          self.about, encoder=encoder, subject=way, variant=variant)
+      for place, pool in enumerate(several):
+        self._add(about, pool, counts, place == 0, sum_ranks)
 
   def _add(
-      self, about: Figure, pool: _Pool, counts: ranks.Counts, first: bool
+      self, about: Figure, pool: _Pool, counts: ranks.Counts, first: bool,
+      sum_ranks: SumRanks,
   ) -> None:
     """Adds the figures of one pool, and those where the control fails."""
     about = dataclasses.replace(about, pool=pool.size, headline=(
@@ -217,15 +245,16 @@ class _Scorer:
     some = counts.take(pool.enough)
     curve = add_ranks(
         self.figures, about, pool.size,
-        ranks.Counts(some.candidates, some.beaten_by), pool.people,
+        ranks.Counts(some.candidates, some.beaten_by), pool.people, sum_ranks,
     )
     if first and not about.variant:
       self.curves.setdefault(about.encoder, {})[about.subject] = curve
     if some.control_beaten_by is not None:
-      self._add_control_fails(about, pool.people, some)
+      self._add_control_fails(about, pool.people, some, sum_ranks)
 
   def _add_control_fails(
-      self, about: Figure, people: stats.People, counts: ranks.Counts
+      self, about: Figure, people: stats.People, counts: ranks.Counts,
+      sum_ranks: SumRanks,
   ) -> None:
     """Adds the scores over pools in which the control's rank is above 1."""
     about = dataclasses.replace(
@@ -239,7 +268,7 @@ class _Scorer:
       self.figures.skip(
           about, "the control never fails", measure="recall@1")
     else:
-      add_ranks(self.figures, about, pool, counts, people)
+      add_ranks(self.figures, about, pool, counts, people, sum_ranks)
 
   def _pools(
       self, variant: str, segments: candidates.Segments, mask: Mask

@@ -123,7 +123,7 @@ def test_run_reports_every_variant_and_says_what_it_cannot():
   (plot,) = [p for p in outcome.describe()[0].parts
              if p.kind == "plot" and p.name == "recall_curves"]
   curves = plot.data["curves"]
-  assert set(curves) == {TESTED, "untrained", "envelope"}
+  assert set(curves) == {TESTED, "untrained", "envelope", "identity"}
   assert curves[TESTED]["acc2ppg"][0] == good
   assert not m.missing()
 
