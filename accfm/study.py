@@ -21,8 +21,9 @@ from accfm.evals import suite
 from accfm.evals.compare import study
 from accfm.evals.results import saved
 from accfm.steps import kinds
-from accfm.train import allowed
+from accfm.train import allowed, checkpoints
 from accfm.train import workdir as workdir_lib
+from accfm.train.checkpoints import reader
 
 RULES = {
     "datasets": values.several(values.NAME), "seed": values.SEED,
@@ -83,9 +84,11 @@ def run_one(
   settings = resolve(config, name, dataset, work)
   results = work / name / "evaluation"
   done = results / "metrics.json"
-  if done.exists():
+  trained = reader.steps(work / name)
+  if done.exists() and settings.total_steps in trained:
     about = saved.load_metrics(done, "step")["_meta"]
-    if about["step"] == settings.total_steps:
+    chosen = checkpoints.find(work / name, best_step(spec, work / name))
+    if about["step"] == int(chosen.name):
       print("done before", flush=True)
       return
   MAINS[spec.main](settings, str(work / name))
@@ -93,7 +96,21 @@ def run_one(
   check.dataset = dataset
   # What needs no training is the same for all: the first run brings it.
   check.handmade = check.untrained = name == spec.get("reference", name)
+  check.step = best_step(spec, work / name)
   evaluate.run(check, str(work / name), str(results))
+
+
+def best_step(spec: ConfigDict, workdir: pathlib.Path) -> str:
+  """The step of a run that is evaluated.
+
+  Of a supervised run it is the best by the labels that it was given, as a
+  probe's penalty is; the last where nobody was held out to choose it. Other
+  runs read no label, so their last step counts.
+  """
+  if spec.main != "supervise":
+    return "latest"
+  record = checkpoints.read_record(checkpoints.find(workdir, "latest"))
+  return "best" if record.best.metric else "latest"
 
 
 def resolve(
@@ -106,6 +123,8 @@ def resolve(
     settings[field] = config[field]
   settings.dataset = dataset
   settings.warmup_steps = min(settings.warmup_steps, settings.total_steps)
+  if spec.main == "supervise":  # the people of the probe's draws
+    settings.label_seed = config.evaluate.label_seed + spec.get("draw", 0)
   if spec.needs:
     _, kind = kinds.of_config(settings, spec.main)
     settings[kind.parent] = str(work / spec.needs)

@@ -34,7 +34,7 @@ def run(config: ConfigDict, workdir: str) -> Any:
   data = opening.open_data(config, kind.signals(config, start))
   starts.check_contract(start, data)
   config = kind.resolve_augment(config, data.contract, data.signals)
-  rows, targets = choose(config, data)
+  rows, held, targets = choose(config, data)
   sampler = samplers.Chosen(rows, config.batch_size, config.seed)
   record = recordlib.make(
       name, config, data, start and start.record, targets
@@ -47,31 +47,47 @@ def run(config: ConfigDict, workdir: str) -> Any:
     known = np.stack([t.encode(split.table[t.column]) for t in targets], 1)
     return lambda rows: {"labels": known[rows]}
 
+  held_out = len(held) > 0
   check = validate.make_validate(
       record, data, objective.loss, config.validate_rows, config.seed,
-      extra=labels_of(data.val),
+      extra=labels_of(data.train if held_out else data.val),
+      among=held if held_out else None,
   )
   return fit.fit(fit.Training(
       config, workdir, data, objective, record, sampler, check,
-      labels_of(data.train),
+      labels_of(data.train), held_out or config.label_fraction == 1,
   ))
 
 
 def choose(
     config: ConfigDict, data: opening.TrainingData
-) -> tuple[np.ndarray, tuple[targetlib.Target, ...]]:
-  """(rows [M] to train on, targets) of the labelled participants' share."""
+) -> tuple[np.ndarray, np.ndarray, tuple[targetlib.Target, ...]]:
+  """The rows of the labelled participants' share, and what is learned.
+
+  Returns:
+    (rows [M] to train on, rows [H] of the people who choose the best step
+    instead, targets). All of them, and nobody else's labels, set the scale of
+    the targets.
+  """
   columns = {c: "number" for c in config.numbers}
   columns |= {c: "class" for c in config.classes}
   rows, people = labelled.choose(
       data.train.table, columns, config.label_fraction, config.label_seed
   )
   targets = targetlib.from_labels(columns, data.train.table, rows)
+  names, held = data.train.table["participant"][rows], []
+  if config.label_fraction < 1:
+    held = labelled.hold_out(names, config.hold_out_share, config.label_seed)
+  chooses = np.isin(names, held)
+  says = "the people of the val split choose"
+  if config.label_fraction < 1:
+    says = f"{len(held)} of them choose" if held else "none choose"
   print(
       f"labels: {len(rows):,} windows of {people} people, "
-      f"{100 * config.label_fraction:g} % of those labelled", flush=True,
+      f"{100 * config.label_fraction:g} % of those labelled; {says} the best "
+      "step", flush=True,
   )
-  return rows, targets
+  return rows[~chooses], rows[chooses], targets
 
 
 def load_start(config: ConfigDict, workdir: str) -> Start | None:

@@ -38,6 +38,10 @@ def training(scale, fraction):
   c.classes = ()
   c.label_fraction = fraction  # share of the labelled people to train on
   c.label_seed = 0  # chooses these people
+  # Below label_fraction 1: share of these people, rounded, who do not train
+  # but choose the best step; no other label is read. Where that is nobody the
+  # last step counts. At label_fraction 1 the people of the val split choose.
+  c.hold_out_share = 0.2
   c.hold_encoder_steps = 0  # steps at first that train the predictor alone
   c.augment = augment.by_kind()
   return c

@@ -2,8 +2,11 @@
 
 Command: accfm study --config=study:small --workdir=W
 Expected: table.md, table.json and table.png in W, all encoders at equal steps
-and batch, scored on the same unseen people. `small` takes about an hour on
-2 CPU cores for 300 people of 24 minutes; `tiny` runs the code.
+and batch, scored on the same unseen people. `tiny` runs the code.
+Cost: four runs without labels, and a supervised run for each share of the
+labels and draw of labelled people: 1 at 100 % and `draws` (5) at each other
+share. That makes 15 runs in `small`, 20 in `paper` and 7 in `tiny`. A run of
+`small` takes about 9 minutes on 2 CPU cores for 300 people of 24 minutes.
 """
 
 from ml_collections import ConfigDict
@@ -29,14 +32,17 @@ def get_config(arg=None):
   """Arguments: paper, small or tiny; encoder (a preset for all runs but masked
   autoencoding); positives (of the teacher and of the contrastive baseline:
   participant as published, or segment where a batch has more rows than there
-  are people).
+  are people); draws (of labelled people for each share below 100 %, of probes
+  and of supervised runs).
   """
-  arg = common.parse(arg, SCALES, encoder="", positives="participant")
+  arg = common.parse(
+      arg, SCALES, encoder="", positives="participant", draws=0)
   scale = SCALES[arg.scale]
   chosen = f",encoder={arg.encoder}" if arg.encoder else ""
   contrast = f"{scale}{chosen},positives={arg.positives}"
   c = base(arg.scale, scale)
   c.evaluate.label_fractions = FRACTIONS[arg.scale]
+  c.evaluate.label_draws = arg.draws or c.evaluate.label_draws
   runs = {
       "teacher": entry(
           "pretrain", "PPG teacher", ppg_contrastive.get_config(contrast)
@@ -52,11 +58,13 @@ def get_config(arg=None):
   }
   for fraction in FRACTIONS[arg.scale]:
     share = f"{100 * fraction:g}".replace(".", "p")  # no dots in a field
-    runs[f"supervised_{share}pct"] = entry(
-        "supervise", "supervised", acc_supervised.get_config(
-            f"{scale}{chosen},fraction={fraction}"
-        ), fraction=fraction,
-    )
+    for draw in range(1 if fraction == 1 else c.evaluate.label_draws):
+      name = f"supervised_{share}pct" + (f"_draw{draw}" if draw else "")
+      runs[name] = entry(
+          "supervise", "supervised", acc_supervised.get_config(
+              f"{scale}{chosen},fraction={fraction}"
+          ), fraction=fraction, draw=draw,
+      )
   c.order = tuple(runs)  # of the runs: one comes after what it needs
   c.runs = ConfigDict(runs)
   return c.lock()
@@ -89,7 +97,7 @@ def base(name, scale):
   return c
 
 
-def entry(main, title, config, needs="", fraction=1.0):
+def entry(main, title, config, needs="", fraction=1.0, draw=0):
   """One run of a study.
 
   Args:
@@ -98,9 +106,10 @@ def entry(main, title, config, needs="", fraction=1.0):
     config: its config.
     needs: the run whose checkpoint it starts from; "" for none.
     fraction: share of the labelled people that a supervised run trains on.
+    draw: the draw of these people.
   """
   return ConfigDict(dict(
-      main=main, title=title, needs=needs, fraction=fraction,
+      main=main, title=title, needs=needs, fraction=fraction, draw=draw,
       reference="distilled",
       config=config.to_dict(preserve_field_references=True),
   ))

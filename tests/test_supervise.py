@@ -10,8 +10,9 @@ from accfm.base.errors import InputError
 from accfm.configs import acc_contrastive, acc_supervised, finetune
 from accfm.configs import evaluate as evaluate_config
 from accfm.data import labelled, manifest, pipeline
+from accfm.evals import validate
 from accfm.evals.compare import paired as compare
-from accfm.train import checkpoints
+from accfm.train import checkpoints, fit, opening
 
 
 def config_of(module, data_dir, arg="tiny", **fields):
@@ -67,6 +68,79 @@ def test_from_nothing_to_predictions(simulated, tmp_path, capsys):
   assert found["direct_hr", "encoder"].unit == "bpm"
 
 
+def spoil(data, outside, rng):
+  """Makes noise of the labels `outside` the share; nobody of val has any."""
+  for column in [c for c in data.train.table if c.startswith("labels/")]:
+    train, val = (
+        np.array(split.table[column]) for split in (data.train, data.val))
+    known = outside & np.isfinite(train)
+    train[known] = rng.normal(900, 300, known.sum())
+    data.train.table[column], data.val.table[column] = train, val * np.nan
+
+
+def test_no_label_outside_the_share_is_read(simulated, tmp_path, monkeypatch):
+  """Not for training, nor for the best step."""
+  config = config_of(
+      acc_supervised, simulated, "tiny,fraction=0.5", total_steps=3,
+      validate_every=1, checkpoint_every=1, keep_latest=1, label_seed=1,
+  )
+  open_data, make = opening.open_data, validate.make_validate
+  given, spoiled = {}, False
+
+  def opened(*args):
+    data = open_data(*args)
+    given["people"] = data.train.table["participant"]
+    chosen = labelled.some_people(given["people"], 0.5, 1)
+    if spoiled:
+      spoil(data, ~np.isin(given["people"], chosen), np.random.default_rng(0))
+    return data
+
+  def made(*args, **fields):
+    given["among"] = fields["among"]
+    return make(*args, **fields)
+
+  monkeypatch.setattr(supervise.opening, "open_data", opened)
+  monkeypatch.setattr(supervise.validate, "make_validate", made)
+  supervise.run(config, str(tmp_path / "a"))
+  chosen = labelled.some_people(given["people"], 0.5, 1)
+  held = labelled.hold_out(chosen, 0.2, 1)
+  assert len(chosen) == 4 and len(held) == 1
+  np.testing.assert_array_equal(
+      given["among"], np.flatnonzero(given["people"] == held[0]))
+  spoiled = True
+  supervise.run(config, str(tmp_path / "b"))
+  for step in ("best", "latest"):
+    one, two = (
+        checkpoints.load(tmp_path / name, step) for name in ("a", "b"))
+    assert one.step == two.step and one.record.metrics == two.record.metrics
+    assert np.isfinite(one.record.metrics["val/loss"])
+    for a, b in zip(leaves(one.params), leaves(two.params), strict=True):
+      np.testing.assert_array_equal(a, b)
+    assert one.record.targets == two.record.targets
+  assert one.record.best.metric == "val/loss"
+
+
+@pytest.mark.parametrize("fraction, says, ranked", [
+    (0.2, "of 2 people, 20 % of those labelled; none choose", False),
+    (0.5, "of 4 people, 50 % of those labelled; 1 of them choose", True),
+    (1.0, "100 % of those labelled; the people of the val split choose", True),
+])
+def test_who_chooses_the_best_step(
+    simulated, tmp_path, capsys, monkeypatch, fraction, says, ranked):
+  given = {}
+  monkeypatch.setattr(supervise.fit, "fit", lambda x: given.update(run=x))
+  monkeypatch.setattr(
+      supervise.validate, "make_validate", lambda *a, **k: given.update(k))
+  supervise.run(config_of(
+      acc_supervised, simulated, f"tiny,fraction={fraction}"), str(tmp_path))
+  assert says in capsys.readouterr().out
+  assert given["run"].ranked == ranked
+  assert (given["among"] is None) == (fraction != 0.5)
+  ranking = fit._open_checkpoints(given["run"], tmp_path)
+  ranking.close()
+  assert ranking._best["metric"] == ("val/loss" if ranked else "")
+
+
 @pytest.mark.parametrize("linear", [True, False])
 def test_from_a_checkpoint(simulated, encoder, tmp_path, linear):
   init, tmp_path = tmp_path / "init", tmp_path / "run"
@@ -107,6 +181,7 @@ def leaves(tree):
     (dict(numbers=("labels/missing",)), "targets: got 'labels/missing'"),
     (dict(freeze_encoder=True), "init: got none with freeze_encoder"),
     (dict(init="nowhere"), "nowhere: got nothing there, want the workdir of"),
+    (dict(hold_out_share=1.0), "hold_out_share: got 1.0, want 0 or more"),
     (dict(hold_encoder_steps=-1), "hold_encoder_steps: got -1, want 0 or mor"),
 ])
 def test_what_cannot_be_supervised(simulated, tmp_path, fields, match):

@@ -38,6 +38,24 @@ def some_people(
   return sorted(order[:max(1, round(fraction * len(ids)))])
 
 
+def hold_out(people: Iterable[str], share: float, seed: int) -> list[str]:
+  """A share of labelled people who choose the best step instead of training.
+
+  Args:
+    people: ids; repeated ones count once.
+    share: from 0 to below 1.
+    seed: of the choice.
+
+  Returns:
+    Sorted ids, round(share * people) of them, which may be none.
+  """
+  ids = sorted(set(people))
+  order = sorted(
+      ids, key=lambda i: hashlib.sha256(f"{seed}:held:{i}".encode()).digest()
+  )
+  return sorted(order[:round(share * len(ids))])
+
+
 def choose(
     table: Mapping[str, np.ndarray], columns: Collection[str],
     fraction: float, seed: int,

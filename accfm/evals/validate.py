@@ -65,6 +65,7 @@ def draw_rows(
 def make_validate(
     record: Record, data: Any, loss_fn: Callable, rows: int, seed: int,
     by_people: bool = False, extra: Callable | None = None,
+    among: np.ndarray | None = None,
 ) -> Validate:
   """Measures a state on fixed rows, and by evaluators on the whole split.
 
@@ -77,6 +78,9 @@ def make_validate(
     seed: of the fixed key.
     by_people: whether the loss is given pairs of segments of a person.
     extra: as `batches.train_batches`.
+    among: row numbers of the *train* split that the run holds out; the fixed
+      rows are some of these instead of the val split's. Evaluators measure
+      the val split in any case.
 
   Returns:
     `validate(state, frozen) -> {"val/loss": ..., ...}`.
@@ -87,7 +91,11 @@ def make_validate(
   split, mesh, signals = data.val, data.mesh, data.signals
   config, targets = record.config, record.targets
   in_training.check(config, signals, targets)
-  chosen = draw_rows(split, rows, by_people)
+  if among is None:
+    chosen = draw_rows(split, rows, by_people)
+  else:
+    split = data.train
+    chosen = samplers.Draw(among[pick_rows(len(among), rows)])
   cohort = split.cohort(chosen.rows)
   few = meshlib.for_rows(mesh, len(chosen.rows))
   batch = meshlib.put_all_rows(
@@ -133,7 +141,7 @@ def make_validate(
     if config.get("train_evals") and in_training.is_due(
         config, int(jax.device_get(state.step))):
       out |= in_training.run_evaluators(
-          config["train_evals"], split, towers, signals, mesh,
+          config["train_evals"], data.val, towers, signals, mesh,
           config["batch_size"], seed, targets,
       )
     return out

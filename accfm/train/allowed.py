@@ -42,6 +42,7 @@ RULES: values.Rules = {
     # supervised
     "label_fraction": values.above_to(0, 1),
     "label_seed": values.SEED,
+    "hold_out_share": values.from_below(0, 1),
     "init_step": values.STEP,
     # Heads; those of a teacher's size have "out" 0.
     "head.hidden": values.COUNT,

@@ -40,6 +40,8 @@ class Training:
     sampler: `sampler(k) -> samplers.Draw` of batch k.
     validate: `validate(state, frozen) -> {metric: number}`.
     extra: as `batches.train_batches`; the labels of a supervised run.
+    ranked: whether validation ranks the checkpoints. Otherwise there is no
+      best one.
   """
 
   config: ConfigDict
@@ -50,6 +52,7 @@ class Training:
   sampler: Any
   validate: Callable[[Any, Any], dict[str, float]]
   extra: Callable | None = None
+  ranked: bool = True
 
 
 def fit(training: Training) -> Any:
@@ -141,7 +144,9 @@ def _open_checkpoints(
 ) -> checkpoints_lib.Checkpoints:
   """The run's checkpoints, ranked as its kind says."""
   config, record = training.config, training.record
-  ranking = kinds.of_record(record).rank_by(record.signals)
+  ranking = recordlib.Ranking()
+  if training.ranked:
+    ranking = kinds.of_record(record).rank_by(record.signals)
   return checkpoints_lib.Checkpoints(
       workdir / "checkpoints", config.keep_latest, config.keep_best,
       ranking.metric, ranking.mode,

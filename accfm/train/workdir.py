@@ -51,6 +51,7 @@ ADDED = {
     "lr_multipliers": [],
     "decay_patterns": [],
     "objective": ANY,  # the kind of training; the checkpoint's record says it
+    "hold_out_share": 0.0,
     "preset": ANY,  # of augmentations, whose values stand beside it
 }
 

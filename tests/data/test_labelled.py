@@ -26,6 +26,16 @@ def test_people_are_the_first_in_the_order_of_their_hashes():
     assert labelled.some_people(IDS, fraction, 7) == sorted(first[:count])
 
 
+def test_who_is_held_out_is_another_order_of_hashes():
+  order = sorted(IDS, key=lambda i: hashlib.sha256(
+      f"7:held:{i}".encode()).hexdigest())
+  for share, count in ((0.0, 0), (0.02, 0), (0.2, 5), (0.5, 12)):
+    got = labelled.hold_out([*IDS, *IDS], share, 7)
+    assert got == sorted(order[:count])
+  assert labelled.hold_out(IDS[:2], 0.2, 0) == []  # two people: nobody
+  assert len(labelled.hold_out(IDS[:3], 0.2, 0)) == 1
+
+
 def test_fractions_are_nested_and_never_empty():
   sizes, before = [], set()
   for fraction in FRACTIONS:

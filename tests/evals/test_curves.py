@@ -8,6 +8,7 @@ from accfm.base.errors import InputError
 from accfm.evals.embedding import projection
 from accfm.evals.stats import agreement, roc
 from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import scores as scores_lib
 from tests.evals import toy
 
 
@@ -139,3 +140,26 @@ def test_column_of_a_map():
 def test_a_map_that_cannot_be_drawn_is_refused(fields, match):
   with pytest.raises(InputError, match=match):
     projection.check(toy.make_config(**fields), toy.Split().table)
+
+
+def test_roc_over_folds_averages_the_curves_of_each():
+  """Its area is the AUC of pairs within folds; between folds nothing counts."""
+  ids, y, scores = _scored(4)
+  fold = (ids > "d").astype(int)
+  people = stats.People(ids, 60, 2)
+  got = roc.curve(people, y, scores + 100 * fold, fold=fold)
+  want, total = np.zeros(101), 0
+  for f in (0, 1):
+    own = fold == f
+    alone = roc.curve(
+        stats.People(ids[own], 5, 0), y[own], scores[own], band=False)
+    pairs = np.sum(y[own]) * np.sum(1 - y[own])
+    want += pairs * np.interp(roc.GRID, alone.fpr, alone.tpr)
+    total += pairs
+  np.testing.assert_allclose(got.tpr[1:], want / total)
+  np.testing.assert_allclose(got.fpr[1:], roc.GRID)
+  area = scores_lib.make_auc(people.index, y, scores, fold)(
+      np.ones(len(people)))
+  assert np.trapezoid(got.tpr, got.fpr) == pytest.approx(area, abs=0.02)
+  assert (got.low <= got.tpr[1:] + 1e-9).all()
+  assert (got.high >= got.tpr[1:] - 1e-9).all()

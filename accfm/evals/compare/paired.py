@@ -4,11 +4,15 @@ It reads the `predictions.parquet` of evaluations, so the folds of a cohort can
 be put together: every segment is predicted by models that never saw its
 person. Two encoders are compared on exactly the segments that both predicted,
 and people are resampled together.
+
+With few labels an encoder has several predictions of a segment, by probes
+that were fitted on different draws of people. Its measure is the mean over
+the draws, and two encoders are compared draw by draw.
 """
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -28,8 +32,11 @@ class Scored:
   Attributes:
     keys: [N] text, one per segment: person, session and start, or numbers.
     people: [N] ids.
-    true, predicted: [N].
+    true: [N].
+    predicted: [K, N], a line a draw of labelled people; [N] stands for one.
     unit: of both; "log_odds" or "class" for classes.
+    fold: [N] rows of one number were predicted by one model in each draw. 0
+      for all rows where nothing is said.
   """
 
   keys: np.ndarray
@@ -37,10 +44,21 @@ class Scored:
   true: np.ndarray
   predicted: np.ndarray
   unit: str = ""
+  fold: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
+
+  def __post_init__(self):
+    object.__setattr__(self, "predicted", np.atleast_2d(self.predicted))
+    if not len(self.fold):
+      object.__setattr__(self, "fold", np.zeros(len(self.true), int))
+
+  @property
+  def draws(self) -> int:
+    """K."""
+    return len(self.predicted)
 
   @property
   def errors(self) -> np.ndarray:
-    """[N] absolute errors."""
+    """[K, N] absolute errors."""
     return np.abs(self.predicted - self.true)
 
   @property
@@ -50,11 +68,12 @@ class Scored:
 
   def sorted(self) -> "Scored":
     """The same in the order of keys."""
-    order = np.argsort(self.keys)
-    return dataclasses.replace(self, **{
-        name: getattr(self, name)[order]
-        for name in ("keys", "people", "true", "predicted")
-    })
+    order = np.argsort(self.keys, kind="stable")
+    return dataclasses.replace(
+        self, predicted=self.predicted[:, order],
+        **{name: getattr(self, name)[order]
+           for name in ("keys", "people", "true", "fold")},
+    )
 
 
 def load(
@@ -71,31 +90,80 @@ def load(
   Raises:
     InputError: a file that `accfm.evaluate` did not write.
   """
-  parts = {}
+  files: dict[tuple[str, str], list[dict]] = {}
   for number, path in enumerate(paths):
     token = store.read_facts(path, WANTED).get("redaction", "")
+    parts: dict[tuple[str, str], list[dict]] = {}
     for group in store.read(path, _columns, WANTED):
       keys = segment_keys(group, f"{number}|{token}")
       name = np.stack([group[c] for c in ("task", "row", "unit")], 1)
       for key in dict.fromkeys(map(tuple, name.tolist())):
         mine = (name == key).all(1)
         task, row, unit = key
-        parts.setdefault((task, row), []).append((unit, keys[mine], *(
-            group[c][mine] for c in ("participant", "true", "predicted")
-        )))
-  return {
-      name: Scored(
-          *(np.concatenate(x) for x in list(zip(*found, strict=True))[1:]),
-          unit=found[0][0],
-      )
-      for name, found in parts.items()
-  }
+        part = {c: group[c][mine] for c in (
+            "participant", "true", "predicted", *store.FITS) if c in group}
+        parts.setdefault((task, row), []).append(
+            {"unit": unit, "keys": keys[mine], **part})
+    for name, found in parts.items():
+      files.setdefault(name, []).append(_one_file(path, found))
+  return {name: _pool(found) for name, found in files.items()}
+
+
+def _one_file(path, parts):
+  """The Scored of a file, from the parts of its lines."""
+  whole = {name: np.concatenate([part[name] for part in parts])
+           for name in parts[0] if name != "unit"}
+  draw = whole.get("draw", np.zeros(len(whole["true"]), int))
+  fold = whole.get("fold", np.zeros(len(whole["true"]), int))
+  draws, lines = np.unique(draw, return_counts=True)
+  rows = np.argsort(draw, kind="stable")
+  if not (draws == np.arange(len(draws))).all() or np.ptp(lines):
+    raise InputError(f"{path}: got draws {draws[:9]} of {lines[:9]} lines, "
+                     f"want as many of each; want {WANTED}")
+  rows = rows.reshape(len(draws), -1)
+  first = rows[0]
+  if (whole["keys"][rows] != whole["keys"][first]).any():
+    raise InputError(f"{path}: got draws of different windows, want {WANTED}")
+  return Scored(
+      whole["keys"][first], whole["participant"][first], whole["true"][first],
+      whole["predicted"][rows], parts[0]["unit"], fold[first],
+  )
+
+
+def _pool(files):
+  """Scored of several files as one, with the draws that all have.
+
+  Each file was predicted by other models, so its folds are its own.
+  """
+  draws, folds, most = min(s.draws for s in files), [], 0
+  for s in files:
+    folds.append(np.unique(s.fold, return_inverse=True)[1] + most)
+    most = folds[-1].max() + 1
+  return Scored(
+      *(np.concatenate([getattr(s, name) for s in files])
+        for name in ("keys", "people", "true")),
+      np.concatenate([s.predicted[:draws] for s in files], axis=1),
+      files[0].unit, np.concatenate(folds),
+  )
 
 
 def _columns(there: Sequence[str]) -> list[str]:
-  """All columns; the row keys are those that the file has."""
-  keys = [name for name in store.ROW_KEYS if name in there]
+  """All columns; of row keys and fits those that the file has."""
+  keys = [name for name in (*store.ROW_KEYS, *store.FITS) if name in there]
   return list(dict.fromkeys(["participant", *keys, *store.PREDICTIONS]))
+
+
+def join_draws(one: Scored, other: Scored) -> Scored:
+  """The draws of one Scored and those of another, of the same segments.
+
+  Supervised runs of several draws of labelled people become one row so.
+
+  Raises:
+    InputError: they predicted different segments.
+  """
+  one, other = _paired(one, other)
+  return dataclasses.replace(
+      one, predicted=np.concatenate([one.predicted, other.predicted]))
 
 
 def segment_keys(group: Mapping[str, np.ndarray], first: str) -> np.ndarray:
@@ -107,9 +175,10 @@ def segment_keys(group: Mapping[str, np.ndarray], first: str) -> np.ndarray:
 
 
 def score(scored: Scored, draws: int, seed: int) -> list[float | None]:
-  """Its measure with the interval over people: [value, low, high]."""
+  """Its measure with the interval over people and draws: [value, low, high].
+  """
   crowd = stats.People(scored.people, draws, seed)
-  return _plain(crowd.weighted(_statistic(scored, crowd)))
+  return _plain(scores.mean_over_draws(crowd, _statistics(scored, crowd)))
 
 
 def difference(
@@ -122,27 +191,32 @@ def difference(
     draws, seed: of the bootstrap; people are drawn once for both.
 
   Returns:
-    [value, low, high].
+    [value, low, high], the mean over the draws of labels that both have.
 
   Raises:
     InputError: they predicted different segments.
   """
-  scored, other = _paired(scored, other)
-  crowd = stats.People(scored.people, draws, seed)
-  one, two = (_statistic(s, crowd) for s in (scored, other))
-  return _plain(crowd.weighted(lambda w: one(w) - two(w)))
+  return _compared(scored, other, draws, seed, np.subtract)
 
 
 def improvement(
     scored: Scored, baseline: Scored, draws: int, seed: int
 ) -> list[float | None]:
-  """1 - MAE / MAE of a baseline; else as `difference`."""
-  scored, baseline = _paired(scored, baseline)
-  both = np.stack([scored.errors, baseline.errors], 1)
+  """1 - measure / measure of a baseline; else as `difference`."""
+  return _compared(scored, baseline, draws, seed, lambda a, b: 1 - np.divide(
+      a, b, out=np.full(np.shape(a), np.nan), where=np.asarray(b) > 0))
+
+
+def _compared(scored, other, draws, seed, compare):
+  """The mean over draws of labels of `compare(measure, other's measure)`."""
+  scored, other = _paired(scored, other)
   crowd = stats.People(scored.people, draws, seed)
-  return _plain(
-      crowd.estimate(crowd.sums(both), lambda s: 1 - stats.ratio(s))
-  )
+  pairs = zip(  # draws that one lacks are not compared
+      _statistics(scored, crowd), _statistics(other, crowd), strict=False)
+  return _plain(scores.mean_over_draws(crowd, [
+      lambda w, one=one, two=two: compare(one(w), two(w))
+      for one, two in pairs
+  ]))
 
 
 def _paired(one: Scored, other: Scored) -> tuple[Scored, Scored]:
@@ -157,17 +231,20 @@ def _paired(one: Scored, other: Scored) -> tuple[Scored, Scored]:
   return one, other
 
 
-def _statistic(
-    scored: Scored, crowd: stats.People
-) -> Callable[[np.ndarray], np.ndarray]:
-  """`statistic(weights [..., P]) -> measure [...]`."""
-  if scored.measure == "auc":
-    return scores.make_auc(crowd.index, scored.true, scored.predicted)
-  value = scored.errors
-  if scored.measure == "accuracy":
-    value = scored.true == scored.predicted
-  sums = crowd.sums(np.stack([value, np.ones(len(value))], 1))
-  return scores.of_sums(stats.ratio, sums)
+def _statistics(scored: Scored, crowd: stats.People) -> list[scores.Statistic]:
+  """`statistic(weights [..., P]) -> measure [...]` of each draw of labels."""
+  out = []
+  for predicted in scored.predicted:
+    if scored.measure == "auc":
+      out.append(scores.make_auc(
+          crowd.index, scored.true, predicted, scored.fold))
+      continue
+    value = np.abs(predicted - scored.true)
+    if scored.measure == "accuracy":
+      value = scored.true == predicted
+    sums = crowd.sums(np.stack([value, np.ones(len(value))], 1))
+    out.append(scores.of_sums(stats.ratio, sums))
+  return out
 
 
 def _plain(estimate: stats.Estimate) -> list[float | None]:

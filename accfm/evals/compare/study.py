@@ -2,7 +2,9 @@
 
 A self-supervised run is judged by ridge probes on its frozen encoder, fitted
 on each fraction of the labelled people; a supervised run, trained on one
-fraction, by its own predictions.
+fraction, by its own predictions. Below 100 % both are the mean over the same
+draws of labelled people: a probe is fitted on each, and a supervised run is
+trained on each.
 """
 
 import json
@@ -90,11 +92,12 @@ def tabulate_study(
 
   Returns:
     {"errors": {title: {"task@fraction": [value, low, high]}},
+    "draws": {title: {"task@fraction": draws of labelled people}},
     "improvements": {title: the same for how far the subject is below},
     "retrieval": {title: {"a2b": [value, low, high]}}, "runs": {name: facts}}.
     Retrieval on several data sets has their mean, without an interval.
   """
-  scored, errors, retrieval, facts = {}, {}, {}, {}
+  scored, retrieval, facts = {}, {}, {}
   rank = key(Figure("test", "health", measure="effective_rank"))
   for name in order:
     spec = config.runs[name]
@@ -109,13 +112,12 @@ def tabulate_study(
     if name == config.subject:
       rows |= dict(config.shared_rows)
     for row, title in rows.items():
-      # Runs of one title share a row: one supervised run a label fraction.
-      cells = _cells(config, spec, found, row)
-      scored.setdefault(title, {}).update(cells)
-      errors.setdefault(title, {}).update({
-          cell: paired.score(s, config.bootstrap_draws, config.seed)
-          for cell, s in cells.items()
-      })
+      # Runs of one title share a row: one supervised run a label fraction
+      # and draw.
+      cells = scored.setdefault(title, {})
+      for cell, found_here in _cells(config, spec, found, row).items():
+        cells[cell] = found_here if cell not in cells else (
+            paired.join_draws(cells[cell], found_here))
       retrieval.setdefault(title, {}).update(
           _retrieval(config, metrics, row)
       )
@@ -131,6 +133,16 @@ def tabulate_study(
             (Counter(marks.count(m["_meta"])) for m in metrics), Counter()
         )),
     }
+  errors = {
+      title: {
+          cell: paired.score(s, config.bootstrap_draws, config.seed)
+          for cell, s in cells.items()
+      } for title, cells in scored.items()
+  }
+  draws = {
+      title: {cell: s.draws for cell, s in cells.items()}
+      for title, cells in scored.items()
+  }
   mine = scored[config.runs[config.subject].title]
   improvements = {
       title: {
@@ -141,8 +153,8 @@ def tabulate_study(
       for title, cells in scored.items() if cells is not mine
   }
   return {
-      "errors": errors, "improvements": improvements, "retrieval": retrieval,
-      "runs": facts, "datasets": list(config.datasets),
+      "errors": errors, "draws": draws, "improvements": improvements,
+      "retrieval": retrieval, "runs": facts, "datasets": list(config.datasets),
       "subject": config.runs[config.subject].title,
   }
 
@@ -219,8 +231,8 @@ def markdown(config: ConfigDict, table: Table) -> str:
   })
   return marks.with_note(note, "\n\n".join([
       f"Mean absolute error{'' if note else ' on unseen people'} (HR in bpm, "
-      "others in ms) by share of the labelled people; brackets are 95 % "
-      "intervals over people.",
+      "others in ms) by share of the labelled people of the training split; "
+      f"brackets are 95 % intervals over people{_over_draws(table)}",
       body(table["errors"], 2),
       f"How far the error of the {table['subject']} is below each row's, "
       "paired over people.",
@@ -228,6 +240,23 @@ def markdown(config: ConfigDict, table: Table) -> str:
       f"Recall@1 among {pool}.",
       paired.table(["encoder", *WAYS.values()], ways),
   ]) + "\n")
+
+
+def _over_draws(table: Table) -> str:
+  """What is said of shares of the labels, after "intervals over people"."""
+  few = sorted({
+      draws for row in table.get("draws", {}).values()
+      for cell, draws in row.items() if float(cell.partition("@")[2]) < 1
+  })
+  if not few:
+    return ". People of the validation split choose penalties and best steps."
+  count = str(few[0]) if len(few) == 1 else f"{few[0]} to {few[-1]}"
+  return (
+      f" and draws: below 100 % each error is the mean over {count} draws of "
+      "labelled people, who also choose the penalty of a probe and the step "
+      "of a supervised run, and no other label is read. At 100 % the people "
+      "of the validation split choose them."
+  )
 
 
 def draw_errors(config: ConfigDict, table: Table, path: str) -> None:

@@ -66,7 +66,8 @@ class Naming:
       rows, order = self(p.rows)
       out.append(dataclasses.replace(
           p, rows=rows, true=p.true[order],
-          predicted={r: x[order] for r, x in p.predicted.items()},
+          predicted={r: x[:, order] for r, x in p.predicted.items()},
+          fold=p.fold[order],
       ))
     return out
 

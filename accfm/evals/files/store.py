@@ -31,8 +31,11 @@ PREDICTIONS = {
     "task": TEXT, "unit": TEXT, "row": TEXT, "true": NUMBER,
     "predicted": NUMBER,
 }
+# The fold that tested a line and the draw of labelled people that fitted it;
+# older files have neither, which means 0.
+FITS = {"fold": COUNT, "draw": COUNT}
 QUERIES = {"direction": TEXT, "windows": COUNT, "rank": COUNT}
-TYPES = ROW_KEYS | PREDICTIONS | QUERIES
+TYPES = ROW_KEYS | PREDICTIONS | FITS | QUERIES
 MAX_TEXT = 4096  # characters of a text; names of files have at most 255
 MAX_RATIO = 100  # of what a table takes in memory to its size on disk
 
@@ -200,18 +203,21 @@ def write_predictions(
     path: str | os.PathLike, predictions: Iterable[Any],
     facts: Mapping[str, Any],
 ) -> None:
-  """Writes one line per scored segment (or participant), task and encoder.
+  """Writes a line for each scored segment (or participant), task, encoder
+  and draw of labelled people.
 
   Args:
     path: the file.
     predictions: list of `Predictions` of probes, renamed as files need it.
     facts: plain data that they depend on.
   """
-  write(path, {**_keys(p.rows for p in predictions), **PREDICTIONS}, (
-      {**p.rows, "true": p.true, "predicted": predicted,
+  types = {**_keys(p.rows for p in predictions), **PREDICTIONS, **FITS}
+  write(path, types, (
+      {**p.rows, "true": p.true, "predicted": predicted, "fold": p.fold,
        "task": [p.task] * len(p.true), "unit": [p.unit] * len(p.true),
-       "row": [row] * len(p.true)}
-      for p in predictions for row, predicted in p.predicted.items()
+       "row": [row] * len(p.true), "draw": [draw] * len(p.true)}
+      for p in predictions for row, draws in p.predicted.items()
+      for draw, predicted in enumerate(draws)
   ), facts)
 
 

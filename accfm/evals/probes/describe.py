@@ -34,7 +34,8 @@ FIRST = ("mae", "auc", "accuracy")  # what a target is first judged by
 # The first measure stands in the main table, these in its details.
 MORE = {
     "Numbers": {"rmse": "RMSE", "r2": "R\u00b2", "pearson_r": "Pearson r"},
-    "Classes": {"average_precision": "average precision",
+    "Classes": {"auc_ridge": "AUC by ridge",
+                "average_precision": "average precision",
                 "balanced_accuracy": "balanced accuracy"},
 }
 DIRECTLY = ", predicted directly"
@@ -102,13 +103,18 @@ def describe_probes(
     figures: with those of `run.score_probes`.
     predictions: what it predicted.
   """
-  folds = cfg.probe_folds
-  who = f", and on the other unseen people in {folds} folds," if folds else ""
+  who = " people; the validation people choose its penalty"
+  if cfg.probe_folds:
+    who = (
+        f" and validation people and the other unseen people in "
+        f"{cfg.probe_folds} folds, who also choose its penalty; people are "
+        "ranked within a fold"
+    )
   main = describe_targets(
       "Probes", (
-          "One linear model on the frozen embedding, fitted on the training "
-          f"people{who} and scored on these. Numbers are mean absolute "
-          "errors, lower is better; for classes the area under the ROC curve."
+          "One linear model on the frozen embedding, fitted on the training"
+          f"{who}. Numbers are mean absolute errors, lower is better; for "
+          "classes the area under the ROC curve."
       ), "probe", cfg, figures, predictions,
   )
   return [
@@ -228,7 +234,7 @@ def _describe_agreement(
     return []
   best = min(numeric, key=lambda p: p.target != "hr")
   people = _people(best, cfg)
-  true, predicted = best.true, best.predicted[TESTED]
+  true, predicted = best.true, best.predicted[TESTED][0]
   found = agreement.limits(people, true, predicted)
   name = words.target(best.target, best.unit)
   rows = pick_points(len(true))
@@ -272,7 +278,8 @@ def _describe_roc(
     panels.append((
         words.target(p.target) + (
             DIRECTLY if p.evaluator == "direct" else ""), text,
-        {e: roc.curve(people, p.true, p.predicted[e], band=e == TESTED)
+        {e: roc.curve(
+            people, p.true, p.predicted[e][0], e == TESTED, p.fold)
          for e in shown},
     ))
   if not panels:
@@ -280,7 +287,8 @@ def _describe_roc(
   return [Plot("roc", {"panels": panels}, (
       "ROC curves of the classes. The band holds the middle 95 % of the "
       "curves of this encoder over draws of people; brackets are 95 % "
-      "intervals of the area."
+      "intervals of the area. Over folds a curve is the average of the "
+      "folds' curves, weighted by their pairs of rows."
   ))]
 
 
@@ -341,16 +349,19 @@ def _describe_shares(figures: Figures) -> list[Section]:
     return []
   draws = {n for one in curves for n in one.draws.values()}
   averaged = (
-      f" Shares below 100 % are the mean of {max(draws)} draws of people."
-      if draws and max(draws) > 1 else "")
+      f" and over the draws. Shares below 100 % are the mean of {max(draws)} "
+      "draws of labelled people."
+      if draws and max(draws) > 1 else ".")
   names = {e: words.encoder(e) for one in curves for e in one.lines}
   return [Section("Fewer labels", (
-      "The same probes, fitted on a share of the labelled people. An encoder "
-      "that has learned the label's physiology needs few of them."
+      "The same probes, fitted on a share of the labelled people, who also "
+      "choose the penalty: no other label is read. At 100 % "
+      "the validation people choose it. An encoder that has learned the "
+      "label's physiology needs few of them."
   ), [Plot("label_curves", {"panels": curves, "names": names}, (
       "Error by the share of labelled people, "
       "their number under it where known. Band and whiskers are 95 % "
-      "intervals over the people scored." + averaged
+      "intervals over the people scored" + averaged
   )), table_of_curves(curves, names)])]
 
 

@@ -30,7 +30,7 @@ def predict_numbers(
     y = np.stack([tasks[k].y for k in places], axis=1)
 
     def fit(*parts, x=x, y=y):
-      return ridge.predict(x, y, *parts).predicted
+      return ridge.predict(x, y, *parts, people=panel.people).predicted
 
     found = [_folds(fit, draw) for draw in draws]
     for column, k in enumerate(places):
@@ -54,7 +54,7 @@ def predict_classes(
     y, sizes = [t.y for t in mine], [len(t.classes or ()) for t in mine]
 
     def fit(*parts, x=x, y=y, sizes=sizes):
-      found = logistic.predict(x, y, sizes, *parts)
+      found = logistic.predict(x, y, sizes, *parts, panel.people)
       return np.column_stack([c for d in found for c in (d.odds, d.chosen)])
 
     found, at = [_folds(fit, draw) for draw in draws], 0
@@ -66,6 +66,43 @@ def predict_classes(
       ]
       at += width + 1
   return out
+
+
+def rank_classes(
+    panel: Panel, draws: Sequence[Draw], tasks: Sequence[Task]
+) -> dict[str, dict[str, list[np.ndarray]]]:
+  """Ranks classes by ridge regression on 1 and -1, one class against the rest.
+
+  Arguments as above.
+
+  Returns:
+    {task: {encoder: [[M, C], one a draw]}}, [M, 1] for two classes.
+  """
+  out = {task.name: {} for task in tasks}
+  columns = {task.name: _signs(task) for task in tasks}
+  for row, x, places in _given(panel, tasks):
+    if not x.shape[1]:
+      continue
+    names = [tasks[k].name for k in places]
+    y = np.concatenate([columns[n] for n in names], axis=1)
+
+    def fit(*parts, x=x, y=y):
+      return ridge.predict(x, y, *parts, people=panel.people).predicted
+
+    found, at = [_folds(fit, draw) for draw in draws], 0
+    for name in names:
+      width = columns[name].shape[1]
+      out[name][row] = [f[:, at:at + width] for f in found]
+      at += width
+  return out
+
+
+def _signs(task: Task) -> np.ndarray:
+  """[N, C] 1 for a row's class and -1 for others; [N, 1] for two classes."""
+  size = len(task.classes or ())
+  own = np.arange(1, 2) if size == 2 else np.arange(size)
+  signs = np.where(task.y[:, None] == own, 1.0, -1.0)
+  return np.where(task.known[:, None], signs, np.nan)
 
 
 def _given(panel: Panel, tasks: Sequence[Task]):

@@ -1,8 +1,13 @@
 """Probes on a share of the labelled participants, drawn several times.
 
 With few labelled participants the result depends on who they are, so each
-fraction is drawn several times. Draw d has the seed `label_seed` + d. Draw 0
+fraction is drawn several times. Draw d has the seed `label_seed` + d, and
 takes the same participants as a supervised run with that seed.
+
+A share is of the labelled people that probes may be fitted on: those of the
+train split. Below 100 % no other label is read: penalty and threshold are
+chosen among the same people. At 100 % the people of the val split choose
+them.
 """
 
 import dataclasses
@@ -12,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from accfm.data.labelled import some_people
-from accfm.evals.probes.roles import FIT
+from accfm.evals.probes.roles import FIT, SELECT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +74,7 @@ def restrict(
   """Roles [N] that fit on a fraction of the labelled people only.
 
   Without folds these are the people that a supervised run of this fraction
-  and seed learns from, if it learns all labels. The penalty is still chosen
-  on all selecting people.
+  and seed learns from, if it learns all labels. Nobody else selects.
 
   Args:
     role: [N] of one fold.
@@ -85,4 +89,5 @@ def restrict(
   chosen = some_people(people[fit], fraction, seed) if fit.any() else []
   role = role.copy()
   role[(role == FIT) & ~np.isin(people, chosen)] = -1
+  role[role == SELECT] = -1
   return role

@@ -2,7 +2,8 @@
 
 The protocol is that of the ridge: embeddings are standardised on the fitting
 rows, and the penalty is chosen on the selecting rows alone. So is, for two
-classes, the threshold.
+classes, the threshold. Without selecting rows, groups of the fitted people
+are left out one at a time (`leave_out`).
 """
 
 import dataclasses
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from accfm.base import interrupts
-from accfm.evals.probes import ridge
+from accfm.evals.probes import leave_out, ridge
 from accfm.evals.stats import scaling
 
 SMALL = 1 << 22  # numbers in x up to which threads cost more than they save
 STRENGTHS = tuple(float(c) for c in 10.0 ** np.arange(-4, 1.5))
+# Where no group can be left out, as the others lack a class.
+USUAL = STRENGTHS[2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +38,15 @@ class Decided:
   odds: np.ndarray
   chosen: np.ndarray
 
+  def of(self, rows: np.ndarray) -> "Decided":
+    """The same of some rows."""
+    return Decided(self.odds[rows], self.chosen[rows])
+
 
 def predict(
     x: np.ndarray, y: Sequence[np.ndarray], classes: Sequence[int],
     fit: np.ndarray, select: np.ndarray, test: np.ndarray,
+    people: np.ndarray | None = None,
 ) -> list[Decided]:
   """Logistic regressions of several labels on one embedding.
 
@@ -50,6 +58,7 @@ def predict(
       tested rows are not read.
     classes: K numbers of classes; each class has a fitting row.
     fit, select, test: [N] booleans.
+    people: [N] ids; None where others select.
 
   Returns:
     K Decided; their rows are those of `test`, in order.
@@ -59,15 +68,20 @@ def predict(
   threads = 1 if fit.sum() * x.shape[1] < SMALL else None
   with _controller().limit(limits=threads):
     for mask, members in ridge.patterns(known):
-      scaled = scaling.make_scaler(x, np.flatnonzero(mask))
-      x_fit, x_test = scaled(x[mask]), scaled(x[test])
+      rows = np.flatnonzero(mask)
+      scaled = scaling.make_scaler(x, rows)
+      x_fit, x_test = scaled(x[rows]), scaled(x[test])
       for k in members:
-        interrupts.check()
-        chosen = np.isfinite(y[k]) & select
-        out[k] = _one(
-            x_fit, y[k][mask], scaled(x[chosen]), y[k][chosen], x_test,
-            classes[k],
-        )
+        label, size = y[k], classes[k]
+        if select.any() or people is None:
+          chosen = np.isfinite(label) & select
+          out[k] = _by_others(
+              x_fit, label[rows], scaled(x[chosen]), label[chosen], x_test,
+              size,
+          )
+        else:
+          out[k] = _by_groups(
+              x_fit, label[rows], people[rows], x[rows], x_test, size)
   return [out[k] for k in range(len(y))]
 
 
@@ -80,23 +94,79 @@ def _controller() -> Any:
   return threadpoolctl.ThreadpoolController()
 
 
-def _one(x_fit, y_fit, x_select, y_select, x_test, classes):
-  """The Decided of one label; all x are standardised."""
+def _path(x, y, last=STRENGTHS[-1]):
+  """Yields the model of each strength up to `last`.
+
+  Each fit starts from the weights of the last strength, which are close.
+  """
   from sklearn.linear_model import LogisticRegression
-  # Each fit starts from the weights of the last strength, which are close.
   model = LogisticRegression(max_iter=2000, warm_start=True)
-  best, odds, tested = np.inf, np.empty(0), np.empty(0)
   for strength in STRENGTHS:
-    model.set_params(C=strength).fit(x_fit, y_fit)
+    if strength <= last:
+      interrupts.check()
+      yield model.set_params(C=strength).fit(x, y)
+
+
+def _by_others(x_fit, y_fit, x_select, y_select, x_test, classes):
+  """The Decided of one label, by other people; all x are standardised."""
+  best, odds, tested = np.inf, np.empty(0), np.empty(0)
+  for model in _path(x_fit, y_fit):
     selecting = _odds(model, x_select)
     loss = np.mean(_losses(selecting, y_select))
     if loss < best:
       best, odds, tested = loss, selecting, _odds(model, x_test)
-  if classes > 2:
-    return Decided(tested, tested.argmax(axis=1).astype(np.float64))
-  limit = threshold(y_select, odds[:, 0])
-  chosen = np.where(np.isnan(limit), np.nan, tested[:, 0] > limit)
-  return Decided(tested, chosen)
+  limit = np.nan if classes > 2 else threshold(y_select, odds[:, 0])
+  return _decide(tested, limit)
+
+
+def _by_groups(x_fit, y_fit, people, x, x_test, classes):
+  """The Decided of one label, by leaving out groups of the fitted people.
+
+  Models of different groups differ in how common class 1 was among the rows
+  that they were fitted on. So the threshold is chosen, and used, on log-odds
+  beyond those of the fitting rows.
+
+  Args:
+    x_fit, x_test: standardised; x: [n, D] the fitting rows as they are.
+  """
+  groups, losses, seen = leave_out.deal(people), [], []
+  for group in np.unique(groups):
+    held = groups == group
+    rest = np.flatnonzero(~held)
+    if len(np.unique(y_fit[rest])) < classes:
+      continue  # a class is missing
+    scaled = scaling.make_scaler(x, rest)
+    x_held = scaled(x[held])
+    odds = [_odds(model, x_held) for model in _path(
+        scaled(x[rest]), y_fit[rest])]
+    losses.append([np.sum(_losses(o, y_fit[held])) for o in odds])
+    seen.append((y_fit[held], [o - _prior(y_fit[rest]) for o in odds]))
+  best, limit = STRENGTHS.index(USUAL), 0.0
+  if seen:
+    best = int(np.argmin(np.sum(losses, axis=0)))
+    if classes == 2:
+      limit = threshold(
+          np.concatenate([y for y, _ in seen]),
+          np.concatenate([odds[best][:, 0] for _, odds in seen]),
+      )
+  *_, model = _path(x_fit, y_fit, STRENGTHS[best])
+  return _decide(
+      _odds(model, x_test),
+      np.nan if classes > 2 else limit + _prior(y_fit))
+
+
+def _prior(y):
+  """Log-odds of class 1 among rows of both classes."""
+  share = np.mean(y == 1)
+  return np.log(share / (1 - share)) if 0 < share < 1 else 0.0
+
+
+def _decide(odds, limit):
+  """The Decided of log-odds above `limit`, or of the most probable class."""
+  if odds.shape[1] > 1:
+    return Decided(odds, odds.argmax(axis=1).astype(np.float64))
+  chosen = np.where(np.isnan(limit), np.nan, odds[:, 0] > limit)
+  return Decided(odds, chosen)
 
 
 def _odds(model, x):

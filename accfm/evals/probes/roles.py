@@ -17,7 +17,8 @@ def deal(
   Usually a probe is fitted on train, its penalty is chosen on val, and it is
   tested on the split under evaluation. With K folds the participants of that
   split are dealt into K groups. Each group is tested once, by a probe that
-  is fitted on train and on the other groups.
+  is fitted on train, val and the other groups. Nobody has the role SELECT
+  then: the penalty is chosen among the fitted people (`leave_out`).
 
   Args:
     tables: split -> columns; rows follow the sorted names of the splits.
@@ -33,8 +34,8 @@ def deal(
   split = np.repeat(names, [len(tables[s]["participant"]) for s in names])
   base = np.full(len(people), -1)
   base[split == "train"] = FIT
-  base[split == "val"] = SELECT
-  if tested == "val":  # then a fifth of the train participants selects
+  base[split == "val"] = FIT if folds else SELECT
+  if tested == "val" and not folds:  # a fifth of the train people selects
     base[np.isin(people, np.unique(people[split == "train"])[::5])] = SELECT
   base[split == tested] = TEST
   if not folds:
@@ -53,6 +54,11 @@ def tested(roles: Sequence[np.ndarray]) -> np.ndarray:
   return np.any([role == TEST for role in roles], axis=0)
 
 
+def fold_of(roles: Sequence[np.ndarray]) -> np.ndarray:
+  """[M] the number of the fold that tests each row of `tested`."""
+  return np.argmax([role == TEST for role in roles], axis=0)[tested(roles)]
+
+
 def shortage(
     people: np.ndarray, known: np.ndarray, roles: Sequence[np.ndarray],
     least: Mapping[int, tuple[int, int]],
@@ -69,6 +75,10 @@ def shortage(
     sets = [r == role for r in roles]
     if role == TEST:  # folds are scored together, though fitted one by one
       sets = [tested(roles)]
+    elif role == SELECT:
+      sets = [own for own in sets if own.any()]
+      if not sets:  # fitted people select
+        continue
     n = min(int((known & own).sum()) for own in sets)
     p = min(len(np.unique(people[known & own])) for own in sets)
     if n < rows or p < persons:

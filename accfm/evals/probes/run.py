@@ -1,7 +1,8 @@
 """Linear probes: what a frozen embedding knows, for people never seen.
 
 One protocol for every encoder, learned or not: standardise on the fitting
-people, choose the penalty on the selecting people, score the others.
+people, choose the penalty on the selecting people, score the others. With
+folds, and on a share of the labels, the fitting people select (`leave_out`).
 Numbers are predicted by ridge regression, classes by logistic regression;
 "predict the mean" is the same with no columns at all. Labels of segments are
 predicted from their embedding, a person's traits from the embeddings of all
@@ -18,9 +19,9 @@ from accfm.evals.inputs import Inputs
 from accfm.evals.probes import (
   describe,
   fits,
-  logistic,
   panel,
   roles,
+  scoring,
   subgroups,
   tasks,
 )
@@ -29,7 +30,6 @@ from accfm.evals.probes.roles import FIT, SELECT, TEST
 from accfm.evals.results.figures import TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Predictions
 from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scores
 from accfm.signals.targets import known_rows
 
 
@@ -62,7 +62,7 @@ def score_probes(
     least = (cfg.min_windows, cfg.min_people)
     least = {FIT: least, SELECT: least, TEST: least}
     if share.fraction < 1:  # few labelled people is then what is asked for
-      least[FIT] = (2, 2)
+      least[FIT] = (2, 1)
     found += _Probes(about, cfg, figures, segments, share, least).score(asked)
   traits = [c for c in persons.columns if c.startswith("attributes/")]
   if 1.0 in cfg.label_fractions:  # traits need people to fit on: all of them
@@ -88,39 +88,59 @@ class _Probes:
     self.panel, self.share, self.least = panel, share, least
     self.flat = [role for draw in share.draws for role in draw]
     self.tested = np.flatnonzero(roles.tested(self.flat))
+    self.fold = roles.fold_of(share.draws[0])
     self.segments = "session" in panel.keys  # else a row is a person
 
   def score(self, columns: list[str]) -> list[Predictions]:
     """Scores every column that can be evaluated, and says why others not."""
-    some_labels = self.share.fraction < 1
+    fewest = 1 if self.share.fraction < 1 else self.cfg.min_class
     made = [
         tasks.make_task(
-            c, self.panel.columns[c], self.panel.people, self.panel.roles,
+            c, self.panel.columns[c], self.panel.people, self.flat, fewest,
             self.cfg.min_class,
         ) for c in columns
     ]
     reasons = [
         tasks.shortage(
-            task, self.panel.people, self.flat, self.least,
-            1 if some_labels else self.cfg.min_class, self.cfg.min_class,
+            task, self.panel.people, self.flat, self.least, fewest,
+            self.cfg.min_class,
         ) for task in made
     ]
     ready = [t for t, reason in zip(made, reasons, strict=True) if not reason]
-    numbers = fits.predict_numbers(
-        self.panel, self.share.draws, [t for t in ready if t.classes is None])
-    classes = fits.predict_classes(
-        self.panel, self.share.draws,
-        [t for t in ready if t.classes is not None])
+    numbers, classes = (
+        [t for t in ready if (t.classes is None) == wanted]
+        for wanted in (True, False))
+    draws = self.share.draws
+    predicted = fits.predict_numbers(self.panel, draws, numbers)
+    decided = fits.predict_classes(self.panel, draws, classes)
+    ranked = fits.rank_classes(self.panel, draws, classes)
     out = []
     for task, reason in zip(made, reasons, strict=True):
       about = dataclasses.replace(self.about, subject=task.name)
       self._count(about, task)
       if reason:
         self._skip(about, task, reason)
-      elif task.classes is None:
-        out.append(self._add_number(about, task, numbers[task.name]))
+        continue
+      some = task.known[self.tested]
+      at = self.tested[some]
+      crowd = self._crowd(self.panel.people[at])
+      case = scoring.Case(
+          self.figures, about, task, task.y[at], crowd, self.fold[some])
+      if task.classes is None:
+        found, first = scoring.add_number(case, {
+            encoder: [p[some] for p in ps]
+            for encoder, ps in predicted[task.name].items()
+        })
       else:
-        out.append(self._add_class(about, task, classes[task.name]))
+        found, first = scoring.add_class(case, {
+            encoder: [d.of(some) for d in ds]
+            for encoder, ds in decided[task.name].items()
+        }, {
+            encoder: [p[some] for p in ps]
+            for encoder, ps in ranked[task.name].items()
+        }, self.cfg.min_class)
+      self._score_subgroups(about, task, at, crowd, first)
+      out.append(self._predictions(case, at, found))
     return out
 
   def _count(self, about: Figure, task: tasks.Task) -> None:
@@ -149,101 +169,6 @@ class _Probes:
             unit=task.unit, headline=encoder == TESTED,
         )
 
-  def _add_number(
-      self, about: Figure, task: tasks.Task,
-      found: dict[str, list[np.ndarray]],
-  ) -> Predictions:
-    """Adds the scores of every encoder of a regression."""
-    some = task.known[self.tested]
-    at = self.tested[some]
-    y, crowd = task.y[at], self._crowd(self.panel.people[at])
-    sums, predicted = {}, {}
-    for encoder, draws in found.items():
-      predicted[encoder] = draws[0][some]
-      mine = sums[encoder] = [
-          crowd.sums(scores.moments(y, p[some])) for p in draws
-      ]
-      measures = [("mae", task.unit, scores.mae),
-                  ("rmse", task.unit, scores.rmse), ("r2", "", scores.r2)]
-      if encoder != "mean":
-        measures.append(("pearson_r", "", scores.pearson))
-      for measure, unit, score in measures:
-        self.figures.add(
-            about, scores.mean_over_draws(
-                crowd, [scores.of_sums(score, s) for s in mine]),
-            encoder=encoder, measure=measure, unit=unit,
-            headline=encoder == TESTED and measure == "mae",
-        )
-    for other in ("mean", "untrained"):  # paired: the same people are drawn
-      if other in sums:
-        both = np.stack([
-            sum(s[:, 1] for s in sums[e]) for e in (TESTED, other)
-        ], axis=1)
-        self.figures.add(
-            about, crowd.estimate(both, lambda s: 1 - stats.ratio(s)),
-            measure=f"mae_below_{other}_share",
-        )
-    p = predicted[TESTED]
-
-    def first(rows, own, places):
-      sums = own.sums(scores.moments(y[rows], p[rows]), places)
-      return scores.of_sums(scores.mae, sums)
-
-    self._score_subgroups(about, task, at, crowd, first)
-    return self._predictions(task, task.unit, at, predicted)
-
-  def _add_class(
-      self, about: Figure, task: tasks.Task,
-      found: dict[str, list[logistic.Decided]],
-  ) -> Predictions:
-    """Adds the scores of every encoder of a classification."""
-    some = task.known[self.tested]
-    at = self.tested[some]
-    y, people = task.y[at], self.panel.people[at]
-    crowd, size = self._crowd(people), len(task.classes or ())
-    predicted = {}
-    for encoder, draws in found.items():
-      mine = dataclasses.replace(about, encoder=encoder)
-      odds = [d.odds[some] for d in draws]
-      chosen = [d.chosen[some] for d in draws]
-      predicted[encoder] = odds[0][:, 0] if size == 2 else chosen[0]
-      self.figures.add(
-          mine, scores.mean_over_draws(
-              crowd, [_make_auc(crowd.index, y, o) for o in odds]),
-          measure="auc", headline=encoder == TESTED,
-      )
-      if size == 2:
-        self.figures.add(mine, scores.mean_over_draws(crowd, [
-            scores.make_average_precision(crowd.index, y, o[:, 0])
-            for o in odds
-        ]), measure="average_precision")
-      if np.isnan(chosen).any():
-        self.figures.skip(
-            mine, "the selecting people have one class: no threshold",
-            measure="balanced_accuracy",
-        )
-        continue
-      sums = [crowd.sums(scores.hits(y, c, size)) for c in chosen]
-      self.figures.add(mine, scores.mean_over_draws(
-          crowd, [scores.of_sums(scores.balanced_accuracy, s) for s in sums]
-      ), measure="balanced_accuracy")
-    odds = found[TESTED][0].odds[some]
-
-    def first(rows, own, places):
-      counts = roles.class_people(
-          people[rows], y[rows], size, np.ones(len(rows), bool)
-      )
-      if counts.min() < self.cfg.min_class:
-        return (
-            f"{counts.min()} people of the rarer class in the group, want at "
-            f"least {self.cfg.min_class}"
-        )
-      return _make_auc(own.index[places], y[rows], odds[rows])
-
-    self._score_subgroups(about, task, at, crowd, first)
-    unit = "log_odds" if size == 2 else "class"
-    return self._predictions(task, unit, at, predicted)
-
   def _crowd(self, people: np.ndarray) -> stats.People:
     return stats.People(people, self.cfg.bootstrap_draws, self.cfg.seed)
 
@@ -260,21 +185,14 @@ class _Probes:
       )
 
   def _predictions(
-      self, task: tasks.Task, unit: str, at: np.ndarray,
-      predicted: dict[str, np.ndarray],
+      self, case: scoring.Case, at: np.ndarray,
+      predicted: scoring.Predicted,
   ) -> Predictions:
-    rows = {c: v[at] for c, v in self.panel.keys.items()}
+    task = case.task
+    unit = task.unit
+    if task.classes is not None:
+      unit = "log_odds" if len(task.classes) == 2 else "class"
     return Predictions(
-        task.name, unit, rows, task.y[at], predicted,
-        share=self.share.fraction,
+        task.name, unit, {c: v[at] for c, v in self.panel.keys.items()},
+        case.y, predicted, share=self.share.fraction, fold=case.fold,
     )
-
-
-def _make_auc(
-    index: np.ndarray, y: np.ndarray, odds: np.ndarray
-) -> subgroups.Statistic:
-  """The AUC of two classes [N, 1], the mean of each against the rest of more.
-  """
-  if odds.shape[1] == 1:
-    return scores.make_auc(index, y, odds[:, 0])
-  return scores.make_macro_auc(index, y, odds)

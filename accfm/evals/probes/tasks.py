@@ -53,7 +53,7 @@ def slug(value: Any) -> str:
 
 def make_task(
     column: str, values: np.ndarray, people: np.ndarray,
-    roles: Sequence[np.ndarray], min_class: int,
+    roles: Sequence[np.ndarray], min_fit: int, min_test: int,
 ) -> Task:
   """The Task of one column.
 
@@ -61,10 +61,10 @@ def make_task(
     column: e.g. "labels/hr_bpm"; what precedes the slash is dropped.
     values: [N] numbers, NaN where unknown, or text, "" where unknown.
     people: [N] ids.
-    roles: [N] each, one a fold.
-    min_class: where there are three classes or more, each needs this many
-      people to fit and to test. A class with fewer is left out, and so is a
-      text that no fitting row has.
+    roles: [N] each, of every fold and draw.
+    min_fit, min_test: where there are three classes or more, each needs this
+      many people to fit and to test. A class with fewer is left out, and so
+      is a text that no fitting row has.
   """
   label = slug(column.split("/", 1)[-1])
   values = np.asarray(values)
@@ -80,20 +80,20 @@ def make_task(
   left_out = {}
   if len(classes) > 2:
     y = _places(values, classes)
-    parts = {
-        "to fit on": [role == roles_lib.FIT for role in roles],
-        "to test": [roles_lib.tested(roles)],
-    }
-    for part, sets in parts.items():
+    parts = (
+        ("to fit on", min_fit, [role == roles_lib.FIT for role in roles]),
+        ("to test", min_test, [roles_lib.tested(roles)]),
+    )
+    for part, least, sets in parts:
       counts = np.min([
           roles_lib.class_people(people, y, len(classes), rows)
           for rows in sets
       ], axis=0)
       for value, count in zip(classes, counts, strict=True):
-        if count < min_class:
+        if count < least:
           left_out.setdefault(value, (
               f"{count} people of this class {part}, want at least "
-              f"{min_class}: its rows are left out"
+              f"{least}: its rows are left out"
           ))
     classes = [value for value in classes if value not in left_out]
   return Task(label, "", _places(values, classes), tuple(classes), left_out)
@@ -149,4 +149,22 @@ def shortage(
             f"{counts.min()} people of the rarer class to {part} ({shown}), "
             f"want at least {max(want, 1)}"
         )
+  return _without_pairs(task, roles)
+
+
+def _without_pairs(task, roles):
+  """Why no fold can rank a class, or "".
+
+  Models of different folds are fitted differently, so rows of two folds are
+  never ordered together.
+  """
+  folds = [task.y[task.known & (role == roles_lib.TEST)] for role in roles]
+  for place, value in enumerate(task.classes):
+    if not any(
+        0 < np.sum(fold == place) < len(fold) for fold in folds
+    ):
+      return (
+          f"no fold tests class {slug(value)} beside another, and rows are "
+          "ranked within a fold; want fewer folds"
+      )
   return ""

@@ -19,9 +19,12 @@ class Predictions:
       and "class" (their places) for more.
     rows: the row keys: column -> [M].
     true: [M].
-    predicted: encoder -> [M], of the first draw of labelled people.
+    predicted: encoder -> [K, M], a line a draw of labelled people; [M]
+      stands for one draw.
     evaluator: "probe", or "direct" for the checkpoint's own predictor.
     share: the share of the labelled people that was fitted on.
+    fold: [M] the fold that tested each row: rows of two folds were predicted
+      by differently fitted models. 0 for all rows where nothing is said.
   """
 
   target: str
@@ -31,6 +34,15 @@ class Predictions:
   predicted: dict[str, np.ndarray]
   evaluator: str = "probe"
   share: float = 1.0
+  fold: np.ndarray = dataclasses.field(
+      default_factory=lambda: np.zeros(0, int))
+
+  def __post_init__(self):
+    object.__setattr__(self, "predicted", {
+        encoder: np.atleast_2d(x) for encoder, x in self.predicted.items()
+    })
+    if not len(self.fold):
+      object.__setattr__(self, "fold", np.zeros(len(self.true), int))
 
   @property
   def task(self) -> str:

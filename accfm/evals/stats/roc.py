@@ -3,10 +3,13 @@
 Each bootstrap draw of participants gives a curve. At every false positive
 rate the band spans the middle 95 % of the draws' true positive rates
 ("vertical averaging": Fawcett, "An introduction to ROC analysis", 2006,
-section 8).
+section 8). Rows of several folds are never ordered together: their curve is
+the average of the folds' curves at each false positive rate, weighted by the
+folds' pairs of rows, so that its area is the AUC over folds.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
@@ -33,7 +36,8 @@ class Curve:
 
 
 def curve(
-    people: stats.People, y: np.ndarray, scores: np.ndarray, band: bool = True
+    people: stats.People, y: np.ndarray, scores: np.ndarray,
+    band: bool = True, fold: np.ndarray | None = None,
 ) -> Curve:
   """The ROC curve of N rows.
 
@@ -43,30 +47,58 @@ def curve(
     scores: [N]; a higher score speaks more strongly for 1. Equal scores make
       one corner.
     band: whether to draw participants for a band.
+    fold: [N] the fold of each row; None for one fold.
   """
   shapes.check_all([(y, "classes", "N"), (scores, "scores", "N")])
-  order = np.argsort(-scores, kind="stable")
-  y, index = np.asarray(y, float)[order], people.index[order]
-  scores = scores[order]
-  ends = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(y) - 1)
+  y, index = np.asarray(y, float), people.index
+  fold = np.zeros(len(y), int) if fold is None else np.asarray(fold)
+  parts = [
+      _make_corners(index[rows], y[rows], scores[rows])
+      for rows in (fold == f for f in np.unique(fold))
+  ]
 
-  def corners(weights):
-    """Rates at each corner; NaN where a class has no weight."""
-    hits = np.cumsum(weights * y)[ends]
-    alarms = np.cumsum(weights * (1 - y))[ends]
-    rates = [
-        np.append(0, n / n[-1] if n[-1] else np.full(len(n), np.nan))
-        for n in (alarms, hits)
-    ]
-    return rates[0], rates[1]
+  def average(weights):
+    """The average on GRID; a vertical step counts with its upper end."""
+    total, pairs = np.zeros(len(GRID)), 0.0
+    for corners in parts:
+      fpr, tpr, mine = corners(weights)
+      if mine > 0:
+        total += mine * np.interp(GRID, fpr, tpr)
+        pairs += mine
+    return total / pairs if pairs else None
 
-  fpr, tpr = corners(np.ones(len(y)))
+  whole = np.ones(len(people))
+  if len(parts) == 1:
+    fpr, tpr, _ = parts[0](whole)
+  else:
+    fpr, tpr = np.append(0, GRID), np.append(0, average(whole))
   drawn = []
   for weights in people.weights if band and len(people) > 1 else ():
-    found = corners(weights[index])
-    if np.isfinite(found).all():  # a vertical step counts with its upper end
-      drawn.append(np.interp(GRID, *found))
+    found = average(weights)
+    if found is not None:
+      drawn.append(found)
   if len(drawn) < max(0.95 * len(people.weights), 1):
     return Curve(fpr, tpr, None, None)
   low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
   return Curve(fpr, tpr, low, high)
+
+
+def _make_corners(
+    index: np.ndarray, y: np.ndarray, scores: np.ndarray
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, float]]:
+  """weights [P] -> (fpr, tpr at each corner, pairs) of the rows of one fold."""
+  order = np.argsort(-scores, kind="stable")
+  y, index, scores = y[order], index[order], scores[order]
+  ends = np.append(np.flatnonzero(scores[1:] != scores[:-1]), len(y) - 1)
+
+  def corners(weights):
+    w = weights[index]
+    hits = np.cumsum(w * y)[ends]
+    alarms = np.cumsum(w * (1 - y))[ends]
+    pairs = float(hits[-1] * alarms[-1])
+    fpr, tpr = (
+        np.append(0, n / n[-1] if pairs else 0 * n) for n in (alarms, hits)
+    )
+    return fpr, tpr, pairs
+
+  return corners

@@ -4,6 +4,9 @@ Most scores are functions of sums over participants (`mae(sums)`). A score
 that depends on the order of all rows is a function of weights over
 participants (`make_auc(...)(weights)`). A bootstrap draw is a row of weights,
 and gives exactly the score of that many copies of each participant's rows.
+
+Rows of several folds were predicted by differently fitted models. A score
+that orders rows, or draws a line through them, does so within each fold.
 """
 
 import dataclasses
@@ -54,9 +57,56 @@ def r2(s: np.ndarray) -> np.ndarray:
 
 def pearson(s: np.ndarray) -> np.ndarray:
   """Pearson's correlation, from sums [..., 8] of `moments`."""
+  return _correlation(s[..., None, :])
+
+
+def _correlation(s):
+  """Correlation [...] of sums [..., F, 8], as `make_pearson` defines it."""
   n, _, _, y, p, yy, pp, yp = np.moveaxis(s, -1, 0)
-  vy, vp = yy - _divide(y * y, n), pp - _divide(p * p, n)
-  return _divide(yp - _divide(y * p, n), np.sqrt(np.maximum(vy * vp, 0)))
+
+  def around(ab, a, b):  # [..., F], about the means of each fold
+    return ab - np.where(n > 0, a * b / np.maximum(n, 1e-12), 0)
+
+  vy, vp = around(yy, y, y), around(pp, p, p)
+  varies = (vp > 1e-12) & (vy > 1e-12)
+  # n times the covariance with p / SD(p) of each fold
+  along = np.where(
+      varies, around(yp, y, p) * np.sqrt(n / np.where(varies, vp, 1)), 0)
+  size = np.sqrt(np.sum(np.where(vy > 1e-12, vy, 0), -1) * np.sum(n, -1))
+  known = varies.any(axis=-1)
+  return np.where(known, along.sum(-1) / np.where(known, size, 1), np.nan)
+
+
+def make_pearson(
+    index: np.ndarray, y: np.ndarray, p: np.ndarray, fold: np.ndarray
+) -> Statistic:
+  """Pearson's correlation as a function of weights over participants.
+
+  Both numbers are taken less their means in the row's fold, and the predicted
+  ones also by their SD in it. Without the SD the folds of strongly shrunk
+  models would count less, and noise would correlate negatively: rows that are
+  tested in one fold are fitted on in the others.
+
+  Args:
+    index: [N] the participant of each row, as a place in the weights.
+    y, p: [N] true and predicted numbers.
+    fold: [N] the fold of each row.
+  """
+  folds = np.unique(fold, return_inverse=True)[1]
+  cells, place = np.unique(
+      np.stack([index, folds], axis=1), axis=0, return_inverse=True)
+  sums = np.stack([  # [cells, 8]; a cell is a participant in a fold
+      np.bincount(place.ravel(), column, len(cells))
+      for column in moments(y, p).T
+  ], axis=1)
+  parts = [np.flatnonzero(cells[:, 1] == f) for f in range(folds.max() + 1)]
+
+  def statistic(weights):
+    return _correlation(np.stack([
+        weights[..., cells[rows, 0]] @ sums[rows] for rows in parts
+    ], axis=-2))
+
+  return statistic
 
 
 def hits(y: np.ndarray, chosen: np.ndarray, classes: int) -> np.ndarray:
@@ -80,75 +130,105 @@ def balanced_accuracy(s: np.ndarray) -> np.ndarray:
   return _divide(right, rows).mean(axis=-1)
 
 
-def make_auc(index: np.ndarray, y: np.ndarray, odds: np.ndarray) -> Statistic:
+def make_auc(
+    index: np.ndarray, y: np.ndarray, odds: np.ndarray,
+    fold: np.ndarray | None = None,
+) -> Statistic:
   """ROC AUC as a function of weights over participants.
 
-  Each pair of a positive and a negative row counts with the product of the
-  rows' weights, a tie with half of it (Mann and Whitney 1947). Rows are
-  sorted once: a draw costs one running sum instead of all pairs.
+  Each pair of a positive and a negative row of one fold counts with the
+  product of the rows' weights, a tie with half of it (Mann and Whitney 1947).
+  Rows are sorted once: a draw costs one running sum instead of all pairs.
 
   Args:
     index: [N] the participant of each row, as a place in the weights.
     y: [N] 0 or 1.
     odds: [N] any score that increases with the odds of 1.
+    fold: [N] the fold of each row; None for one fold.
 
   Returns:
-    weights [..., P] -> AUC [...], NaN where a class has no weight.
+    weights [..., P] -> AUC [...], NaN where no pair has a weight.
   """
   y = np.asarray(y, bool)
+  place, folds = _places(odds, fold)
   up, down = np.flatnonzero(y), np.flatnonzero(~y)
-  down = down[np.argsort(odds[down], kind="stable")]
-  low, high = (np.searchsorted(odds[down], odds[up], side)
+  down = down[np.argsort(place[down], kind="stable")]
+  low, high = (np.searchsorted(place[down], place[up], side)
                for side in ("left", "right"))
+  starts = np.searchsorted(folds[down], np.arange(folds.max(initial=0) + 2))
+  ends = np.searchsorted(np.sort(folds[up]), np.arange(len(starts)))
+  up, low, high = (v[np.argsort(folds[up], kind="stable")]
+                   for v in (up, low, high))
 
   def score(weights):  # [B, P]
     below = _running(weights[:, index[down]])  # [B, 1 + negatives]
     mine = weights[:, index[up]]
     wins = 0.5 * np.sum(mine * (below[:, low] + below[:, high]), axis=1)
-    return _divide(wins, mine.sum(axis=1) * below[:, -1])
+    first = below[:, starts]  # [B, F + 1] negatives before each fold
+    ups = np.diff(_running(mine)[:, ends], axis=1)  # [B, F]
+    wins -= np.sum(ups * first[:, :-1], axis=1)
+    return _divide(wins, np.sum(ups * np.diff(first, axis=1), axis=1))
 
   return _by_blocks(score, len(index))
 
 
+def _places(odds, fold):
+  """([N] places that rise with the fold, then with odds; [N] folds from 0)."""
+  values, place = np.unique(np.asarray(odds), return_inverse=True)
+  folds = np.zeros(len(place), int)
+  if fold is not None:
+    folds = np.unique(fold, return_inverse=True)[1]
+  return folds * len(values) + place, folds
+
+
 def make_average_precision(
-    index: np.ndarray, y: np.ndarray, odds: np.ndarray
+    index: np.ndarray, y: np.ndarray, odds: np.ndarray,
+    fold: np.ndarray | None = None,
 ) -> Statistic:
   """Average precision as a function of weights over participants.
 
   It is a sum over distinct scores, from the highest down: the gain in recall
   at a score times the precision of all rows down to it. This is the step-wise
-  area of scikit-learn, without interpolation. Arguments and result are those
-  of `make_auc`.
+  area of scikit-learn, without interpolation. Rows are ranked within their
+  fold; folds count by their positive rows. Arguments and result are those of
+  `make_auc`.
   """
-  order = np.argsort(-np.asarray(odds), kind="stable")
-  ends = np.flatnonzero(np.diff(odds[order], append=np.nan) != 0) + 1
+  ranks, folds = _places(-np.asarray(odds), fold)
+  order = np.argsort(ranks, kind="stable")
+  ends = np.flatnonzero(np.diff(ranks[order], append=-1) != 0) + 1
   place, good = index[order], np.asarray(y)[order] == 1
+  # Rows before the fold of each distinct score.
+  before = np.searchsorted(folds[order], folds[order][ends - 1])
 
   def score(weights):  # [B, P]
     w = weights[:, place]
-    found = _running(w * good)[:, ends]  # [B, distinct scores]
-    taken = _running(w)[:, ends]
-    precision = found / np.where(taken > 0, taken, 1)
-    gain = np.diff(found, prepend=0, axis=1)
+    found, taken = _running(w * good), _running(w)
+    whole = taken[:, ends] - taken[:, before]
+    precision = (found[:, ends] - found[:, before]) / np.where(
+        whole > 1e-12, whole, 1)
+    gain = np.diff(found[:, ends], prepend=0, axis=1)
     return _divide(np.sum(gain * precision, axis=1), found[:, -1])
 
   return _by_blocks(score, len(index))
 
 
 def make_macro_auc(
-    index: np.ndarray, y: np.ndarray, odds: np.ndarray
+    index: np.ndarray, y: np.ndarray, odds: np.ndarray,
+    fold: np.ndarray | None = None,
 ) -> Statistic:
   """Mean over classes of the AUC of one class against the others.
 
   Args:
-    index: as `make_auc`.
+    index, fold: as `make_auc`.
     y: [N] places of classes.
     odds: [N, C] a score of each class, as in `make_auc`.
 
   Returns:
     As `make_auc`.
   """
-  each = [make_auc(index, y == c, odds[:, c]) for c in range(odds.shape[1])]
+  each = [
+      make_auc(index, y == c, odds[:, c], fold) for c in range(odds.shape[1])
+  ]
   return lambda weights: np.mean([auc(weights) for auc in each], axis=0)
 
 

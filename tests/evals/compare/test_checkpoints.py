@@ -91,7 +91,7 @@ def test_errors_and_differences_of_a_probe(two):
   assert part["measure"] == "mae" and part["unit"] == "bpm"
   assert (part["evaluator"], part["target"], part["share"]) == (
       "probe", "hr", 1.0)
-  errors = [np.abs(p.predicted[TESTED] - p.true) for p in (one, other)]
+  errors = [np.abs(p.predicted[TESTED][0] - p.true) for p in (one, other)]
   check(part["errors"]["a"], lambda r: np.mean(errors[0][list(r)]))
   check(part["errors"]["b"], lambda r: np.mean(errors[1][list(r)]))
   assert list(part["differences"]) == ["a minus b"]

@@ -65,10 +65,10 @@ def test_folds_are_pooled(tmp_path):
     np.testing.assert_array_equal(
         got.true, np.concatenate([f.true for f in folds]))
     np.testing.assert_array_equal(
-        got.predicted, np.concatenate([f.predicted[row] for f in folds]))
+        got.predicted, np.concatenate([f.predicted[row] for f in folds], 1))
     want = [abs(p - y) for f in folds
-            for p, y in zip(f.predicted[row], f.true, strict=True)]
-    np.testing.assert_array_equal(got.errors, want)
+            for p, y in zip(f.predicted[row][0], f.true, strict=True)]
+    np.testing.assert_array_equal(got.errors, [want])
 
 
 def test_tasks_stay_apart_and_persons_need_no_window(tmp_path):
@@ -80,7 +80,7 @@ def test_tasks_stay_apart_and_persons_need_no_window(tmp_path):
   found = compare.load([tmp_path / "p.parquet"])
   assert set(found) == {("hr", "encoder"), ("hr", "mean"), ("age", "encoder")}
   got = found["age", "encoder"]
-  assert got.errors.tolist() == [3.0, 5.0]
+  assert got.errors.tolist() == [[3.0, 5.0]]
   assert len(set(got.keys)) == 2
 
 
@@ -95,7 +95,7 @@ def test_mae_and_its_interval_over_people(tmp_path):
   got = compare.load(written(tmp_path, one, two))["hr", "encoder"]
   value, low, high = compare.score(got, DRAWS, SEED)
   mae = lambda rows: np.mean([  # noqa: E731
-      abs(got.predicted[r] - got.true[r]) for r in rows])
+      abs(got.predicted[0, r] - got.true[r]) for r in rows])
   assert value == pytest.approx(mae(range(40)))
   draws = drawn(got.people, DRAWS, SEED, mae)
   assert low == pytest.approx(np.percentile(draws, 2.5))
@@ -243,3 +243,127 @@ def test_cells_and_tables():
   assert compare.table(["a", "b"], [["1", "2"], ["3", "4"]]) == (
       "| a | b |\n|---|---|\n| 1 | 2 |\n| 3 | 4 |"
   )
+
+
+# --- draws of labels, folds --------------------------------------------------
+
+
+def several(seed, draws, people=5, each=3, unit="bpm"):
+  """Predictions of several draws of labelled people, tested in two folds."""
+  rng = np.random.default_rng(seed)
+  n = people * each
+  who = np.repeat(np.arange(people), each)
+  true = np.random.default_rng(0).integers(400, 800, n) / 8.0
+  if unit == "log_odds":
+    true = (true > 75).astype(float)
+  return Predictions("hr", unit, {
+      "participant": np.array([f"x/{i}" for i in who]),
+      "session": np.array(["a"] * n),
+      "start_s": 1000.0 + np.tile(np.arange(each), people),
+  }, true, {
+      TESTED: true + np.round(rng.normal(size=(draws, n)), 1) + 9.0 * (who % 2),
+  }, share=0.1, fold=who % 2)
+
+
+def loaded(path, *found):
+  store.write_predictions(path, found, {})
+  return compare.load([path])[found[0].task, TESTED]
+
+
+def test_draws_and_folds_are_read_back(tmp_path):
+  made = several(1, 3)
+  got = loaded(tmp_path / "p.parquet", made)
+  np.testing.assert_array_equal(got.predicted, made.predicted[TESTED])
+  np.testing.assert_array_equal(got.fold, made.fold)
+  np.testing.assert_array_equal(got.true, made.true)
+  assert got.draws == 3 and len(set(got.keys)) == len(got.true) == 15
+
+
+def test_files_without_fold_and_draw_are_one_of_each(tmp_path):
+  made, path = fold(0, 3), tmp_path / "p.parquet"
+  types = {k: v for k, v in store.TYPES.items()
+           if k in (*made.rows, *store.PREDICTIONS)}
+  store.write(path, types, [{
+      **made.rows, "true": made.true, "predicted": made.predicted[TESTED][0],
+      "task": ["hr"] * 12, "unit": ["bpm"] * 12, "row": [TESTED] * 12,
+  }], {})
+  got = compare.load([path])["hr", TESTED]
+  np.testing.assert_array_equal(got.predicted, made.predicted[TESTED])
+  assert got.fold.tolist() == [0] * 12
+
+
+def test_each_file_has_folds_of_its_own_and_the_draws_that_all_have(tmp_path):
+  paths = []
+  for number, draws in enumerate((3, 2)):
+    paths.append(tmp_path / f"{number}.parquet")
+    store.write_predictions(paths[-1], [several(number, draws)], {})
+  got = compare.load(paths)["hr_at_10pct", TESTED]
+  assert got.predicted.shape == (2, 30)
+  first = several(0, 1).fold
+  assert got.fold.tolist() == [*first, *(first + 2)]
+
+
+def test_draws_that_do_not_fit_are_not_read(tmp_path):
+  made, path = several(1, 2), tmp_path / "p.parquet"
+  for draws, match in (
+      ([0] * 15 + [1] * 14, "want as many of each"),
+      ([0] * 15 + [2] * 15, "want as many of each"),
+      ([10 ** 15] * 15, "want as many of each"),
+  ):
+    n = len(draws)
+    rows = np.arange(n) % 15
+    store.write(path, {
+        k: v for k, v in store.TYPES.items()
+        if k in (*made.rows, *store.PREDICTIONS, *store.FITS)
+    }, [{
+        **{k: v[rows] for k, v in made.rows.items()}, "draw": draws,
+        "true": made.true[rows], "predicted": made.true[rows],
+        "fold": [0] * n, "task": ["hr"] * n, "unit": ["bpm"] * n,
+        "row": [TESTED] * n,
+    }], {})
+    with pytest.raises(InputError, match=match):
+      compare.load([path])
+
+
+def test_scores_and_differences_are_means_over_draws(tmp_path):
+  one = loaded(tmp_path / "a.parquet", several(1, 3))
+  two = loaded(tmp_path / "b.parquet", several(2, 3))
+  errors = [np.abs(s.predicted - s.true).mean(axis=1) for s in (one, two)]
+  assert compare.score(one, DRAWS, SEED)[0] == pytest.approx(errors[0].mean())
+  assert compare.difference(one, two, DRAWS, SEED)[0] == pytest.approx(
+      (errors[0] - errors[1]).mean())
+  assert compare.improvement(one, two, DRAWS, SEED)[0] == pytest.approx(
+      (1 - errors[0] / errors[1]).mean())
+  # Draws that one lacks are not compared.
+  few = loaded(tmp_path / "c.parquet", several(2, 3), )
+  few = compare.Scored(
+      few.keys, few.people, few.true, few.predicted[:1], few.unit, few.fold)
+  assert compare.difference(one, few, DRAWS, SEED)[0] == pytest.approx(
+      errors[0][0] - errors[1][0])
+
+
+def test_classes_are_ranked_within_folds_of_each_draw(tmp_path):
+  made = several(1, 2, unit="log_odds")
+  got = loaded(tmp_path / "a.parquet", made)
+  want = []
+  for odds in made.predicted[TESTED]:
+    wins = pairs = 0
+    for i in range(15):
+      for j in range(15):
+        if made.fold[i] == made.fold[j] and made.true[i] > made.true[j]:
+          pairs += 1
+          wins += (odds[i] > odds[j]) + 0.5 * (odds[i] == odds[j])
+    want.append(wins / pairs)
+  assert compare.score(got, DRAWS, SEED)[0] == pytest.approx(np.mean(want))
+
+
+def test_draws_are_joined_in_one_order_of_segments():
+  people = np.array(list("aabb"))
+  order = np.array([2, 0, 3, 1])
+  one = scored([1.0, 2, 3, 4], people)
+  two = scored([5.0, 6, 7, 8], people, order)
+  got = compare.join_draws(one, two)
+  assert got.predicted.tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+  assert got.people.tolist() == list("aabb")
+  with pytest.raises(InputError, match="of different windows"):
+    compare.join_draws(one, scored([1.0], ["a"]))

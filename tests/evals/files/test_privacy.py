@@ -119,8 +119,8 @@ def test_predictions_keep_their_rows_together(fields):
   )
   mask = privacy.make_naming(config(**fields), b"k", {"test": rows})
   got, persons = mask.predictions([hr, age])
-  np.testing.assert_array_equal(got.predicted[TESTED], got.true + 0.5)
-  np.testing.assert_array_equal(persons.predicted[TESTED], persons.true * 2)
+  np.testing.assert_array_equal(got.predicted[TESTED][0], got.true + 0.5)
+  np.testing.assert_array_equal(persons.predicted[TESTED][0], persons.true * 2)
   named = dict(zip(persons.rows["participant"], persons.true, strict=True))
   for person, true in zip(got.rows["participant"], got.true, strict=True):
     assert named[person] == true // 4

@@ -159,7 +159,8 @@ def test_predictions_name_windows_and_persons(tmp_path):
   }
   hr = Predictions(
       "hr", "bpm", keys, np.array([60.0, 70.0]),
-      {TESTED: np.array([61.0, 1 / 3]), "mean": np.array([65.0, 65.0])},
+      {TESTED: np.array([[61.0, 1 / 3], [62.0, 0.5]]),
+       "mean": np.array([65.0, 65.0])}, fold=np.array([1, 0]),
   )
   age = Predictions(
       "age", "years", {"participant": np.array(["x/3"])}, np.array([40.0]),
@@ -169,13 +170,15 @@ def test_predictions_name_windows_and_persons(tmp_path):
   store.write_predictions(path, [hr, age], {})
   assert pq.read_table(path).to_pylist() == [
       dict(participant=p, session=s, start_s=t, task=task, unit=unit, row=row,
-           true=true, predicted=predicted)
-      for p, s, t, task, unit, row, true, predicted in [
-          ("x/1", "a", 1e9, "hr", "bpm", "encoder", 60.0, 61.0),
-          ("x/2", "b", 1e9 + 0.125, "hr", "bpm", "encoder", 70.0, 1 / 3),
-          ("x/1", "a", 1e9, "hr", "bpm", "mean", 60.0, 65.0),
-          ("x/2", "b", 1e9 + 0.125, "hr", "bpm", "mean", 70.0, 65.0),
-          ("x/3", None, None, "age", "years", "encoder", 40.0, 38.0),
+           true=true, predicted=predicted, fold=fold, draw=draw)
+      for p, s, t, task, unit, row, true, predicted, fold, draw in [
+          ("x/1", "a", 1e9, "hr", "bpm", "encoder", 60.0, 61.0, 1, 0),
+          ("x/2", "b", 1e9 + 0.125, "hr", "bpm", "encoder", 70.0, 1 / 3, 0, 0),
+          ("x/1", "a", 1e9, "hr", "bpm", "encoder", 60.0, 62.0, 1, 1),
+          ("x/2", "b", 1e9 + 0.125, "hr", "bpm", "encoder", 70.0, 0.5, 0, 1),
+          ("x/1", "a", 1e9, "hr", "bpm", "mean", 60.0, 65.0, 1, 0),
+          ("x/2", "b", 1e9 + 0.125, "hr", "bpm", "mean", 70.0, 65.0, 0, 0),
+          ("x/3", None, None, "age", "years", "encoder", 40.0, 38.0, 0, 0),
       ]
   ]
   store.write_predictions(path, [], {})
@@ -196,7 +199,8 @@ def test_queries_name_their_windows(tmp_path):
 
 def test_the_documentation_names_every_column():
   text = (pathlib.Path(__file__).parents[3] / "docs/evaluation.md").read_text()
-  for name in (*store.ROW_KEYS, *store.PREDICTIONS, *store.QUERIES):
+  for name in (
+      *store.ROW_KEYS, *store.PREDICTIONS, *store.FITS, *store.QUERIES):
     assert f"`{name}`" in text, name
 
 

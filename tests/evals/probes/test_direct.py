@@ -100,7 +100,7 @@ def test_a_number_window_by_window():
   assert v["test/direct_hr/people"] == 8 and not metrics.missing()
   assert (found.task, found.unit) == ("direct_hr", "bpm")
   np.testing.assert_allclose(found.true, y[known])
-  np.testing.assert_allclose(found.predicted[TESTED], p[known])
+  np.testing.assert_allclose(found.predicted[TESTED][0], p[known])
   for column in ("participant", "session", "start_s"):
     np.testing.assert_array_equal(found.rows[column], table[column][known])
 
@@ -118,7 +118,7 @@ def test_a_trait_is_predicted_from_all_windows_of_a_person():
   assert "test/direct_age/windows" not in metrics.flat()
   assert found.rows["participant"].tolist() == list(rows)
   assert set(found.rows) == {"participant"}
-  np.testing.assert_allclose(found.predicted[TESTED], p, rtol=1e-6)
+  np.testing.assert_allclose(found.predicted[TESTED][0], p, rtol=1e-6)
 
 
 def test_two_classes_of_people_are_ranked_by_their_mean_log_odds():
@@ -131,7 +131,7 @@ def test_two_classes_of_people_are_ranked_by_their_mean_log_odds():
   assert metrics.flat()["test/direct_sex/auc"] == pytest.approx(
       double_loop(y, odds))
   assert found.unit == "log_odds"
-  np.testing.assert_allclose(found.predicted[TESTED], odds, rtol=1e-5)
+  np.testing.assert_allclose(found.predicted[TESTED][0], odds, rtol=1e-5)
 
 
 def test_two_classes_of_windows_and_their_interval():
@@ -197,7 +197,7 @@ def test_several_classes_of_people_by_their_mean_outputs():
     mean = [np.mean(data.outputs[mine, k], dtype=float) for k in range(3)]
     chosen.append(mean.index(max(mean)))
     right.append(chosen[-1] == number % 3)
-  assert found.predicted[TESTED].tolist() == chosen
+  assert found.predicted[TESTED][0].tolist() == chosen
   assert metrics.flat()["test/direct_site/accuracy"] == pytest.approx(
       np.mean(right))
   assert metrics.flat()["test/direct_site/balanced_accuracy"] == pytest.approx(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from accfm.evals.probes import ridge
+from accfm.evals.probes import gram, ridge
 
 ALPHAS = (0.1, 10.0, 1000.0)
 
@@ -69,7 +69,7 @@ def test_targets_choose_different_penalties():
 def test_blocks_do_not_matter(monkeypatch):
   x, y, *parts = world(60, 8, missing=0.2)
   want = ridge.predict(x, y, *parts)
-  monkeypatch.setattr(ridge, "BLOCK", 7)
+  monkeypatch.setattr(gram, "BLOCK", 7)
   got = ridge.predict(x, y, *parts)
   np.testing.assert_allclose(got.predicted, want.predicted, rtol=1e-11)
   np.testing.assert_array_equal(got.alpha, want.alpha)
@@ -158,8 +158,8 @@ def test_many_targets_decompose_once(monkeypatch):
   monkeypatch.setattr(
       np.linalg, "eigh", lambda a: calls.append(a.shape) or eigh(a))
   read = []
-  sums = ridge._sums
-  monkeypatch.setattr(ridge, "_sums", lambda x, rows, *a: read.append(
+  sums = gram.sums
+  monkeypatch.setattr(gram, "sums", lambda x, rows, *a: read.append(
       len(rows)) or sums(x, rows, *a))
   got = ridge.predict(x, y, *parts, ALPHAS)
   assert calls == [(8, 8)] * 3 and read == [90, 5, 9]

@@ -23,7 +23,12 @@ def test_folds_test_everyone_once_with_more_to_fit_on():
   for role in dealt:
     test, fit = people[role == TEST], people[role == FIT]
     assert not set(test) & set(fit)
-    assert len(set(fit)) == 20 + 8 - len(set(test))
+    assert len(set(fit)) == 20 + 6 + 8 - len(set(test))
+    assert not (role == SELECT).any()  # the fitted people select
+  number = roles.fold_of(dealt)
+  for fold, role in enumerate(dealt):
+    np.testing.assert_array_equal(
+        people[own][number == fold], people[role == TEST])
 
 
 def test_the_val_split_is_not_selected_on_itself():
@@ -47,6 +52,13 @@ def test_shortage_counts_the_worst_fold_and_all_that_are_tested():
   least[FIT] = (3, 1)
   assert roles.shortage(people, known, [first, second], least) == (
       "2 labelled rows of 1 people to fit on, want at least 3 of 1")
+
+
+def test_fitted_people_who_select_are_enough():
+  people = np.array(list("aabb"))
+  role = np.array([FIT, FIT, TEST, TEST])
+  least = {FIT: (2, 1), SELECT: (2, 2), TEST: (2, 1)}
+  assert roles.shortage(people, np.ones(4, bool), [role], least) == ""
 
 
 def test_people_of_each_class():

@@ -58,7 +58,7 @@ def test_run_finds_what_is_there_beside_its_baselines():
   assert v["test/probe_age/mae_years"] < v["test/mean/probe_age/mae_years"]
   assert v["test/probe_sex/auc"] > 0.9
   assert {p.task for p in found} == {"hr", "age", "sex"}
-  assert found[0].predicted[TESTED].shape == found[0].true.shape
+  assert found[0].predicted[TESTED].shape == (1, *found[0].true.shape)
 
 
 def test_a_rare_class_is_not_evaluable():
@@ -77,10 +77,10 @@ def test_folds_test_everyone_once():
   data, _ = toy.make_inputs()
   found, v, _ = probed(data, probe_folds=3)
   assert v["test/probe_hr/windows"] == 64
-  assert np.isfinite(found["hr"].predicted[TESTED]).all()
+  assert np.isfinite(found["hr"].predicted[TESTED][0]).all()
   usual, _, _ = probed(data)
   assert not np.allclose(
-      found["hr"].predicted[TESTED], usual["hr"].predicted[TESTED])
+      found["hr"].predicted[TESTED][0], usual["hr"].predicted[TESTED][0])
 
 
 def test_all_numbers_of_a_panel_are_fitted_together():
@@ -94,19 +94,20 @@ def test_all_numbers_of_a_panel_are_fitted_together():
   calls = []
   predict = ridge.predict
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(ridge, "predict", lambda x, y, *a: calls.append(
-        (x.shape[1], y.shape[1])) or predict(x, y, *a))
+    patch.setattr(ridge, "predict", lambda x, y, *a, **k: calls.append(
+        (x.shape[1], y.shape[1])) or predict(x, y, *a, **k))
     found, v, _ = probed(data)
   # Windows: three encoders, features, demographics, mean. People: the same.
   assert calls[:6] == [(12, 2)] * 4 + [(2, 2), (0, 2)]
-  assert calls[6:] == [(12, 1)] * 4 + [(1, 1), (0, 1)]
+  assert calls[6:12] == [(12, 1)] * 4 + [(1, 1), (0, 1)]
+  assert calls[12:] == [(12, 1)] * 4 + [(1, 1)]  # sex once more, by ridge
   x, stack, *parts = stacked(data)
   for task, column in (("hr", "labels/hr_bpm"), ("sdnn", "labels/sdnn_ms")):
     y = stack(column).astype(np.float64)
     p = ridge.predict(x, y[:, None], *parts).predicted[:, 0]
     known = np.isfinite(y[parts[2]])
     np.testing.assert_allclose(
-        found[task].predicted[TESTED], p[known], rtol=1e-9)
+        found[task].predicted[TESTED][0], p[known], rtol=1e-9)
   assert v["test/probe_sdnn/windows"] == known.sum() < 64
 
 
@@ -124,7 +125,7 @@ def test_binary_labels_of_windows():
   (want,) = logistic.predict(x, [y], [2], *parts)
   known = np.isfinite(y[parts[2]])
   y, odds = y[parts[2]][known], want.odds[known, 0]
-  np.testing.assert_array_equal(found["fast"].predicted[TESTED], odds)
+  np.testing.assert_array_equal(found["fast"].predicted[TESTED][0], odds)
   np.testing.assert_array_equal(found["fast"].true, y)
   assert v["test/probe_fast/auc"] == pytest.approx(sk.roc_auc_score(y, odds))
   assert v["test/probe_fast/average_precision"] == pytest.approx(
@@ -158,7 +159,7 @@ def test_two_conditions_are_ranked():
   y = (data.table["condition"] == "walk")[known]
   np.testing.assert_array_equal(found["condition"].true, y)
   assert v["test/probe_condition/auc"] == pytest.approx(
-      sk.roc_auc_score(y, found["condition"].predicted[TESTED]))
+      sk.roc_auc_score(y, found["condition"].predicted[TESTED][0]))
   assert v["test/probe_condition/classes"] == 2
 
 
@@ -179,7 +180,7 @@ def test_three_conditions_by_multinomial_regression():
   assert v["test/probe_condition/balanced_accuracy"] == pytest.approx(
       sk.balanced_accuracy_score(y, chosen))
   assert found["condition"].unit == "class"
-  np.testing.assert_array_equal(found["condition"].predicted[TESTED], chosen)
+  np.testing.assert_array_equal(found["condition"].predicted[TESTED][0], chosen)
   assert "test/probe_condition/average_precision" not in v
   assert v["test/probe_condition/classes"] == 3
   assert v["test/by_condition_run_uphill/probe_hr/mae_bpm"] > 0

@@ -67,7 +67,7 @@ def run():
 
 def test_every_group_is_scored_on_its_own_people(run):
   data, found, v, _ = run
-  p, y = found["hr"].predicted[TESTED], found["hr"].true
+  p, y = found["hr"].predicted[TESTED][0], found["hr"].true
   table, gaps = data.table, {}
   age = table["attributes/age_years"]
   still = table["motion_g"] <= np.median(table["motion_g"])
@@ -135,7 +135,7 @@ def test_classes_of_windows_by_group():
   found, v, reasons = probed(data, min_class=1)
   still = data.table["motion_g"] <= np.median(data.table["motion_g"])
   want = [
-      roc_auc_score(found["fast"].true[m], found["fast"].predicted[TESTED][m])
+      roc_auc_score(found["fast"].true[m], found["fast"].predicted[TESTED][0][m])
       for m in (still, ~still)
   ]
   assert v["test/by_motion_still/probe_fast/auc"] == pytest.approx(want[0])

@@ -11,7 +11,7 @@ ROLE = np.repeat([FIT, SELECT, TEST], [12, 4, 8])
 
 def make(column, values, min_class=2):
   return tasks.make_task(
-      column, np.asarray(values), PEOPLE, [ROLE], min_class)
+      column, np.asarray(values), PEOPLE, [ROLE], min_class, min_class)
 
 
 def text(**rows):

@@ -105,7 +105,7 @@ def test_a_page_shows_everything(tmp_path, run):
       "64 windows of 8 people", "toy <one> / test", "Checkpoint step 1,200",
       "0.900 0.800 to 1.000",  # recall and its interval
       "31 % of pairs", "among 4", "69 % below it", "demographics",
-      "Bias 1.0 bpm", "average precision", "5 draws of people",
+      "Bias 1.0 bpm", "average precision", "5 draws of labelled people",
       "worst gap 0.60", "0.440 0.340 to 0.540", "\u22120.25", "<no labels>",
       "coloured by HR (bpm)", "fingerprint", "chance 0.125 0.625", "0.654",
       "All who can be found 63 windows of 8 people",

@@ -147,3 +147,108 @@ def test_one_draw_has_no_spread_and_an_undefined_mean_is_said():
       scores.of_sums(scores.pearson, s) for s in (good, flat)])
   assert one.value == pytest.approx(1) and one.draws_sd is None
   assert np.isnan(two.value) and two.draws_sd is None
+
+
+# --- folds -------------------------------------------------------------------
+
+
+def folded(seed=0):
+  """People in three folds, classes, and odds with ties in and over folds."""
+  rng = np.random.default_rng(seed)
+  ids = rng.integers(0, 9, 60)
+  people = stats.People(ids, 40, 1)
+  y = rng.integers(0, 2, 60)
+  fold = 7 * (ids % 3)
+  odds = np.round(rng.normal(size=60) + y + 5 * fold, 1)
+  return people, y, odds, fold
+
+
+def pairs_of(people, y, odds, fold, counts):
+  """AUC by a loop over the pairs of each fold, with weights of people."""
+  w = counts[people.index]
+  wins = pairs = 0.0
+  for i in range(len(y)):
+    for j in range(len(y)):
+      if fold[i] == fold[j] and y[i] == 1 and y[j] == 0:
+        pairs += w[i] * w[j]
+        wins += w[i] * w[j] * (
+            (odds[i] > odds[j]) + 0.5 * (odds[i] == odds[j]))
+  return wins / pairs if pairs else np.nan
+
+
+def precision_of(people, y, odds, fold, counts):
+  """AP by a loop over positive rows, ranked within their fold."""
+  w = counts[people.index]
+  total = weight = 0.0
+  for i in np.flatnonzero(y):
+    above = (fold == fold[i]) & (odds >= odds[i])
+    taken = np.sum(w[above])
+    if w[i]:
+      total += w[i] * np.sum(w[above & (y == 1)]) / taken
+      weight += w[i]
+  return total / weight if weight else np.nan
+
+
+@pytest.mark.parametrize("make, slow", [
+    (scores.make_auc, pairs_of),
+    (scores.make_average_precision, precision_of),
+])
+def test_ranked_scores_within_folds_equal_loops(make, slow):
+  people, y, odds, fold = folded()
+  score = make(people.index, y, odds, fold)
+  drawn = [*people.weights[:8], np.ones(9), np.linspace(0.1, 2, 9)]
+  got = score(np.stack(drawn))
+  for value, counts in zip(got, drawn, strict=True):
+    assert value == pytest.approx(slow(people, y, odds, fold, counts))
+  # What a fold adds to all of its rows does not matter; over folds it would.
+  shifted = make(people.index, y, odds - 9.0 * fold, fold)
+  np.testing.assert_allclose(shifted(np.stack(drawn)), got)
+  whole = make(people.index, y, odds)(np.ones(9))
+  assert whole != pytest.approx(got[-2], abs=1e-3)
+
+
+def test_no_pair_within_a_fold_is_undefined():
+  people = stats.People(list("aabb"), 5, 0)
+  y, fold = np.array([1, 1, 0, 0]), np.array([0, 0, 1, 1])
+  for make in (scores.make_auc, scores.make_macro_auc):
+    odds = np.arange(4.0) if make is scores.make_auc else np.eye(4)[:, :2]
+    assert np.isnan(make(people.index, y, odds, fold)(np.ones(2)))
+
+
+def test_macro_auc_within_folds():
+  people, y, odds, fold = folded()
+  y = (y + (people.index > 4)).astype(int)  # three classes
+  many = np.stack([odds, -odds, odds ** 2], axis=1)
+  want = [pairs_of(people, (y == c).astype(int), many[:, c], fold, np.ones(9))
+          for c in range(3)]
+  got = scores.make_macro_auc(people.index, y, many, fold)(np.ones(9))
+  assert got == pytest.approx(np.mean(want))
+
+
+def test_correlation_within_folds_equals_standardised_rows():
+  people, y, odds, fold = folded()
+  true = 70 + 3 * y + odds - 5.0 * fold
+  score = scores.make_pearson(people.index, true, odds, fold)
+  drawn = people.weights[:8]
+  for value, counts in zip(score(drawn), drawn, strict=True):
+    rows = rows_of(people, counts)
+    a, b = true[rows].copy(), odds[rows].copy()
+    for f in set(fold[rows]):
+      same = fold[rows] == f
+      a[same] -= a[same].mean()
+      b[same] = (b[same] - b[same].mean()) / b[same].std()
+    assert value == pytest.approx(np.corrcoef(a, b)[0, 1])
+  one = scores.make_pearson(people.index, true, odds, 0 * fold)
+  assert one(np.ones(9)) == pytest.approx(np.corrcoef(true, odds)[0, 1])
+  assert np.isnan(scores.make_pearson(
+      people.index, true, odds, np.arange(60))(np.ones(9)))
+  # A fold whose model says one number for all has no correlation, and counts.
+  flat = np.where(fold == 0, 3.0, odds)
+  value = scores.make_pearson(people.index, true, flat, fold)(np.ones(9))
+  parts = [(np.var(true[fold == f]) * np.sum(fold == f),
+            np.sum(fold == f), fold == f) for f in (0, 7, 14)]
+  want = sum(
+      np.sqrt(v * n) * np.corrcoef(true[r], odds[r])[0, 1]
+      for v, n, r in parts[1:]
+  ) / np.sqrt(sum(v for v, _, _ in parts) * 60)
+  assert value == pytest.approx(want)
