@@ -14,9 +14,14 @@ ENCODERS = {
     "chance": "chance", "identity": "identity alone",
     "aligned_ridge": "aligned by ridge", "aligned_cca": "aligned by CCA",
 }
+# What each is called after "better than".
+RIVALS = {
+    "mean": "predicting the mean", "envelope": "the motion envelope",
+    "untrained": "the untrained encoder",
+}
 # What stands after all encoders that were trained, in this order.
 _LAST = ("features", "demographics", "untrained", "mean")
-MEASURES = {"auc": "AUC"}
+MEASURES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
 # What may end the name of a label.
 UNITS = ("bpm", "ms", "s", "years", "kg", "cm", "m", "mmhg", "c")
 
@@ -68,6 +73,16 @@ def among(pool: int | str) -> str:
 def encoder(name: str) -> str:
   """The name of what was scored; a signal names the other encoder."""
   return ENCODERS.get(name) or f"{signal(name)} encoder (ceiling)"
+
+
+def rival(name: str) -> str:
+  """What a baseline is called after "better than"."""
+  return RIVALS.get(name) or encoder(name)
+
+
+def ceilings(encoders: Iterable[str]) -> set[str]:
+  """Those of the checkpoint's other encoder, which are no rivals."""
+  return {name for name in encoders if name not in ENCODERS}
 
 
 def in_order(encoders: Iterable[str]) -> list[str]:
