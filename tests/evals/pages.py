@@ -133,6 +133,8 @@ def _add_retrieval(add):
   for variant in ("", "not_adjacent"):
     add(about, 0.125, encoder=CHANCE, variant=variant, measure="recall@1",
         pool=8)
+    add(at, Estimate(0.5, 0.4, 0.6), variant="", rival="envelope",
+        measure="recall@1_minus_best_unlearned")
   add(about, 64, measure="windows")
   add(about, 8, measure="people")
 
@@ -159,6 +161,11 @@ def _add_probes(add):
   add(few, 2, measure="labelled_people")
   add(few, 5, measure="draws")
   add(hr, spread(0.69), measure="mae_below_mean_share")
+  add(hr, 1.2, measure="median_abs_error", unit="bpm")
+  add(hr, 0.97, measure="within_5bpm_share")
+  for kind in ("unlearned", "baseline"):
+    add(hr, Estimate(-3.0, -3.5, -2.5), measure=f"mae_minus_best_{kind}",
+        unit="bpm", rival="features")
 
 
 def _add_subgroups(add):

@@ -34,7 +34,7 @@ def _roc():
 
 
 def _labels():
-  curves = describe.label_curves(pages.make_figures())
+  curves = describe_shares.label_curves(pages.make_figures())
   return probe_plots.label_curves(curves, {e: e for e in curves[0].lines})
 
 
