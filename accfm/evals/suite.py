@@ -6,7 +6,7 @@
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -29,7 +29,8 @@ from accfm.evals.probes import own_labels, panel
 from accfm.evals.report import console, page
 from accfm.evals.report import facts as facts_lib
 from accfm.evals.results import figures as figures_lib
-from accfm.evals.results.outcome import Outcome
+from accfm.evals.results import rivals
+from accfm.evals.results.outcome import Outcome, Predictions
 from accfm.steps import towers
 from accfm.steps.record import Record
 
@@ -155,12 +156,15 @@ def evaluate_checkpoint(
     faults.point("before_evaluator", name)
     interrupts.check()
     found[name] = EVALS[name](data, config, figures)
+  predictions = [
+      p for name in EVALS if name in found for p in found[name].predictions]
+  rivals.add_predictions(figures, config.split, predictions, config)
   facts = {**facts_lib.describe_run(
       config, loaded, opened, data, naming), **more}
   workdir.mkdir(parents=True, exist_ok=True)
   for name in FILES:
     (workdir / name).unlink(missing_ok=True)
-  _write_tables(workdir, data, found, facts, naming)
+  _write_tables(workdir, data, found, predictions, facts, naming)
   if config.report:
     sections = [
         section for name in EVALS if name in found
@@ -253,15 +257,14 @@ def _gather(
 
 def _write_tables(
     workdir: pathlib.Path, data: inputs.Inputs, found: Mapping[str, Outcome],
-    facts: Mapping[str, Any], naming: privacy.Naming,
+    predictions: Sequence[Predictions], facts: Mapping[str, Any],
+    naming: privacy.Naming,
 ) -> None:
   """Writes predictions.parquet and, where there are some, queries.parquet."""
   about = {key: facts[key] for key in (
       "dataset", "split", "split_hash", "rows_hash", "checkpoint", "step",
       "redaction", "code_version",
   )}
-  predictions = [
-      p for name in EVALS if name in found for p in found[name].predictions]
   store.write_predictions(
       workdir / "predictions.parquet", naming.predictions(predictions), about
   )

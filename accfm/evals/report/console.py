@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from accfm.evals.probes.describe import Target, find_targets
-from accfm.evals.results import marks, notes, words
+from accfm.evals.probes.describe import OF_RATES
+from accfm.evals.probes.found import Target, find_targets
+from accfm.evals.results import marks, notes, verdict, words
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 
 # The columns, from the left; demographics where a probe was given them.
-COLUMNS = (TESTED, "mean", "untrained", "features", "demographics",
-           "envelope", CHANCE)
+COLUMNS = (TESTED, "mean", "features", "traced", "harmonic", "demographics",
+           "envelope", "identity", CHANCE, "untrained")
+# Where something has them.
+OPTIONAL = ("traced", "harmonic", "demographics", "identity")
+CEILING = "ceiling"
 
 
 def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
@@ -29,17 +33,20 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
       one["row"] for one in facts.get("outside") or ()
       if one["row"] != facts.get("row")
   ]
-  demographics = any("demographics" in t.scores for t in targets)
+  there = {f.encoder for f in figures}
   columns = [c for c in (COLUMNS[0], *outside, *COLUMNS[1:])
-             if demographics or c != "demographics"]
-  width = 2 + max(map(len, columns))
+             if c not in OPTIONAL or c in there]
+  student, teacher = facts["student"], facts["teacher"]
+  has_ceiling = any(teacher in t.scores for t in targets)
+  heads = [*columns, *([CEILING] if has_ceiling else [])]
+  width = 2 + max(map(len, heads))
   lines = [
       f"{split}: {facts['windows'][split]} windows of "
       f"{facts['people'][split]} "
       + (f"people ({told.upper()})" if told else
          "people" if facts.get("kind") == "outside" else "unseen people"),
       *(f"{fact}: {follows}" for fact, follows in notes.describe_rest(facts)),
-      f"{'':42}" + "".join(f"{c:>{width}}" for c in columns),
+      f"{'':42}" + "".join(f"{c:>{width}}" for c in heads),
   ]
 
   def line(name: str, values: Sequence[float | None], digits: int) -> None:
@@ -47,18 +54,31 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
       lines.append(f"{name:42}" + "".join(
           f"{_number(v, digits):>{width}}" for v in values))
 
-  pair = facts["student"], facts["teacher"]
-  for a, b in (pair, pair[::-1]) if facts["teacher"] else ():
+  pair = student, teacher
+  for a, b in (pair, pair[::-1]) if teacher else ():
     for pool in (*facts["pools"], "all"):
       about = Figure(split, "retrieval", measure="recall@1", pool=pool)
       line(f"recall@1 {a}->{b}, pool {pool}", [figures.value(
           about, encoder=c, subject="" if c == CHANCE else f"{a}2{b}",
       ) for c in columns], 3)
   for t in targets:
+    rows = [teacher if c == CEILING else c for c in heads]
     line(_title(t, figures), [
-        None if (f := t.scores.get(c)) is None else f.value
-        for c in columns if c != CHANCE
+        None if (f := t.scores.get(row)) is None else f.value for row in rows
     ], 2)
+    for measure, (title, unit) in OF_RATES.items():
+      line(f"  {words.in_brackets(title, unit)}", [
+          figures.value(t.about, encoder=row, measure=measure, unit=unit)
+          for row in rows
+      ] if t.about.unit == "bpm" else (), 2)
+  if targets and not has_ceiling:
+    lines.append("no ceiling: the checkpoint has no encoder of another signal "
+                 "to probe")
+  found = verdict.find_verdicts(figures, pair)
+  lines += [f"{v.title}: {verdict.say(v)}" for v in found
+            if v.score.share == 1.0]
+  if found:
+    lines.append(verdict.CHOICE)
   if figures.value(Figure(split, "health"), measure="collapsed"):
     lines.append("THE EMBEDDING HAS COLLAPSED: it uses next to no dimensions")
   missing = figures.missing()

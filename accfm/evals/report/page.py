@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from accfm.base import files
-from accfm.evals.report import draw
+from accfm.evals.report import draw, findings
 from accfm.evals.results import marks, notes, words
 from accfm.evals.results.figures import Figures
 from accfm.evals.results.section import Notice, Section
@@ -48,7 +48,9 @@ def draw_report(
       people=facts["people"][split], notices=notices,
       unseen=not told and facts.get("kind") != "outside",
       cards=[c for s in sections for c in s.cards][:MOST_CARDS],
-      sections=sections, reasons=missing,
+      sections=[
+          *findings.describe(figures, (facts["student"], facts["teacher"])),
+          *sections], reasons=missing,
       missing=sum(map(len, missing.values())), values=figures.flat(),
       run=json.dumps(facts, indent=1),
   ))

@@ -44,6 +44,7 @@ class Figure:
     headline: whether it is one of the few to follow a training by.
     value: None where not evaluable.
     low, high: ends of the 95 % interval, None where there is none.
+    rival: of a paired difference, the row that it is a difference from.
     draws_sd: SD over draws of labelled people, None for one draw.
     reason: why not evaluable, else "".
   """
@@ -65,6 +66,7 @@ class Figure:
   high: float | None = None
   draws_sd: float | None = None
   reason: str = ""
+  rival: str = ""
 
 
 def share_tail(share: float) -> str:

@@ -6,13 +6,13 @@ function of that name takes (`report/draw.py` lists them).
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from accfm.evals.results import words
-from accfm.evals.results.figures import Figure
+from accfm.evals.results.figures import TESTED, Figure
 from accfm.evals.stats.people import Estimate
 
 MOST_POINTS = 3000  # more in one drawing only make a page slow
@@ -40,25 +40,61 @@ class Cell:
     text: what it says.
     below: smaller text under it, such as an interval.
     mark: bold text after it.
-    main: whether it is of the encoder under test, or the best of its line.
+    main: whether it is the best of what it is compared with.
+    own: whether it is of the encoder under test.
   """
 
   text: str
   below: str = ""
   mark: str = ""
   main: bool = False
+  own: bool = False
 
 
 def number_cell(
-    found: Figure | Estimate | None, digits: int = 3, main: bool = False
+    found: Figure | Estimate | None, digits: int = 3, main: bool = False,
+    own: bool = False,
 ) -> Cell:
   """The cell of a number: its value and, under it, the interval."""
   if found is None or found.value is None:
-    return Cell(words.DASH, main=main)
+    return Cell(words.DASH, main=main, own=own)
   return Cell(
       words.number(found.value, digits),
-      words.interval(found.low, found.high, digits), main=main,
+      words.interval(found.low, found.high, digits), main=main, own=own,
   )
+
+
+def find_best(
+    scores: Mapping[str, Figure | Estimate | None], less: bool,
+    ceilings: Collection[str] = (),
+) -> set[str]:
+  """The rows with the best score.
+
+  Args:
+    scores: encoder or run -> score.
+    less: whether less is better.
+    ceilings: rows that are not compared.
+  """
+  known = {
+      row: one.value for row, one in scores.items()
+      if one is not None and one.value is not None
+      and row not in ceilings
+  }
+  if len(known) < 2:  # the best of one says nothing
+    return set()
+  best = (min if less else max)(known.values())
+  return {row for row, value in known.items() if value == best}
+
+
+def score_cells(
+    scores: Mapping[str, Figure | Estimate | None], digits: int, less: bool
+) -> list[Cell]:
+  """A cell for each encoder, the best marked; arguments as `find_best`."""
+  best = find_best(scores, less, words.ceilings(scores))
+  return [
+      number_cell(one, digits, main=row in best, own=row == TESTED)
+      for row, one in scores.items()
+  ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,15 +121,24 @@ class Table:
   Attributes:
     heads: the columns' names.
     lines: Lines and Headings.
-    over: (text, number of columns) of a line above the heads.
     title: a small heading above the table, "" for none.
   """
 
   heads: Sequence[str]
   lines: Sequence[Line | Heading]
-  over: Sequence[tuple[str, int]] = ()
   title: str = ""
   kind: ClassVar[str] = "table"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentences:
+  """Sentences, one a line: (what it is of, what is said, how it looks).
+
+  The look is "good", "bad" or "" for neither.
+  """
+
+  lines: Sequence[tuple[str, str, str]]
+  kind: ClassVar[str] = "sentences"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,6 +208,6 @@ class Section:
 
   title: str
   lead: str
-  parts: Sequence[Table | Plot | Gallery | Folded]
+  parts: Sequence["Table | Sentences | Plot | Gallery | Folded"]
   cards: Sequence[Card] = ()
   notices: Sequence[Notice] = ()

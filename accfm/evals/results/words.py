@@ -16,9 +16,14 @@ ENCODERS = {
     "harmonic": "harmonic sum, not fitted",
     "aligned_ridge": "aligned by ridge", "aligned_cca": "aligned by CCA",
 }
+# What each is called after "better than".
+RIVALS = {
+    "mean": "predicting the mean", "envelope": "the motion envelope",
+    "untrained": "the untrained encoder",
+}
 # What stands after all encoders that were trained, in this order.
 _LAST = ("features", "traced", "harmonic", "demographics", "untrained", "mean")
-MEASURES = {"auc": "AUC"}
+MEASURES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
 # What may end the name of a label.
 UNITS = ("bpm", "ms", "s", "years", "kg", "cm", "m", "mmhg", "c")
 
@@ -76,6 +81,16 @@ def encoder(name: str) -> str:
   if "." in name:
     return name
   return ENCODERS.get(name) or f"{signal(name)} encoder (ceiling)"
+
+
+def rival(name: str) -> str:
+  """What a baseline is called after "better than"."""
+  return RIVALS.get(name) or encoder(name)
+
+
+def ceilings(encoders: Iterable[str]) -> set[str]:
+  """Those of the checkpoint's other encoder, which are no rivals."""
+  return {name for name in encoders if name not in ENCODERS}
 
 
 def in_order(encoders: Iterable[str]) -> list[str]:

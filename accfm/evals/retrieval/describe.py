@@ -1,12 +1,12 @@
 """What the report says of retrieval: recall beside what needs no learning."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from accfm.evals.inputs import Inputs
-from accfm.evals.results import words
+from accfm.evals.results import verdict, words
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 from accfm.evals.results.outcome import Queries
 from accfm.evals.results.section import (
@@ -20,6 +20,7 @@ from accfm.evals.results.section import (
   Section,
   Table,
   number_cell,
+  score_cells,
 )
 from accfm.evals.retrieval.identity import ENCODER as IDENTITY
 from accfm.evals.retrieval.variants import (
@@ -93,7 +94,8 @@ def describe_retrieval(
       "non-overlapping windows; ties count as misses. An encoder has shown "
       "nothing until it beats the motion envelope, which learns nothing, and "
       "identity alone: what a matcher scores that knows whose minute it is "
-      "and takes one of that person's at random."
+      "and takes one of that person's at random. The best of a line is "
+      "bold."
   ), [*parts, page.details()], cards=page.cards(pool))]
   count = 0 if cfg.redact else cfg.examples  # drawn from recordings
   pairs = _describe_examples(data, queries, count, cfg.seed)
@@ -146,36 +148,44 @@ class _Page:
     there = {f.encoder for f in self.figures.find(
         evaluator="retrieval", measure="recall@1")}
     encoders = [e for e in self.encoders if e == TESTED or e in there]
-    lines = []
-    for variant, base, title, is_main in SHOWN:
-      pool = self.shown_pool(variant, base) if is_main else None
-      if pool is None:
-        continue
-      lines.append(Line([
-          Cell(title, self._note(variant, pool)),
-          *(number_cell(self.find(e, variant, pair, "recall@1", pool),
-                        main=e == TESTED)
-            for pair in self.pairs for e in encoders),
-          number_cell(self.find(
-              CHANCE, base, self.pairs[0], "recall@1", pool)),
-      ]))
+    lines: list[Line | Heading] = []
+    for pair in self.pairs:
+      block = [line for shown in SHOWN
+               if (line := self._line(pair, encoders, *shown)) is not None]
+      if block:
+        lines += [Heading(words.arrow(pair)), *block]
     if not lines:
       return None
     return Table(
-        ["recall@1", *(SHORT.get(e, e) for _ in self.pairs for e in encoders),
-         "chance"], lines,
-        over=[("", 1), *((words.arrow(p), len(encoders)) for p in self.pairs),
-              ("", 1)],
-    )
+        ["recall@1", *(SHORT.get(e, e) for e in encoders), "chance"], lines)
 
-  def _note(self, variant: str, pool: int | str) -> str:
+  def _line(
+      self, pair: tuple[str, str], encoders: Sequence[str], variant: str,
+      base: str, title: str, is_main: bool,
+  ) -> Line | None:
+    """A variant in one direction, None where it is not evaluable."""
+    pool = self.shown_pool(variant, base) if is_main else None
+    if pool is None:
+      return None
+    return Line([
+        Cell(title, self._note(pair, variant, pool)),
+        *score_cells({
+            e: self.find(e, variant, pair, "recall@1", pool)
+            for e in encoders
+        }, 3, less=False),
+        number_cell(self.find(CHANCE, base, pair, "recall@1", pool)),
+    ])
+
+  def _note(
+      self, pair: tuple[str, str], variant: str, pool: int | str
+  ) -> str:
     """What a line of the table is of."""
     notes = [words.among(pool)]
     segments = self.figures.value(
         self.about, variant=variant, measure="windows")
     if segments is not None:
       notes.append(f"{segments:,.0f} windows")
-    share = self.find(TESTED, variant, self.pairs[0], "share", pool)
+    share = self.find(TESTED, variant, pair, "share", pool)
     if share is not None and share.value is not None:
       notes.append(f"{100 * share.value:.0f} % of pairs")
     return ", ".join(notes)
@@ -228,19 +238,12 @@ class _Page:
       found = self.find(TESTED, "", pair, "recall@1", pool)
       if found is None or found.value is None:
         continue
-      control = self.find("envelope", "", pair, "recall@1", pool)
-      person = self.find(IDENTITY, "", pair, "recall@1", pool)
-      chance = self.find(CHANCE, "", pair, "recall@1", pool)
+      said = verdict.of_score(self.figures, found)
       cards.append(Card(
           words.arrow(pair), words.number(found.value, 2), "", (
               words.interval(found.low, found.high, 2),
               f"recall@1 {words.among(pool)}",
-              "" if control is None or control.value is None else
-              f"motion envelope {control.value:.2f}",
-              "" if person is None or person.value is None else
-              f"identity alone {person.value:.2f}",
-              "" if chance is None or chance.value is None else
-              f"chance {chance.value:.3f}",
+              "" if said is None else verdict.short(said),
           )))
     return cards
 

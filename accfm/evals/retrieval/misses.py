@@ -169,8 +169,8 @@ def describe_misses(
       "what wrong windows at random share with it."
   ), [
       Table(["the first window", *(
-          head for _ in ways for head in ("misses", CHANCE))], shares,
-          over=[("", 1), *((title, 2) for _, title in ways)]),
+          head for _, title in ways
+          for head in (f"misses, {title}", f"{CHANCE}, {title}"))], shares),
       Table(["share missed", *(title for _, title in ways)], moving,
             title="By movement"),
   ])]

@@ -25,6 +25,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from accfm.evals.inputs import Inputs
+from accfm.evals.results import rivals
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Queries
 from accfm.evals.retrieval import describe, identity, misses, pools, ranks
@@ -146,7 +147,7 @@ def add_ranks(
     sum_ranks: distributes the ranks over pools.
 
   Returns:
-    recall@r for r = 1..R, the curve that the report draws.
+    [P, R + 1], as `pools.rank_sums`.
   """
   plain = dataclasses.replace(about, headline=False, pool=pool)
   sums = sum_ranks(counts, pool, people)  # [P, R + 1]
@@ -163,8 +164,7 @@ def add_ranks(
       measure="mean_rank",
   )
   figures.add(plain, pools.median_rank(people, sums), measure="median_rank")
-  total = sums.sum(axis=0)
-  return total[:-1] / max(total[-1], 1e-12)
+  return sums
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +190,8 @@ class _Scorer:
       first pool.
     everybody: direction -> counts of the encoder under test among all
       segments.
+    hits: direction -> encoder -> [P, 2] sums of hits and queries of each
+      person, among all segments at the first pool.
   """
 
   def __init__(
@@ -199,6 +201,7 @@ class _Scorer:
     self.about = about
     self.curves: dict[str, dict[str, np.ndarray]] = {}
     self.everybody: dict[str, ranks.Counts] = {}
+    self.hits: dict[str, dict[str, np.ndarray]] = {}
 
   def score(
       self, segments: candidates.Segments, masks: Mapping[str, Mask]
@@ -240,6 +243,19 @@ class _Scorer:
                          every[i + len(asked)].beaten_by)
           for i, mask in enumerate(asked)
       ], identity.rank_sums)
+    if "" in masks:
+      self._add_rivals(pools_of[""][0])
+
+  def _add_rivals(self, pool: _Pool) -> None:
+    """Adds how far the encoder is from its best rivals, at the first pool."""
+    about = dataclasses.replace(
+        self.about, measure="recall@1", pool=pool.size)
+    chance = self.figures.value(about, encoder=CHANCE)
+    for way, hits in self.hits.items():
+      if pool.people is not None:
+        rivals.add_hits(
+            self.figures, dataclasses.replace(about, subject=way), hits,
+            pool.people, chance)
 
   def _add_all(
       self, encoder: str, way: str, pools_of: Mapping[str, list[_Pool]],
@@ -267,12 +283,16 @@ class _Scorer:
       ), measure="recall@1")
       return
     some = counts.take(pool.enough)
-    curve = add_ranks(
+    sums = add_ranks(
         self.figures, about, pool.size,
         ranks.Counts(some.candidates, some.beaten_by), pool.people, sum_ranks,
     )
     if first and not about.variant:
-      self.curves.setdefault(about.encoder, {})[about.subject] = curve
+      total = sums.sum(axis=0)
+      self.curves.setdefault(about.encoder, {})[about.subject] = (
+          total[:-1] / max(total[-1], 1e-12))
+      self.hits.setdefault(about.subject, {})[about.encoder] = (
+          sums[:, [0, -1]])
     if some.control_beaten_by is not None:
       self._add_control_fails(about, pool.people, some, sum_ranks)
 
