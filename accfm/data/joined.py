@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from accfm.data import damage
+from accfm.data import damage, overlaps
 from accfm.data.pipeline import Split
 from accfm.signals import contract as contract_lib
 
@@ -145,3 +145,7 @@ class Joined:
     place = int(self.cohort(row))
     first, count = self.parts[place].people
     return self.bounds[place] + first, count
+
+  def apart_of(self, row: int) -> int:
+    """Least distance in rows of a pair in the data set of a row."""
+    return overlaps.rows_apart(self.parts[int(self.cohort(row))].manifest)

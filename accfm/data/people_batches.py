@@ -41,7 +41,7 @@ class SegmentsOfPeople:
       each: m.
       seed: of the order and of the groups.
       apart: least distance in rows between two segments of a person in a
-        batch, see `rows_apart`.
+        batch, see `overlaps.rows_apart`.
       near: as for rows, but counted in people.
     """
     first, count = map(np.asarray, people)
@@ -106,15 +106,6 @@ def enough(count: np.ndarray, each: int, apart: int) -> np.ndarray:
   """[P] whether a person of [P] rows has `each` that are `apart` rows apart.
   """
   return np.asarray(count) // apart >= each
-
-
-def rows_apart(manifest: dict[str, Any]) -> int:
-  """Distance in rows from which two segments of a person share no signal.
-
-  Rows of a person follow one another in time, by a hop or more.
-  """
-  window = manifest["contract"]["window_sec"]
-  return max(1, int(np.ceil(window / manifest["hop_sec"] - 1e-9)))
 
 
 def check(batch_size: int, each: int) -> None:

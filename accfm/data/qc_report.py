@@ -231,9 +231,11 @@ def table(manifest: Mapping[str, Any], digest: str = "") -> str:
         f"{manifest['hours'][split]:8.1f}" + "".join(shares)
     )
   reasons = ", ".join(f"{n:,} {why}" for why, n in qc["rejected"].items())
+  cut = max(1, qc["kept"] + sum(qc["rejected"].values()))
   counts = qc["recordings"]
   lines += [
-      f"windows: {qc['kept']:,} kept, rejected: {reasons or 'none'}",
+      f"windows: {qc['kept']:,} kept, {100 * qc['kept'] / cut:.0f} % of the "
+      f"time, rejected: {reasons or 'none'}",
       f"recordings: {counts['used']:,} used, {counts['without_windows']:,} "
       f"without a window, {counts['unreadable']:,} unreadable"
       + (f", {n:,} there twice" if (n := counts.get("joined")) else ""),

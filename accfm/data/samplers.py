@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from accfm.base.errors import InputError
-from accfm.data import orders, people_batches
+from accfm.data import orders, overlaps, people_batches
 from accfm.data.draw import Draw
 
 
@@ -34,44 +34,57 @@ class Rows:
 
 
 class People:
-  """Two different segments of each of B people, everybody once an epoch.
+  """Two segments without a common sample of each of B people, everybody once
+  an epoch.
 
   Abbaspourazad et al. 2024 (arXiv 2312.05409): with more than one pair of a
   person in a batch, that person would be their own negative.
 
   Attributes:
-    left_out: number of people with only one segment, who cannot be paired.
+    left_out: number of people without two such segments.
     why_left_out: the reason, as text.
   """
 
-  why_left_out = "with one segment, who cannot be paired"
+  why_left_out = "without two segments that do not overlap, not to be paired"
 
   def __init__(
       self, people: tuple[Any, Any], batch_size: int, seed: int,
-      near: orders.Nearness = orders.EVERYWHERE,
+      near: orders.Nearness = orders.EVERYWHERE, apart: int = 1,
   ):
     """Args:
       people: (first row [P], number of rows [P]) of each person.
-      batch_size: B, at most the number of people with two segments.
+      batch_size: B, at most the number of people who can be paired.
       seed: of the order and of the segments.
       near: as for rows, but counted in people.
+      apart: least distance in rows of a pair, see `overlaps.rows_apart`.
     """
     first, count = map(np.asarray, people)
-    paired = count >= 2
-    self.left_out = int((~paired).sum())
-    self._first, self._count = first[paired], count[paired]
+    fits = can_be_paired(count, apart)
+    self.left_out = int((~fits).sum())
+    self._first, self._count = first[fits], count[fits]
     self._size, self._seed, self._near = batch_size, seed, near
+    self._apart = apart
 
   def __call__(self, k: int) -> Draw:
     chosen = orders.permuted(
         len(self._first), self._size, self._seed, k, near=self._near
     )
     first, count = self._first[chosen], self._count[chosen]
-    rng = np.random.default_rng([self._seed, k])
-    one = rng.integers(count)
-    two = rng.integers(count - 1)
-    two = two + (two >= one)  # each other segment is equally likely
+    rng, apart = np.random.default_rng([self._seed, k]), self._apart
+    # Rows before `ends` have partners after them, those from `apart` on have
+    # partners before them. With few rows, those between have none.
+    ends = count - apart
+    one = rng.integers(np.minimum(count, 2 * ends))
+    one = np.where((one >= ends) & (ends < apart), one - ends + apart, one)
+    before = np.maximum(one - apart + 1, 0)
+    two = rng.integers(before + np.maximum(ends - one, 0))
+    two = np.where(two < before, two, two - before + one + apart)
     return Draw(first + one, first + two)
+
+
+def can_be_paired(count: np.ndarray, apart: int) -> np.ndarray:
+  """[P] whether people of [P] rows have two that are `apart` rows apart."""
+  return np.asarray(count) > apart
 
 
 class Chosen:
@@ -178,9 +191,11 @@ def make(
   for place, (part, count) in enumerate(zip(split.parts, counts, strict=True)):
     start, stop = map(int, split.bounds[place:place + 2])
     there, what, other = len(part), "rows", ""
-    apart = people_batches.rows_apart(part.manifest) if each > 1 else 1
+    apart = 1
+    if by_people or each > 1:
+      apart = overlaps.rows_apart(part.manifest)
     if by_people:
-      there = int((part.people[1] >= 2).sum())
+      there = int(can_be_paired(part.people[1], apart).sum())
       what, other = "people with two segments", "positives=segment"
     elif each > 1:
       there = int(people_batches.enough(part.people[1], each, apart).sum())
@@ -203,7 +218,7 @@ def make(
     own = seed + 7919 * place
     first, rows = part.people if by_people or each > 1 else (0, 0)
     if by_people:
-      parts.append(People((start + first, rows), count, own, near))
+      parts.append(People((start + first, rows), count, own, near, apart))
     elif each > 1:
       parts.append(people_batches.SegmentsOfPeople(
           (start + first, rows), count * each, each, own, apart, near

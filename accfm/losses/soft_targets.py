@@ -10,12 +10,15 @@ import jax.numpy as jnp
 
 from accfm.base import shapes
 from accfm.losses import blocks
+from accfm.losses import spans as spanlib
+from accfm.losses.infonce import places
 
 
 def soft_gap(
     query: jax.Array, keys: jax.Array, own: jax.Array, others: jax.Array,
     temperature: float | jax.Array, soft_temperature: float,
     first: int | jax.Array = 0, block: int = 0,
+    spans: spanlib.Spans | None = None,
 ) -> jax.Array:
   """z_ii - sum_j q_ij z_ij, what soft targets add to InfoNCE.
 
@@ -35,6 +38,7 @@ def soft_gap(
     soft_temperature: of the targets; towards 0 a row has itself alone.
     first: index in `keys` of the first query's own key.
     block: rows of the [B, N] similarities that exist at once; 0 for all.
+    spans: which rows overlap and are no target, None for none.
 
   Returns:
     [B] float32, one gap for each query.
@@ -46,13 +50,18 @@ def soft_gap(
       (own.astype(jnp.float32), others.astype(jnp.float32))
   )
 
-  def mean_keys(rows, _):  # sum_j q_ij keys_j, [b, D]
+  near, theirs = spanlib.split(spans)
+
+  def mean_keys(part, at):  # sum_j q_ij keys_j, [b, D]
+    rows, span = part
     with jax.default_matmul_precision("highest"):
-      q = jax.nn.softmax(rows @ others.T / soft_temperature, axis=-1)
+      alike = rows @ others.T / soft_temperature
+      alike = spanlib.leave_out(alike, span, theirs, places(first + at, rows))
+      q = jax.nn.softmax(alike, axis=-1)
       return q @ keys
 
   mine = jax.lax.dynamic_slice_in_dim(keys, first, query.shape[0])
-  wanted = blocks.by_rows(mean_keys, own, block)
+  wanted = blocks.by_rows(mean_keys, (own, near), block)
   return (query * (mine - wanted)).sum(-1) / temperature
 
 

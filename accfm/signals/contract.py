@@ -43,7 +43,8 @@ class SignalSpec:
     kind: one of `KINDS`; chooses augmentation and quality rules.
     gravity_kept: whether the stored values include gravity.
     band_hz: pass band [low, high] of a zero-phase Butterworth filter, which
-      runs over the whole recording before it is cut; None for no filter.
+      runs over each run between gaps before it is cut, without the ends,
+      where it has not settled; None for no filter.
     band_order: order of that filter (one direction).
     delay_s: seconds by which the device stamps this signal too late. They
       are subtracted from the times of the signal, its beats and its tracks.

@@ -98,11 +98,14 @@ def make_loss(
   def loss_fn(params, carried, frozen, batch, key):
     student, carried = embed(params, carried, key, batch)
     teacher, carried = teach(params, carried, frozen, key, batch)
+    spans = contrastive.gather_spans(batch)
     if regress is not None:
       losses = regress(student, teacher)
       first = jax.lax.axis_index(ROW_AXES) * student.shape[0]
       keys = jax.lax.all_gather(heads.unit(teacher), ROW_AXES, tiled=True)
-      found = contrastive.recall(heads.unit(student), keys, first, block)
+      found = contrastive.recall(
+          heads.unit(student), keys, first, block, spans
+      )
       return losses, {"recall@1": found}, carried
     tau = temperature
     if "log_temperature" in params:
@@ -112,11 +115,11 @@ def make_loss(
     if soft.weight:
       teacher, alike = jnp.split(teacher, [student.shape[1]], axis=1)
     losses, metrics = contrastive.paired_loss(
-        student, teacher, tau, student_weight, block
+        student, teacher, tau, student_weight, block, spans
     )
     if alike is not None:
       losses += soft.weight * _soft_gap(
-          student, teacher, alike, tau, student_weight, block, soft
+          student, teacher, alike, tau, student_weight, block, soft, spans
       )
     metrics["temperature"] = jnp.asarray(jax.lax.stop_gradient(tau))
     return losses, metrics, carried
@@ -124,13 +127,16 @@ def make_loss(
   return loss_fn
 
 
-def _soft_gap(student, teacher, alike, tau, student_weight, block, soft):
+def _soft_gap(
+    student, teacher, alike, tau, student_weight, block, soft, spans
+):
   """[b]: what soft targets add, both ways, over the global batch.
 
   Args:
     student, teacher: [b, P] projections of this device.
     alike: [b, E] the teacher's embeddings.
     tau, student_weight, block, soft: as `make_loss`.
+    spans: from `contrastive.gather_spans`.
   """
   first = jax.lax.axis_index(ROW_AXES) * student.shape[0]
   every = jax.lax.all_gather(alike, ROW_AXES, tiled=True)
@@ -143,7 +149,7 @@ def _soft_gap(student, teacher, alike, tau, student_weight, block, soft):
     if weight > 0.0:
       gap += weight * soft_targets.soft_gap(
           query, jax.lax.all_gather(keys, ROW_AXES, tiled=True), mine, others,
-          tau, soft.temperature, first, block,
+          tau, soft.temperature, first, block, spans,
       )
   return gap
 

@@ -265,6 +265,20 @@ def test_what_stands_in(group, damaged, drawn, only, want):
   assert got == want
 
 
+@pytest.mark.parametrize("apart, want", [
+    (1, [3, 1]), (2, [3, 1]), (3, [3, 6]), (6, [0, 6]), (7, [7, 0]),
+])
+def test_a_pair_that_stands_in_shares_no_signal(apart, want):
+  """Row 3 stays while another row of its person is far enough from it."""
+  people = np.array([0, 10]), np.array([8, 11])
+  damaged = {0} if apart < 6 else {3}
+  group = [3, 0] if apart < 7 else [3, 7]
+  drawn = np.array(group)
+  got = damage.stand_in(group, damaged, drawn, people, apart=apart)
+  assert abs(got[0] - got[1]) >= apart and not damaged & set(got)
+  assert got == want
+
+
 def test_nothing_is_left_to_stand_in():
   with pytest.raises(InputError, match="row 1 is damaged and no whole one"):
     damage.stand_in([1], set(range(10)), np.array([1]), PEOPLE)

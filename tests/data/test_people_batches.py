@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from accfm.base.errors import InputError
-from accfm.data import orders, people_batches, samplers
+from accfm.data import orders, overlaps, people_batches, samplers
 from tests.data.test_samplers import FIRST, ROWS, Joined, Part, person, plain
 
 
@@ -125,7 +125,7 @@ def part(folder, rows, hop=60.0):
     (60.0, 1), (20.0, 3), (25.0, 3), (90.0, 1), (0.1, 600),
 ])
 def test_rows_that_share_no_signal(hop, apart):
-  assert people_batches.rows_apart(part("/d", [1], hop).manifest) == apart
+  assert overlaps.rows_apart(part("/d", [1], hop).manifest) == apart
 
 
 def test_a_mixture_takes_whole_people_of_each_data_set():

@@ -219,6 +219,7 @@ class Part:
   """The attributes of `pipeline.Split` that samplers read."""
 
   name = "train"
+  manifest = {"hop_sec": 60.0, "contract": {"window_sec": 60.0}}
 
   def __init__(self, folder, rows):
     self.dataset_dir = folder
