@@ -154,9 +154,10 @@ def tabulate_runs(
     "facts": {run: some of its `_meta`}, "verdicts": {run: [(what was scored,
     how it compares with its rivals, "good", "bad" or "")]}}. A part is
     {"measure", "unit", "errors": {run: [value, low, high]}, "differences":
-    {"a minus b": [value, low, high]}}; a run that lacks a task is left out of its part. The part of
-    a task also has "evaluator", "target" and "share" (of the labelled
-    people), that of retrieval "query" and "answer" (signals) and "pool".
+    {"a minus b": [value, low, high]}}; a run that lacks a task is left out of
+    its part. The part of a task also has "evaluator", "target" and "share" (of
+    the labelled people), that of retrieval "query" and "answer" (signals) and
+    "pool".
     "errors" holds the measure, so for a classifier its AUC or accuracy and
     for retrieval the recall; with several draws of labels it is of the first
     draw. The facts of a run that learned labels have its "label_fraction".
