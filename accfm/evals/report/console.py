@@ -1,6 +1,6 @@
 """What an evaluation prints at its end: a short table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accfm.evals.probes.describe import OF_RATES
@@ -8,11 +8,9 @@ from accfm.evals.probes.found import Target, find_targets
 from accfm.evals.results import marks, notes, verdict, words
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 
-# The columns, from the left; demographics where a probe was given them.
+# The columns, from the left, where something has them.
 COLUMNS = (TESTED, "mean", "features", "traced", "harmonic", "demographics",
            "envelope", "identity", CHANCE, "untrained")
-# Where something has them.
-OPTIONAL = ("traced", "harmonic", "demographics", "identity")
 CEILING = "ceiling"
 
 
@@ -33,44 +31,35 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
       one["row"] for one in facts.get("outside") or ()
       if one["row"] != facts.get("row")
   ]
-  there = {f.encoder for f in figures}
-  columns = [c for c in (COLUMNS[0], *outside, *COLUMNS[1:])
-             if c not in OPTIONAL or c in there]
   student, teacher = facts["student"], facts["teacher"]
+  pair = student, teacher
+  recalls, scores = _Lines(), _Lines()
+  for a, b in (pair, pair[::-1]) if teacher else ():
+    for pool in (*facts["pools"], "all"):
+      about = Figure(split, "retrieval", measure="recall@1", pool=pool)
+      recalls.add(f"recall@1 {a}->{b}, pool {pool}", {c: figures.value(
+          about, encoder=c, subject="" if c == CHANCE else f"{a}2{b}",
+      ) for c in (COLUMNS[0], *outside, *COLUMNS[1:])}, 3)
+  for t in targets:
+    rows = {CEILING if e == teacher else e: e for e in t.scores}
+    scores.add(_title(t, figures), {
+        column: t.scores[row].value for column, row in rows.items()}, 2)
+    for measure, (title, unit) in OF_RATES.items():
+      scores.add(f"  {words.in_brackets(title, unit)}", {
+          column: figures.value(
+              t.about, encoder=row, measure=measure, unit=unit)
+          for column, row in rows.items()
+      } if t.about.unit == "bpm" else {}, 2)
+  order = (COLUMNS[0], *outside, *COLUMNS[1:], CEILING)
   has_ceiling = any(teacher in t.scores for t in targets)
-  heads = [*columns, *([CEILING] if has_ceiling else [])]
-  width = 2 + max(map(len, heads))
   lines = [
       f"{split}: {facts['windows'][split]} windows of "
       f"{facts['people'][split]} "
       + (f"people ({told.upper()})" if told else
          "people" if facts.get("kind") == "outside" else "unseen people"),
       *(f"{fact}: {follows}" for fact, follows in notes.describe_rest(facts)),
-      f"{'':42}" + "".join(f"{c:>{width}}" for c in heads),
+      *recalls.table(order), *scores.table(order),
   ]
-
-  def line(name: str, values: Sequence[float | None], digits: int) -> None:
-    if any(value is not None for value in values):
-      lines.append(f"{name:42}" + "".join(
-          f"{_number(v, digits):>{width}}" for v in values))
-
-  pair = student, teacher
-  for a, b in (pair, pair[::-1]) if teacher else ():
-    for pool in (*facts["pools"], "all"):
-      about = Figure(split, "retrieval", measure="recall@1", pool=pool)
-      line(f"recall@1 {a}->{b}, pool {pool}", [figures.value(
-          about, encoder=c, subject="" if c == CHANCE else f"{a}2{b}",
-      ) for c in columns], 3)
-  for t in targets:
-    rows = [teacher if c == CEILING else c for c in heads]
-    line(_title(t, figures), [
-        None if (f := t.scores.get(row)) is None else f.value for row in rows
-    ], 2)
-    for measure, (title, unit) in OF_RATES.items():
-      line(f"  {words.in_brackets(title, unit)}", [
-          figures.value(t.about, encoder=row, measure=measure, unit=unit)
-          for row in rows
-      ] if t.about.unit == "bpm" else (), 2)
   if targets and not has_ceiling:
     lines.append("no ceiling: the checkpoint has no encoder of another signal "
                  "to probe")
@@ -88,6 +77,34 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
         f"{missing[0]['key']}: {missing[0]['reason']}"
     )
   return lines
+
+
+class _Lines:
+  """Lines of a table whose columns are those that some line has."""
+
+  def __init__(self):
+    self._lines: list[tuple[str, dict[str, float], int]] = []
+
+  def add(
+      self, name: str, values: Mapping[str, float | None], digits: int
+  ) -> None:
+    """Adds a line, unless it has no value."""
+    known = {c: v for c, v in values.items() if v is not None}
+    if known:
+      self._lines.append((name, known, digits))
+
+  def table(self, order: Sequence[str]) -> list[str]:
+    """The lines as text under their columns' names; [] without any."""
+    there = {column for _, known, _ in self._lines for column in known}
+    columns = [c for c in order if c in there]
+    if not columns:
+      return []
+    width = 2 + max(map(len, columns))
+    return [f"{'':42}" + "".join(f"{c:>{width}}" for c in columns), *(
+        f"{name:42}" + "".join(
+            f"{_number(known.get(c), digits):>{width}}" for c in columns)
+        for name, known, digits in self._lines
+    )]
 
 
 def _title(target: Target, figures: Figures) -> str:
