@@ -124,6 +124,8 @@ def _add_retrieval(add):
           pool=8)
       add(at, spread(value / 3), variant="within_person", measure="recall@1",
           pool=4)
+    add(about, Estimate(0.5, 0.4, 0.6), subject=way, pool=8, rival="envelope",
+        measure="recall@1_minus_best_unlearned")
     at = dataclasses.replace(
         about, subject=way, variant="control_fails", pool=8)
     add(at, spread(0.77), measure="recall@1")
@@ -159,6 +161,11 @@ def _add_probes(add):
   add(few, 2, measure="labelled_people")
   add(few, 5, measure="draws")
   add(hr, spread(0.69), measure="mae_below_mean_share")
+  add(hr, 1.2, measure="median_abs_error", unit="bpm")
+  add(hr, 0.97, measure="within_5bpm_share")
+  for kind in ("unlearned", "baseline"):
+    add(hr, Estimate(-3.0, -3.5, -2.5), measure=f"mae_minus_best_{kind}",
+        unit="bpm", rival="features")
 
 
 def _add_subgroups(add):

@@ -21,7 +21,7 @@ from accfm.evals import inputs
 from accfm.evals.compare import page, paired
 from accfm.evals.embedding import cache
 from accfm.evals.files import store
-from accfm.evals.probes.describe import find_targets
+from accfm.evals.probes.found import find_targets
 from accfm.evals.results import marks, saved, words
 from accfm.evals.results.figures import TESTED, load_figures
 from accfm.evals.results.outcome import task_name

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accfm.base import files
-from accfm.evals.probes import describe
+from accfm.evals.probes import describe_shares
 from accfm.evals.report import draw, plots
-from accfm.evals.results import marks, words
+from accfm.evals.results import marks, verdict, words
 from accfm.evals.results.section import (
   Cell,
   Folded,
@@ -131,7 +131,7 @@ class _Task(_Part):
     self.scale = words.scale(part["measure"], part["unit"])
     self.title = words.target(self.target, self.scale, self.share)
     if self.direct:
-      self.title += describe.DIRECTLY
+      self.title += verdict.DIRECTLY
     self.axis = self.scale
     if part["measure"] == "mae":
       self.better, self.axis = -1, words.in_brackets("error", self.scale)
@@ -234,7 +234,7 @@ def _labels(
   for target, lines in by_target.items():
     shares = sorted({share for by in lines.values() for share in by})
     if len(shares) > 1:
-      curves.append(describe.LabelCurve(
+      curves.append(describe_shares.LabelCurve(
           words.target(target, scales[target]), scales[target], shares, {},
           {}, lines))
   if not curves:
@@ -248,7 +248,7 @@ def _labels(
   }, (
       "Error by the share of labelled people. Band and whiskers are 95 % "
       "intervals over the people scored."
-  )), describe.table_of_curves(curves, names)])]
+  )), describe_shares.table_of_curves(curves, names)])]
 
 
 def _differences(

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from accfm.evals.probes.describe import OF_RATES, Target, find_targets
+from accfm.evals.probes.describe import OF_RATES
+from accfm.evals.probes.found import Target, find_targets
 from accfm.evals.results import marks, verdict, words
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 

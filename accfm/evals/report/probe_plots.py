@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from accfm.evals.probes.describe import LabelCurve
+from accfm.evals.probes.describe_shares import LabelCurve
 from accfm.evals.probes.describe_subgroups import Panel
 from accfm.evals.report import encoder_plots, plots
 from accfm.evals.results import words

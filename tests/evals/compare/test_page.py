@@ -100,7 +100,7 @@ def test_people_seen_in_training_are_told(tmp_path, no_drawing):
 def test_the_best_is_bold(tmp_path, no_drawing):
   *_, html = _write(tmp_path, _comparison())
   table = html[html.index("<h2>Scores"):html.index("<h2>Retrieval")]
-  bold = [part.split("<")[0] for part in table.split("<td class=main>")[1:]]
+  bold = [part.split("<")[0] for part in table.split("<td class='main'>")[1:]]
   assert bold == ["0.900", "0.900", "0.900", "0.900", "2.00", "3.12", "0.60",
                   "1.50"] or bold[5] == "3.13"
 

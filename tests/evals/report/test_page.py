@@ -17,6 +17,7 @@ from accfm.evals.results.section import (
   Line,
   Notice,
   Section,
+  Sentences,
   Table,
 )
 from accfm.evals.retrieval import describe as retrieval_sections
@@ -104,7 +105,11 @@ def test_a_page_shows_everything(tmp_path, run):
   for said in (
       "64 windows of 8 people", "toy <one> / test", "Checkpoint step 1,200",
       "0.900 0.800 to 1.000",  # recall and its interval
-      "31 % of pairs", "among 4", "69 % below it", "demographics",
+      "31 % of pairs", "among 4", "demographics",
+      "3.00 better (2.50 to 3.50) than motion features, the best without "
+      "learning.", "recall@1 0.900, 0.500 better (0.400 to 0.600) than the "
+      "motion envelope", "Choosing the best favours the rival",
+      "median 1.2, 97 % within 5 bpm", "HR median error (bpm)",
       "Bias 1.0 bpm", "average precision", "5 draws of labelled people",
       "worst gap 0.60", "0.440 0.340 to 0.540", "\u22120.25", "<no labels>",
       "coloured by HR (bpm)", "fingerprint", "chance 0.125 0.625", "0.654",
@@ -238,8 +243,8 @@ def test_text_of_every_part_is_escaped(tmp_path):
   """Names come from data sets, labels and people."""
   bad = "<script>alert(1)</script> & 'more'"
   section = Section(bad, bad, [
-      Table([bad], [Line([Cell(bad, bad, bad)])], over=[(bad, 1)], title=bad),
-      Folded(bad, []),
+      Table([bad], [Line([Cell(bad, bad, bad)])], title=bad),
+      Folded(bad, []), Sentences([(bad, bad, "")]),
   ], notices=[Notice(bad, bad)])
   path = tmp_path / "report.html"
   page.draw_report(path, {**FACTS, "dataset": bad}, Figures(), [section], True)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from accfm.evals.probes import describe, describe_subgroups
+from accfm.evals.probes import describe_shares, describe_subgroups
 from accfm.evals.report import draw, encoder_plots, forest, plots, probe_plots
 from accfm.evals.results.figures import TESTED
 from accfm.evals.results.section import Plot, pick_points, say_picked
@@ -34,7 +34,7 @@ def _roc():
 
 
 def _labels():
-  curves = describe.label_curves(pages.make_figures())
+  curves = describe_shares.label_curves(pages.make_figures())
   return probe_plots.label_curves(curves, {e: e for e in curves[0].lines})
 
 
