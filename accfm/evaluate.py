@@ -2,12 +2,12 @@
 
   accfm evaluate --config=evaluate \
       --checkpoint=DIR[,DIR...] --workdir=W [--config.split=test] \
-      [--watch] [--redact]
+      [--watch] [--redact] [--embeddings=PATH] [--encoder=module:function]
 
-Rebuilds the encoders from the checkpoint alone, embeds people they never
-saw, and scores retrieval and linear probes beside what needs no learning.
-Compares several checkpoints pair by pair. With --watch it evaluates each new
-checkpoint of a run while that trains.
+Rebuilds the encoders from the checkpoint alone, embeds people they never saw,
+and scores retrieval and linear probes beside what needs no learning, and
+beside somebody else's encoder. Compares several checkpoints pair by pair. With
+--watch it evaluates each new checkpoint of a run while that trains.
 """
 
 import json
@@ -23,6 +23,7 @@ from accfm.base.errors import InputError
 from accfm.evals import inputs, suite
 from accfm.evals.compare import checkpoints as compare
 from accfm.evals.compare import history
+from accfm.evals.embedding import outside
 from accfm.evals.files import privacy
 from accfm.train import checkpoints
 from accfm.train import workdir as workdir_lib
@@ -32,22 +33,23 @@ Wait = Callable[[float], None]  # seconds
 
 
 def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
-        redact: bool = False, wait: Wait = interrupts.wait) -> dict[Any, Any]:
+        redact: bool = False, embeddings: str = "", encoder: str = "",
+        wait: Wait = interrupts.wait) -> dict[Any, Any]:
   """Evaluates on a data set, or on each that a checkpoint learned from.
 
   Args:
     config: as `configs/evaluate.py`.
     checkpoint: a workdir, its checkpoints folder or one step's folder;
-      several with commas between.
+      several with commas between; "" to score other encoders alone.
     workdir: results go here; files of an earlier evaluation are replaced.
     watch: evaluate each new checkpoint of a run until that has ended.
     redact: as `config.redact`.
+    embeddings, encoder: somebody else's encoders, as `outside.name_all`.
     wait: `wait(seconds)` of a watch.
 
   Returns:
-    Flat metrics, as in `metrics.json`: key -> number, None where not
-    evaluable; {data set: metrics} where there are several. For several
-    checkpoints {run: the same}, for a watch {step: the same}.
+    Flat metrics, as in `metrics.json`; {data set: metrics} where there are
+    several. For several checkpoints {run: these}, for a watch {step: these}.
   """
   if watch:  # beside a training, perhaps on the same GPU
     gpumemory.take_as_needed()
@@ -59,17 +61,18 @@ def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
   given = [checkpoint]
   if not os.path.isdir(checkpoint):  # a folder's name may hold a comma
     given = [path for path in checkpoint.split(",") if path] or given
+  others = outside.name_all(embeddings, encoder, not checkpoint, watch)
   step = int(config.step) if config.step.isdigit() else config.step
-  shared = inputs.Shared(
-      checkpoints.load(config.align_with) if config.align_with else None)
+  partner = checkpoints.load(config.align_with) if config.align_with else None
+  shared = inputs.Shared(partner, others)
   with locks.held(workdir, "accfm evaluate", locks.EVALUATION):
     if watch:
       return follow_run(config, given, pathlib.Path(workdir), shared, wait)
     if len(given) > 1:
       paths = [checkpoints.find(path, step) for path in given]
       return compare_runs(config, paths, workdir, shared)
-    return suite.evaluate_data_sets(
-        config, checkpoints.load(given[0], step), workdir, shared)
+    loaded = checkpoints.load(given[0], step) if checkpoint else None
+    return suite.evaluate_data_sets(config, loaded, workdir, shared)
 
 
 def compare_runs(config: ConfigDict, paths: Sequence[pathlib.Path],
@@ -114,10 +117,13 @@ def follow_run(config: ConfigDict, given: Sequence[str], work: pathlib.Path,
 
 
 MAIN = mains.Main(__doc__, run, (
-    mains.Flag("checkpoint", "a run's workdir or a step's folder, or several"),
+    mains.Flag(
+        "checkpoint", "a run's workdir or a step's folder, or several", ""),
     mains.Flag("workdir", "where the results go"),
     mains.Flag("watch", "evaluate each checkpoint while the run trains", False),
     mains.Flag("redact", "name people by numbers in all files", False),
+    mains.Flag("embeddings", "Parquet vectors of somebody else's encoder", ""),
+    mains.Flag("encoder", "somebody else's encoder as module:function", ""),
 ), config="evaluate", usual=("evaluate",))
 
 if __name__ == "__main__":

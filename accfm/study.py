@@ -18,12 +18,10 @@ from accfm.base import files, interrupts, mains, plugins, values
 from accfm.base.errors import InputError
 from accfm.data import manifest
 from accfm.evals import suite
-from accfm.evals.compare import study
+from accfm.evals.compare import runs, study, variants
 from accfm.evals.results import saved
-from accfm.steps import kinds
 from accfm.train import allowed, checkpoints
 from accfm.train import workdir as workdir_lib
-from accfm.train.checkpoints import reader
 
 RULES = {
     "datasets": values.several(values.NAME), "seed": values.SEED,
@@ -36,16 +34,21 @@ MAINS = {
 }
 
 
-def run(config: ConfigDict, workdir: str, out: str = "") -> dict[str, Any]:
+def run(
+    config: ConfigDict, workdir: str, out: str = "",
+    evaluate_again: bool = False,
+) -> dict[str, Any]:
   """Trains, evaluates and tabulates every run of a study.
 
   Args:
     config: as `configs/study.py`.
     workdir: of the study; runs are at WORKDIR/DATASET/RUN.
     out: path without ending for the table, by default WORKDIR/table.
+    evaluate_again: evaluate anew what was evaluated before. It trains only
+      what has not been trained to its end.
 
   Returns:
-    The table, as `study.tabulate_study`.
+    The table, as `variants.write_tables`.
   """
   files.refuse_file(workdir, "--workdir")
   files.refuse_url(out, "--out")
@@ -54,12 +57,14 @@ def run(config: ConfigDict, workdir: str, out: str = "") -> dict[str, Any]:
   for dataset in config.datasets:  # before the workdir becomes this config's
     manifest.find(config.data_dir, dataset)
   with workdir_lib.held(workdir, config, "accfm study") as work:
+    if evaluate_again:
+      runs.forget_evaluations(config, order, work)
     for dataset in config.datasets:
       for number, name in enumerate(order, 1):
         interrupts.check()
         print(f"\n== {dataset}, run {number}/{len(order)}: {name}", flush=True)
         run_one(config, name, dataset, work / dataset)
-    return study.write_table(
+    return variants.write_tables(
         config, order, work, out or str(work / "table"))
 
 
@@ -68,7 +73,7 @@ def check_runs(config: ConfigDict, order: Sequence[str]) -> None:
   values.check(config, RULES)
   suite.check(config.evaluate)
   for name in order:
-    settings = resolve(config, name, config.datasets[0], pathlib.Path())
+    settings = runs.resolve(config, name, config.datasets[0], pathlib.Path())
     plugins.allow_fields(settings)
     try:
       allowed.check(settings)
@@ -81,60 +86,41 @@ def run_one(
 ) -> None:
   """Trains and evaluates one run, unless an earlier command has done so."""
   spec = config.runs[name]
-  settings = resolve(config, name, dataset, work)
-  results = work / name / "evaluation"
-  done = results / "metrics.json"
-  trained = reader.steps(work / name)
-  if done.exists() and settings.total_steps in trained:
-    about = saved.load_metrics(done, "step")["_meta"]
-    chosen = checkpoints.find(work / name, best_step(spec, work / name))
-    if about["step"] == int(chosen.name):
+  settings = runs.resolve(config, name, dataset, work)
+  work /= name
+  done, newest = runs.metrics_of(work), checkpoints.newest_whole(work)
+  trained = newest is not None and int(newest.name) >= settings.total_steps
+  if done.exists() and trained:
+    scored = saved.load_metrics(done, "step")["_meta"]["step"]
+    if scored == int(checkpoints.find(work, best_step(spec, work)).name):
       print("done before", flush=True)
       return
-  MAINS[spec.main](settings, str(work / name))
+  if not trained:
+    MAINS[spec.main](settings, str(work))
   check = config.evaluate.copy_and_resolve_references().unlock()
   check.dataset = dataset
   # What needs no training is the same for all: the first run brings it.
   check.handmade = check.untrained = name == spec.get("reference", name)
-  check.step = best_step(spec, work / name)
-  evaluate.run(check, str(work / name), str(results))
+  check.step = best_step(spec, work)
+  evaluate.run(check, str(work), str(done.parent))
 
 
 def best_step(spec: ConfigDict, workdir: pathlib.Path) -> str:
-  """The step of a run that is evaluated.
-
-  Of a supervised run it is the best by the labels that it was given, as a
-  probe's penalty is; the last where nobody was held out to choose it. Other
-  runs read no label, so their last step counts.
-  """
+  """The last step; of a supervised run the best by the labels it may use."""
   if spec.main != "supervise":
     return "latest"
-  record = checkpoints.read_record(checkpoints.find(workdir, "latest"))
-  return "best" if record.best.metric else "latest"
-
-
-def resolve(
-    config: ConfigDict, name: str, dataset: str, work: pathlib.Path
-) -> ConfigDict:
-  """The config of a run, with the study's shared fields in it."""
-  spec = config.runs[name]
-  settings = ConfigDict(spec.config.to_dict())
-  for field in config.shared:
-    settings[field] = config[field]
-  settings.dataset = dataset
-  settings.warmup_steps = min(settings.warmup_steps, settings.total_steps)
-  if spec.main == "supervise":  # the people of the probe's draws
-    settings.label_seed = config.evaluate.label_seed + spec.get("draw", 0)
-  if spec.needs:
-    _, kind = kinds.of_config(settings, spec.main)
-    settings[kind.parent] = str(work / spec.needs)
-  return settings
+  last = checkpoints.read_record(checkpoints.find(workdir, "latest"))
+  return "best" if last.best.metric else "latest"
 
 
 MAIN = mains.Main(__doc__, run, (
     mains.Flag("workdir", "folder of the study"),
     mains.Flag(
         "out", "path of the table without ending, else WORKDIR/table", ""
+    ),
+    mains.Flag(
+        "evaluate_again", "evaluate anew, without training; where that was "
+        "stopped, go on without this flag", False,
     ),
 ), usual=("study", "ablations"))
 

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from accfm.base import files, interrupts, mains, values
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
-from accfm.evals.results import marks, saved
+from accfm.evals.results import marks, notes, saved
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, key
 
 FACTS = ("dataset", "split_hash", "step", "code_version")
@@ -58,13 +58,15 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
   first = next(iter(loaded.values()))
   for label, encoder in config.shared:
     rows[label] = _row(config, first, encoder)
-  facts, counts = {}, {}
+  facts, counts, told = {}, {}, {}
   for label, metrics in loaded.items():
     about = metrics["_meta"]
     facts[label] = {k: about.get(k) for k in FACTS}
     counts[label] = marks.count(about)
     facts[label] |= marks.to_facts(counts[label])
-  text = markdown(config, rows, marks.note(counts))
+    told[label] = {k: about[k] for k in notes.FACTS if about.get(k)}
+  text = "\n".join([
+      markdown(config, rows, marks.note(counts)), *notes.of_runs(told)])
   interrupts.check()
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
   files.write_atomic(f"{out}.json", json.dumps(

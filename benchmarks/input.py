@@ -97,8 +97,8 @@ def make_accfm(folder, rows, threads, workers):
   import jax
 
   from accfm.base import mesh as meshlib
-  from accfm.data import batches, pipeline, samplers
-  split = pipeline.open_joined([folder], "train")
+  from accfm.data import batches, joined, samplers
+  split = joined.open_joined([folder], "train")
   mesh = meshlib.make_mesh()
   # One iterator for all passes: what it has read ahead is not lost.
   ahead = batches.train_batches(

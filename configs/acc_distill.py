@@ -27,7 +27,7 @@ def get_config(arg=None):
   c.teacher_step = "latest"  # of its steps: a number, "latest" or "best"
   # "frozen" [D]; "trained" continues to train it; "scratch" trains both
   # encoders from nothing, the teacher as teacher_encoder on teacher_signal:
-  # the paper's joint training, which fails.
+  # the paper's joint training, which is said to fail [D2].
   c.teacher_mode = "frozen"
   c.teacher_signal = "ppg"  # that a teacher from nothing reads
   preset = arg.encoder or common.ENCODERS[arg.scale]
@@ -47,7 +47,17 @@ def get_config(arg=None):
   c.micro_batches = 1
   # Weight of acceleration -> PPG; the other direction has the rest.
   c.student_weight = arg["lambda"]
+  # Share of the target that the frozen teacher spreads over the batch, by how
+  # much alike it finds two segments [o]; 0: the own partner alone.
+  c.soft_weight = 0.0
+  # Of the softmax of those similarities, cosines of the teacher's embeddings
+  # about their mean.
+  c.soft_temperature = 0.1
+  # Segments of each person in a batch, which do not overlap [o]; 1: rows of
+  # anybody.
+  c.minutes_per_person = 1
   # Both signals of a segment move together, or their beats would not match.
+  # The shift is ours: neither paper names one [o].
   together = dict(
       time_shift=dict(prob=1.0), time_warp=dict(prob=0.15, together=True)
   )

@@ -16,16 +16,23 @@ from accfm.base import configlib
 
 
 def get_config(arg=None):
-  """Arguments: tiny (few bootstrap draws, small pools)."""
+  """Arguments: tiny (small pools, few draws)."""
   arg = configlib.parse(arg, tiny=False)
   c = ConfigDict()
   c.data_dir = ""  # folder of the data sets; "": as the checkpoint's config
   c.dataset = ""  # name of one; "": each that the checkpoint learned from
+  # The data set whose train and val people probes are fitted and chosen on,
+  # and tested on those of `dataset`; "": the same.
+  c.fit_dataset = ""
   c.split = "test"  # whose people are scored
-  c.allow_seen = False  # score people the encoder trained on, marked as seen
+  # Score people who may have shaped the encoder, too, and mark the result.
+  c.allow_seen = False
   # The signal to retrieve: "" for the checkpoint's own second signal or, of a
   # checkpoint of one signal, the only other signal of the data set.
   c.partner = ""
+  # Without a checkpoint: what somebody else's encoder embeds, "" for the
+  # acceleration of the data set.
+  c.signal = ""
   # A run whose encoder embeds that signal: linear maps between the two are
   # fitted on train people and scored as rows aligned_ridge and aligned_cca.
   c.align_with = ""
@@ -34,7 +41,8 @@ def get_config(arg=None):
   c.untrained = True  # also the same architecture with fresh weights
   c.handmade = True  # also motion features and the envelope control
   # What is measured; the report has an order of its own.
-  c.evals = ("health", "retrieval", "reidentify", "probe", "direct")
+  c.evals = ("health", "retrieval", "reidentify", "membership", "probe",
+             "direct")
   # Sizes of pools, beside a pool of all windows; the first one is shown.
   c.pools = (8,) if arg.tiny else (256, 1024, 4096)
   # Size of the pool of a participant's own segments.
@@ -56,7 +64,8 @@ def get_config(arg=None):
   c.min_windows = 4 if arg.tiny else 10  # labelled segments, likewise
   c.min_participants = 4 if arg.tiny else 10  # to fit person-level probes
   c.min_class = 3  # people of the rarer class
-  # Draws of people behind each interval.
+  # Bootstrap draws of people behind the band of a ROC curve. Other intervals
+  # are t intervals over people and need none (results/coverage.md).
   c.bootstrap_draws = 100 if arg.tiny else 1000
   c.seed = 0  # of the draws, of untrained encoders and of examples
   c.report = True  # write report.html

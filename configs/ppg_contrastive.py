@@ -45,6 +45,9 @@ def get_config(arg=None, signal="ppg"):
   # "participant" [L].
   c.positives = arg.positives or usual
   by_person = c.positives == "participant"
+  # Segments of each person in a batch, with positives="segment" [o]; 1: rows
+  # of anybody.
+  c.minutes_per_person = 1
   c.momentum = 0.99 if by_person else 0.0  # of the target [L2]; 0: no target
   c.koleo_weight = 0.1 if by_person else 0.0  # of the KoLeo term [L]
   # The phase of the beats alone identifies a view where both views start at

@@ -5,8 +5,8 @@ Expected: table.md, table.json and table.png in W, all encoders at equal steps
 and batch, scored on the same unseen people. `tiny` runs the code.
 Cost: four runs without labels, and a supervised run for each share of the
 labels and draw of labelled people: 1 at 100 % and `draws` (5) at each other
-share. That makes 15 runs in `small`, 20 in `paper` and 7 in `tiny`. A run of
-`small` takes about 9 minutes on 2 CPU cores for 300 people of 24 minutes.
+share. That makes 15 runs in `small`, 20 in `paper` and 7 in `tiny`. Seven runs
+of `small` took about an hour on 2 CPU cores for 300 people of 24 minutes.
 """
 
 from ml_collections import ConfigDict
@@ -93,6 +93,7 @@ def base(name, scale):
       ("untrained", "untrained encoder"), ("features", "hand-made features"),
       ("mean", "predict the mean"),
   )
+  # Above 0: the table's intervals are t intervals over people, without draws.
   c.bootstrap_draws = c.evaluate.bootstrap_draws
   return c
 

@@ -12,7 +12,8 @@
 #
 # TEACHER_STEPS (200), STUDENT_STEPS (400), ENCODER (vit_laptop), BATCH (128),
 # PROBE_FOLDS (5) and STUDENT_FLAGS (further flags of accfm.distill) are taken
-# from the environment. Run again, it goes on where it stopped.
+# from the environment; with PREPARE_ONLY=1 it ends with the data set. Run
+# again, it goes on where it stopped.
 set -euo pipefail
 name=${1:?name} config=${2:?prepare config}
 source_dir=$(cd "${3:?folder of the recordings}" && pwd)
@@ -29,6 +30,7 @@ fields=(--config.data_dir="$work/data" --config.dataset="$name"
 "$PYTHON" -m accfm.prepare "--config=$config,name=$name" \
   "--config.cohort=$name" "${@:5}" \
   --source_dir="$source_dir" --data_dir="$work/data"
+[ -z "${PREPARE_ONLY:-}" ] || exit 0
 "$PYTHON" -m accfm.pretrain "--config=ppg_contrastive:$recipe,jitter" \
   "${fields[@]}" --config.total_steps="${TEACHER_STEPS:-200}" \
   --workdir="$at/teacher"

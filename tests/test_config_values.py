@@ -110,6 +110,7 @@ def test_every_scale_is_allowed(module, scale):
 @pytest.mark.parametrize("module, scale", [
     (study_config, "small"), (ablations_config, "small"),
     (ablations_config, "paper"), (study_config, "tiny"),
+    (ablations_config, "easy"), (ablations_config, "realistic"),
 ])
 def test_every_run_of_a_study_is_allowed(module, scale):
   config = module.get_config(scale)

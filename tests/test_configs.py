@@ -62,7 +62,7 @@ def fields(node, prefix=""):
   return sorted(lines)
 
 
-@pytest.mark.parametrize("scale", ["paper", "small", "tiny"])
+@pytest.mark.parametrize("scale", ["paper", "small", "tiny", "easy"])
 def test_golden_variants(golden, scale):
   """Each run of the ablations as what differs from the plain student's."""
   config = load("ablations").get_config(scale)
@@ -72,6 +72,8 @@ def test_golden_variants(golden, scale):
     spec = plain[name]
     lines += [f"{name}: {spec['main']} as {spec['title']!r} after "
               f"{spec['needs'] or 'nothing'}"]
+    if spec["claim"]:
+      lines += [f"  the paper: {spec['claim']}"]
     base = plain["distilled" if spec["main"] == "distill" else "teacher"]
     if spec is not base:
       lines += [
@@ -119,6 +121,8 @@ def test_pretraining_runs(name, simulated, tmp_path, capsys):
   # One of them with its parameters split over four of the devices.
   fsdp = 4 if name == "acc_mae" else 1
   config = tiny(name, simulated, fsdp=fsdp)
+  if "minutes_per_person" in config:
+    config.minutes_per_person = 2
   state = pretrain.run(config, str(tmp_path))
   assert int(state.step) == config.total_steps == 2
   split = {x.sharding.is_fully_replicated for x in jax.tree.leaves(state)}
@@ -299,6 +303,7 @@ def test_shards_of_another_contract(world, tmp_path):
   def narrower(facts):
     for part in ("contract", "prepare_config"):
       facts[part]["signals"]["ppg"]["band_hz"] = [0.5, 4.0]
+      facts[part]["signals"]["acc"]["band_order"] = 3
 
   shards.edit(manifest.find(other, "simulated_easy"), narrower)
   config = tiny("acc_distill", str(other), teacher=str(teacher))
@@ -306,6 +311,7 @@ def test_shards_of_another_contract(world, tmp_path):
   fails(distill.run, config, tmp_path / "w", match)
   check = evaluate_config.get_config("tiny")
   check.data_dir = str(other)
+  match = "acc.band_order is 3, want 2; prepare the rec"
   with pytest.raises(InputError, match=match):
     evaluate.run(check, str(student), str(tmp_path / "out"))
   assert not (tmp_path / "out").exists()

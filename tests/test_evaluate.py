@@ -37,6 +37,8 @@ def test_writes_numbers_predictions_and_a_page(world, tmp_path, capsys):
       "test/mean/probe_hr/mae_bpm", "test/features/probe_hr/mae_bpm",
       "test/ppg/probe_hr/mae_bpm", "test/envelope/acc2ppg/recall@1_pool8",
       "test/untrained/acc2ppg/mean_rank_pool8", "test/health/effective_rank",
+      "test/identity/acc2ppg/recall@1_pool8", "test/membership_pair/auc",
+      "test/health/cka_with_ppg",
   ):
     assert plain[key] is not None, key
   missing = {item["key"] for item in about["not_evaluable"]}
@@ -46,7 +48,7 @@ def test_writes_numbers_predictions_and_a_page(world, tmp_path, capsys):
   assert about["config"]["bootstrap_draws"] == 100 and about["step"] == 7
 
   hr = compare.load([tmp_path / "out/predictions.parquet"])["hr", "encoder"]
-  assert len(hr.errors) == 36
+  assert hr.errors.shape == (1, 36)
   key = "test/probe_hr/mae_bpm"
   assert compare.score(hr, 100, 0) == pytest.approx(
       [plain[key], plain[f"{key}_ci95_low"], plain[f"{key}_ci95_high"]])

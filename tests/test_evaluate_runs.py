@@ -9,7 +9,7 @@ import pytest
 
 from accfm import evaluate
 from accfm.base.errors import InputError
-from accfm.evals import inputs, suite
+from accfm.evals import opened, suite
 from accfm.steps import record, state
 from accfm.train import checkpoints
 from tests.evals import toy, worlds
@@ -50,13 +50,13 @@ def runs(world, monkeypatch):
 
 @pytest.mark.parametrize("redact", [False, True])
 def test_several_checkpoints_are_compared(runs, tmp_path, capsys, redact):
-  opened = []
-  find = inputs.pipeline.open_split
-  inputs.pipeline.open_split = lambda *args: opened.append(args) or find(*args)
+  found = []
+  find = opened.pipeline.open_split
+  opened.pipeline.open_split = lambda *args: found.append(args) or find(*args)
   config = worlds.quick(report=redact)
   got = evaluate.run(config, "one,two,three", str(tmp_path), redact=redact)
-  inputs.pipeline.open_split = find
-  assert len(opened) == 3  # each split once for all
+  opened.pipeline.open_split = find
+  assert len(found) == 3  # each split once for all
   assert list(got) == ["one", "two", "three"]
   for name, metrics in got.items():
     plain = json.loads((tmp_path / name / "metrics.json").read_text())
@@ -102,9 +102,9 @@ def test_runs_whose_data_differ_are_not_compared(runs, tmp_path, monkeypatch):
   """The same name in two data folders, with other windows in them."""
   other = toy.Split(6, 5, seconds=20, seed=3, prefix="toy/c")
   other.manifest = runs.splits["test"].manifest
-  find = inputs.pipeline.open_split
+  find = opened.pipeline.open_split
   monkeypatch.setattr(
-      inputs.pipeline, "open_split", lambda folder, name: other
+      opened.pipeline, "open_split", lambda folder, name: other
       if (folder, name) == ("/elsewhere/toy", "test") else find(folder, name))
   runs.runs["two"].meta["config"] = {"data_dir": "/elsewhere"}
   with pytest.raises(InputError, match="rows_hash of two is .*, that of one"):

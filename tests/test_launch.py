@@ -7,6 +7,7 @@ that is not set, a command left out, a config that is not there.
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -86,6 +87,20 @@ def test_commands(call, tmp_path, script, args, mains):
   check_configs(calls)
 
 
+def test_controls_end_with_their_table(call):
+  done, calls = call("controls.sh", "work", REAL="one=/a two=/b")
+  assert done.returncode == 0, done.stderr
+  *accfm, table = calls
+  assert [main_of(c) for c in accfm] == [
+      *["prepare"] * 4, "pretrain", "pretrain", "distill", "evaluate",
+      "evaluate"]
+  check_configs(accfm)
+  assert all("--source_dir=/b" not in c or "--config=prepare:e4,name=two" in c
+             for c in accfm)
+  assert table[1] == "benchmarks.controls"
+  assert table[-2].endswith("simulated_easy,simulated_realistic,one,two")
+
+
 def test_settings_from_the_environment(call, tmp_path):
   (tmp_path / "source").mkdir()
   done, calls = call(
@@ -114,6 +129,108 @@ def test_a_missing_folder_is_said(call):
   done, calls = call("stress_predict.sh")
   assert done.returncode and "folder of the recordings" in done.stderr
   assert not calls
+
+
+# --- tables.sh ---------------------------------------------------------------
+
+
+def tables(text):
+  """{name: [[argument, ...] of each command]} of what tables.sh lists."""
+  out, name = {}, ""
+  for line in text.splitlines():
+    if line.startswith("  "):
+      out[name].append(shlex.split(line))
+    else:
+      name, _, rest = line.partition(" ")
+      assert re.fullmatch(r"\(\d+ minutes\)", rest), line
+      out[name] = []
+  return out
+
+
+def test_tables_are_listed_with_their_commands(call):
+  done, calls = call("tables.sh")
+  assert done.returncode == 0 and not calls, done.stderr
+  listed = tables(done.stdout)
+  told = (ROOT / "results/README.md").read_text()
+  for name, commands in listed.items():
+    assert commands, name
+    assert f"`{name}`" in told, name
+    for command in commands:
+      while command[0] == "env" or "=" in command[0]:
+        command = command[1:]
+      assert command[0] in ("bash", "python"), command
+      if command[0] == "bash":
+        assert (ROOT / command[1]).exists(), command
+      elif command[2].startswith("accfm."):
+        main_of(command[1:])
+      else:
+        assert (ROOT / f"{command[2].replace('.', '/')}.py").exists(), command
+    outs = [a for c in commands for a in c if a.startswith("--out=")]
+    assert set(outs) <= {f"--out=results/{name}"}
+
+
+def test_each_table_has_a_line_and_each_trained_table_a_name(call):
+  """What results/ holds of training or evaluation can be made anew."""
+  listed = tables(call("tables.sh")[0].stdout)
+  for path in (ROOT / "results").glob("*.json"):
+    name = path.stem
+    if name.startswith(("simulated_", "study_", "stress_predict_",
+                        "ablations_", "ieee_", "quickstart")):
+      assert name in listed, name
+
+
+@pytest.mark.parametrize("name, mains", [
+    ("quickstart", ["prepare", "pretrain", "distill", "evaluate", "tabulate"]),
+    ("simulated_easy", SIMULATED), ("study_easy", ["prepare", "study"]),
+    ("ablations_realistic", ["prepare", "study"]),
+    ("stress_predict_fold2", COHORT), ("ieee_spc", COHORT),
+    ("study_stress_predict", ["prepare", "study"]),
+])
+def test_a_table_is_made_once_in_a_folder(call, tmp_path, name, mains):
+  (tmp_path / "source").mkdir()
+  flags = ["--work=w", "--stress_predict=source", "--ieee_spc=source"]
+  done, calls = call("tables.sh", *flags, name)
+  assert done.returncode == 0, done.stderr
+  assert [main_of(c) for c in calls] == mains
+  check_configs(calls)
+  if not name.startswith(("stress", "ieee", "simulated")):
+    assert f"--out=results/{name}" in calls[-1]
+  done, calls = call("tables.sh", *flags, name)
+  assert done.returncode == 0 and not calls
+  assert f"{name}: done before; remove {tmp_path}/w/done/{name}" in done.stdout
+  done, calls = call("tables.sh", *flags, "--evaluate_again", name)
+  assert [main_of(c) for c in calls] == mains
+  assert ("--evaluate_again" in calls[-1]) == (mains[-1] == "study")
+
+
+def test_a_table_that_fails_is_not_done(call, tmp_path):
+  python = tmp_path / "failing"
+  python.write_text('#!/bin/bash\ncase "$*" in *prepare*) exit 3 ;; esac\n')
+  python.chmod(0o755)
+  done, _ = call("tables.sh", "--work=w", "study_easy", "quickstart",
+                 ACCFM_PYTHON=str(python))
+  assert done.returncode == 3
+  assert not list((tmp_path / "w/done").iterdir())
+
+
+@pytest.mark.parametrize("arguments, says", [
+    (["study_esay"], "error: got 'study_esay', want one of quickstart "),
+    (["--wrok=w"], "error: got '--wrok=w', want the flags that --help lists"),
+    (["ieee_spc"], "error: --ieee_spc is missing, want --ieee_spc=..."),
+    (["quickstart", "stress_predict_fold1"], "--stress_predict is missing"),
+    (["--ieee_spc=nowhere", "ieee_spc"], "--ieee_spc: got 'nowhere', want a f"),
+])
+def test_what_no_table_can_be_made_of(call, tmp_path, arguments, says):
+  done, calls = call("tables.sh", *arguments)
+  assert done.returncode == 2 and says in done.stderr and not calls
+
+
+def test_a_dry_run_of_all_tables(call, tmp_path):
+  done, calls = call("tables.sh", "--dry_run", "--stress_predict=a",
+                     "--ieee_spc=b", "all")
+  assert done.returncode == 0 and not calls, done.stderr
+  assert f"{tmp_path}/b" in done.stdout
+  assert not (tmp_path / "repo/runs").exists()
 
 
 def test_several_processes(call):

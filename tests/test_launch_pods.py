@@ -225,7 +225,7 @@ def test_sigterm_goes_on_and_nothing_starts_again(pods):
   assert err == "ended with 143: no restart\n"
 
 
-FLAGGED = ["tpu_vm.sh", "gke.sh", "slurm.sh"]
+FLAGGED = ["tpu_vm.sh", "gke.sh", "slurm.sh", "tables.sh"]
 
 
 @pytest.mark.parametrize("script", FLAGGED)

@@ -21,13 +21,12 @@ LAYERS = {
     "plans": 4, "use": 4,
 }
 MAIN = 5
-# Folders of evals, the leak guard, and the module that gathers for all; what
-# lies beside them
-# (evaluators, suite, validate) sees all.
+# Folders of evals, the leak guard, and the modules that gather for all; what
+# lies beside them (evaluators, suite, validate) sees all.
 ROOMS = {
     "stats": 0, "files": 0, "baselines": 0, "results": 1, "leaks": 1,
-    "inputs": 2,
-    "embedding": 3, "retrieval": 4, "probes": 4, "report": 5, "compare": 6,
+    "inputs": 2, "opened": 3,
+    "embedding": 4, "retrieval": 5, "probes": 5, "report": 6, "compare": 7,
 }
 # Configs (`accfm.configs` is the folder configs/) take defaults, such as an
 # encoder's sizes or an augmentation's, from layer 1.

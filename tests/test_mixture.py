@@ -1,5 +1,6 @@
 """Several data sets at once: shares of a batch, their losses, their scores."""
 
+import json
 import pathlib
 import shutil
 
@@ -7,7 +8,7 @@ import pytest
 
 from accfm import distill, evaluate, prepare, pretrain
 from accfm.base.errors import InputError
-from accfm.configs import acc_distill, ppg_contrastive
+from accfm.configs import acc_contrastive, acc_distill, ppg_contrastive
 from accfm.configs import evaluate as evaluate_config
 from accfm.configs import prepare as prepare_config
 from accfm.signals import augment
@@ -73,6 +74,44 @@ def test_a_mixture_from_teacher_to_scores(both, tmp_path):
   config.update(dataset="simulated_other", split="train")
   with pytest.raises(InputError, match="leak guard: the encoder and its teac"):
     evaluate.run(config, student, str(tmp_path / "leak"))
+
+
+def test_acceleration_alone_mixes_cohorts_of_other_ppg(both, tmp_path):
+  """Trained on two data sets that differ in PPG, scored on each."""
+  folder = tmp_path / "data"
+  shutil.copytree(both, folder)
+  config = prepare_config.get_config(
+      "simulated,participants=12,minutes=1,split=8/2/2,seed=2,name=one_ppg,"
+      "cohort=one"
+  )
+  config.window_sec = config.hop_sec = 8.0
+  config.signals.ppg.band_hz = (0.5, 4.0)
+  config.labels.min_pairs = 4
+  config.workers = 1
+  prepare.run(config, "", str(folder))
+  mixed = "simulated_easy,one_ppg"
+  with pytest.raises(InputError, match="data set one_ppg: .*ppg.band_hz is"):
+    pretrain.run(config_of(ppg_contrastive, str(folder), dataset=mixed),
+                 str(tmp_path / "ppg"))
+  run = str(tmp_path / "acc")
+  pretrain.run(config_of(acc_contrastive, str(folder), dataset=mixed), run)
+  record = checkpoints.load(run).record
+  assert list(record.contract.signals) == ["acc"]
+  assert record.cohorts is not None and len(record.cohorts) == 2
+  config = evaluate_config.get_config("tiny").unlock()
+  config.update(report=False, untrained=False, evals=("probe", "health"))
+  got = evaluate.run(config, run, str(tmp_path / "out"))
+  for metrics in got.values():
+    assert metrics["test/health/effective_rank"] is not None
+  # Probes of the one, tested on the other.
+  config.update(dataset="one_ppg", fit_dataset="simulated_easy")
+  got = evaluate.run(config, run, str(tmp_path / "across"))
+  assert got["test/probe_hr/mae_bpm"] is not None
+  about = json.loads(
+      (tmp_path / "across/metrics.json").read_text())["_meta"]
+  assert about["fit_dataset"]["dataset"] == "simulated_easy"
+  assert set(about["windows"]) == {
+      "simulated_easy.train", "simulated_easy.val", "test"}
 
 
 @pytest.mark.parametrize("text, want", [

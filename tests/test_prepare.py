@@ -14,7 +14,7 @@ from accfm import prepare
 from accfm.base import faults
 from accfm.base.errors import InputError
 from accfm.configs import prepare as prepare_config
-from accfm.data import checksums, manifest
+from accfm.data import checksums, manifest, pipeline
 from accfm.data.sources import SOURCES, e4, ieee_spc
 from accfm.signals import labels, quality
 from tests.data import fake_source
@@ -46,6 +46,30 @@ def same(a, b):
     x, y = rows(a, split), rows(b, split)
     assert len(x) == len(y) > 0
     np.testing.assert_equal(x, y)
+
+
+def test_still_keeps_the_minutes_of_little_motion(tmp_path, capsys):
+  arg = "simulated,participants=6,minutes=4"
+  got = {}
+  for name, more in (("all", ""), ("still", ",still")):
+    config = prepare_config.get_config(arg + more)
+    config.workers = 1
+    got[name] = prepare.run(config, "", str(tmp_path))
+  said = capsys.readouterr().out
+  facts = {name: manifest.load(folder) for name, folder in got.items()}
+  motion = [
+      level for part in ("train", "val", "test") for level in
+      pipeline.open_split(got["all"], part).table["motion_g"]
+  ]
+  kept = sum(level <= 0.03 for level in motion)
+  assert 0 < kept < len(motion) == 24
+  assert facts["still"]["qc"]["kept"] == kept
+  assert facts["still"]["qc"]["rejected"] == {"too_much_motion": 24 - kept}
+  assert facts["still"]["name"] == "simulated_easy_still"
+  assert (
+      f"still: {kept} of the 24 windows that pass all other checks, "
+      f"{100 * kept / 24:.1f} % of the time" in said
+  )
 
 
 def test_from_recordings_to_rows(tmp_path, capsys):
@@ -371,6 +395,7 @@ def test_the_config_names_every_field_with_its_default(source):
   c = prepare_config.get_config(source)
   want = dict(labels.DEFAULTS)
   want["beat_source"] = "track" if source == "ieee_spc" else "beats"
+  want["beat_grid_s"] = 1 / 64 if source == "e4" else 0.0
   assert c.labels.to_dict() == want
   assert c.quality.to_dict() == quality.DEFAULTS
   defaults = {"e4": e4.DEFAULTS, "ieee_spc": ieee_spc.DEFAULTS}

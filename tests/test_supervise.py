@@ -12,6 +12,8 @@ from accfm.configs import evaluate as evaluate_config
 from accfm.data import labelled, manifest, pipeline
 from accfm.evals import validate
 from accfm.evals.compare import paired as compare
+from accfm.signals.targets import Target
+from accfm.steps.supervised import check_warp
 from accfm.train import checkpoints, fit, opening
 
 
@@ -28,6 +30,27 @@ def encoder(simulated, tmp_path_factory):
   folder = tmp_path_factory.mktemp("encoder")
   pretrain.run(config_of(acc_contrastive, simulated), str(folder))
   return folder
+
+
+@pytest.mark.parametrize("module", [acc_supervised, finetune])
+def test_a_warp_of_time_that_would_falsify_labels(module, simulated, tmp_path):
+  """Off in the presets; asked for, it is refused for labels of time."""
+  config = config_of(module, simulated)
+  assert config.augment.time_warp.prob == 0.0
+  if module is finetune:
+    return
+  config.augment.time_warp.prob = 0.15
+  with pytest.raises(InputError, match=(
+      "time_warp.prob: got 0.15 with labels .'labels/hr_bpm', "
+      "'labels/sdnn_ms', 'labels/rmssd_ms'., .* want 0")):
+    supervise.run(config, str(tmp_path / "w"))
+  targets = [Target("attributes/age_years"), Target("labels/hr_bpm")]
+  check_warp(config.augment, targets[:1])
+  with pytest.raises(InputError, match="labels/breath_rate"):
+    check_warp(config.augment, [Target("labels/breath_rate")])
+  for prob in (None, 0.0):  # no such operation
+    check_warp({"time_warp": {"prob": prob}}, targets)
+  check_warp({}, targets)
 
 
 def test_from_nothing_to_predictions(simulated, tmp_path, capsys):
@@ -181,7 +204,7 @@ def leaves(tree):
     (dict(numbers=("labels/missing",)), "targets: got 'labels/missing'"),
     (dict(freeze_encoder=True), "init: got none with freeze_encoder"),
     (dict(init="nowhere"), "nowhere: got nothing there, want the workdir of"),
-    (dict(hold_out_share=1.0), "hold_out_share: got 1.0, want 0 or more"),
+    (dict(hold_out_share=1.0), "hold_out_share: got 1.0, want at least 0"),
     (dict(hold_encoder_steps=-1), "hold_encoder_steps: got -1, want 0 or mor"),
 ])
 def test_what_cannot_be_supervised(simulated, tmp_path, fields, match):

@@ -29,8 +29,8 @@ from ml_collections import ConfigDict
 
 from accfm.base import interrupts, values
 from accfm.base.errors import InputError
-from accfm.data import damage, sharedmemory
-from accfm.data.samplers import Draw
+from accfm.data import damage, overlaps, sharedmemory
+from accfm.data.draw import Draw
 
 RULES = {
     "prefetch": values.COUNT, "workers": values.COUNT,
@@ -59,7 +59,7 @@ def train_batches(
   """Batches start, start + 1, ... without end.
 
   Args:
-    split: a `pipeline.Joined`.
+    split: a `joined.Joined`.
     signals: names of the signals to read.
     sampler: `sampler(k) -> Draw` of the global batch.
     start: number k of the first batch.
@@ -158,8 +158,9 @@ def make_batch(
 
   Returns:
     As `Split.read`, and "row" int32, the place of each row in the global
-    batch; "cohort" int32 where the split joins several data sets; "pair", the
-    signals of the paired rows, where rows are paired; and what `extra` adds.
+    batch; "cohort" int32 where the split joins several data sets; "span"
+    where segments overlap, as `overlaps.spans`; "pair", the signals of the
+    paired rows, where rows are paired; and what `extra` adds.
 
   Raises:
     InputError: a row is damaged and may not be replaced; see `damage`.
@@ -175,7 +176,12 @@ def make_batch(
       break
     except damage.DamagedError as error:
       split.ledger.add(error)  # raises unless it may be replaced
-      rows, pairs = split.ledger.mend(draw, local, split.people_of)
+      rows, pairs = split.ledger.mend(
+          draw, local, split.people_of, split.apart_of
+      )
   if len(split.parts) > 1:
     batch["cohort"] = split.cohort(rows)
+  spans = overlaps.spans(rows, split.parts, split.bounds)
+  if spans is not None:
+    batch["span"] = spans
   return {**batch, **(extra(rows) if extra else {})}

@@ -16,7 +16,7 @@ from typing import TextIO
 import numpy as np
 
 from accfm.base.errors import InputError
-from accfm.data.samplers import Draw
+from accfm.data.draw import Draw
 
 People = tuple[np.ndarray, np.ndarray]  # (first row [P], rows [P]) of each
 
@@ -111,7 +111,8 @@ class Ledger:
     return news
 
   def mend(
-      self, draw: Draw, local: slice, people_of: Callable[[int], People]
+      self, draw: Draw, local: slice, people_of: Callable[[int], People],
+      apart_of: Callable[[int], int] = lambda row: 1,
   ) -> tuple[np.ndarray, np.ndarray | None]:
     """The local rows of a draw, with known damaged rows replaced.
 
@@ -120,6 +121,7 @@ class Ledger:
       local: the slice of the draw that this process reads.
       people_of: `people_of(row) -> (first row [P], rows [P])` of the people
         in the data set of that row.
+      apart_of: `apart_of(row) -> rows`, the least distance of a pair there.
 
     Returns:
       (rows [n], pairs [n] or None).
@@ -143,7 +145,8 @@ class Ledger:
     for place in np.flatnonzero(bad):
       group = groups[place].tolist()
       rows[place], *second = stand_in(
-          group, damaged, drawn, people_of(group[0]), draw.only
+          group, damaged, drawn, people_of(group[0]), draw.only,
+          apart_of(group[0]),
       )
       if pairs is not None:
         pairs[place] = second[0]
@@ -159,7 +162,7 @@ def _silent(rows, share, known):
 
 def stand_in(
     group: Sequence[int], damaged: Collection[int], drawn: np.ndarray,
-    people: People, only: np.ndarray | None = None,
+    people: People, only: np.ndarray | None = None, apart: int = 1,
 ) -> list[int]:
   """Undamaged rows that replace a row, or a pair of rows of one person.
 
@@ -174,6 +177,7 @@ def stand_in(
     drawn: [B] rows of the global batch.
     people: (first row [P], rows [P]) of each person.
     only: [M] the rows that may be used; None for all.
+    apart: least distance in rows of a pair, see `overlaps.rows_apart`.
 
   Returns:
     As many rows of one person as the group has.
@@ -198,8 +202,12 @@ def stand_in(
         usable &= np.isin(rows, only)
       order = [*(group if k == 0 else ()), *rows[usable].tolist()]
       whole = [row for row in order if row not in damaged]
-      if len(whole) >= len(group):
-        return whole[:len(group)]
+      if len(group) == 1 and whole:
+        return whole[:1]
+      for place, one in enumerate(whole[:-1]):
+        far = [row for row in whole[place + 1:] if abs(row - one) >= apart]
+        if len(group) == 2 and far:
+          return [one, far[0]]
   raise InputError(
       f"row {hurt} is damaged and no whole one is left in its place; prepare "
       "the data set again"

@@ -53,6 +53,7 @@ class Nearness:
 
 EVERYWHERE = Nearness()
 FEW = 1 << 16  # longest permutation that is kept in memory
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64's step
 
 
 def permuted(
@@ -75,7 +76,7 @@ def permuted(
   """
   lanes = near.lanes
   each = count // lanes
-  epoch, place = divmod(k, rows // lanes // each)
+  epoch, place = divmod(k, batches_of_epoch(rows, count, near))
   places = np.arange(place * each, (place + 1) * each)
   ends = [lane * rows // lanes for lane in range(lanes + 1)]
   out = [
@@ -83,6 +84,13 @@ def permuted(
       for lane, (first, end) in enumerate(itertools.pairwise(ends))
   ]
   return start + np.concatenate(out)
+
+
+def batches_of_epoch(
+    rows: int, count: int, near: Nearness = EVERYWHERE
+) -> int:
+  """How many batches one order of all rows makes; arguments as `permuted`."""
+  return rows // near.lanes // (count // near.lanes)
 
 
 def shuffled(places: np.ndarray, rows: int, *seed: int) -> np.ndarray:
@@ -105,27 +113,73 @@ def shuffled(places: np.ndarray, rows: int, *seed: int) -> np.ndarray:
   places = np.asarray(places)
   if rows <= FEW:
     return _whole(rows, seed)[places]
-  half = (int(rows - 1).bit_length() + 1) // 2
   keys = np.random.default_rng(seed).integers(2**64, size=6, dtype=np.uint64)
-  out = places.astype(np.uint64)
-  walking = np.ones(len(out), bool)
-  while walking.any():
-    out[walking] = _feistel(out[walking], np.uint64(half), keys)
-    walking = out >= rows
+  return _walk(places, np.full(len(places), rows), keys[:, None])
+
+
+def shuffled_each(
+    places: np.ndarray, rows: np.ndarray, keys: np.ndarray
+) -> np.ndarray:
+  """As `shuffled`, with a permutation of its own for each place.
+
+  Args:
+    places: [n] integers from 0 to rows - 1.
+    rows: [n] length of each permutation.
+    keys: [n] uint64 that choose it; the same key and length, the same
+      permutation.
+
+  Returns:
+    [n] int64.
+  """
+  rounds = np.arange(6, dtype=np.uint64)[:, None]
+  return _walk(places, rows, mixed(keys, rounds))
+
+
+def mixed(*numbers: np.ndarray | int) -> np.ndarray:
+  """One uint64 of several whole numbers, arrays that broadcast; no two of
+  nearby numbers are alike.
+  """
+  out = np.zeros(1, np.uint64)
+  for number in numbers:
+    part = np.asarray(number).astype(np.uint64)
+    out = _finalised((out + GOLDEN) ^ part)
+  return out
+
+
+def _walk(places, rows, keys):
+  """Feistel rounds from each place until the result is a row.
+
+  Args:
+    places, rows: [n].
+    keys: uint64 [6, n] or [6, 1].
+  """
+  rows = np.asarray(rows)
+  bits = np.frexp((rows - 1).astype(np.float64))[1]  # as int.bit_length
+  half = ((bits + 1) // 2).astype(np.uint64)
+  out = np.asarray(places).astype(np.uint64)
+  keys = np.broadcast_to(keys, (6, len(out)))
+  walking = np.arange(len(out))
+  while len(walking):
+    out[walking] = _feistel(out[walking], half[walking], keys[:, walking])
+    walking = walking[out[walking] >= rows[walking]]
   return out.astype(np.int64)
 
 
 def _feistel(x, half, keys):
-  """A permutation of the numbers of 2 * half bits."""
+  """A permutation of the numbers of 2 * half bits; x, half [n], keys [6, n].
+  """
   mask = (np.uint64(1) << half) - np.uint64(1)
   left, right = x >> half, x & mask
   for key in keys:
-    # SplitMix64's finaliser (Steele et al. 2014): each bit affects all bits.
-    z = right + key
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    left, right = right, left ^ ((z ^ (z >> np.uint64(31))) & mask)
+    left, right = right, left ^ (_finalised(right + key) & mask)
   return (left << half) | right
+
+
+def _finalised(z):
+  """SplitMix64's finaliser (Steele et al. 2014): each bit affects all bits."""
+  z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+  z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+  return z ^ (z >> np.uint64(31))
 
 
 @functools.lru_cache(64)

@@ -1,4 +1,4 @@
-"""From shards to rows, by number: of one split, or of several data sets.
+"""From shards to rows, by number.
 
 Records are parsed without TensorFlow and without TFDS's decoder:
 `np.frombuffer` turns raw bytes into arrays. Each record says whose it is, and
@@ -29,17 +29,6 @@ READ_ERRORS = (OSError, ValueError, RuntimeError, KeyError, IndexError)
 def open_split(dataset_dir: str | os.PathLike, split: str) -> "Split":
   """Opens one split of a prepared data set; see `Split`."""
   return Split(dataset_dir, split)
-
-
-def open_joined(
-    dataset_dirs: Iterable[str | os.PathLike], split: str,
-    max_damaged_share: float = 0.0,
-) -> "Joined":
-  """Opens the same split of several data sets as one; see `Joined`."""
-  parts = [
-      Split(folder, split, max_damaged_share > 0) for folder in dataset_dirs
-  ]
-  return Joined(parts, max_damaged_share)
 
 
 class Split:
@@ -298,99 +287,3 @@ def _facts(feature, names):
 
 def _bytes(feature, name, dtype):
   return np.frombuffer(feature[name].bytes_list.value[0], dtype)
-
-
-class Joined:
-  """Splits of several data sets under one numbering of rows.
-
-  Attributes:
-    parts: the open Splits, in order.
-    bounds: [P + 1], number of the first row of each part, then the number of
-      all rows.
-    cohorts: name of each part's data set.
-    contract: that of all parts.
-    ledger: the damaged rows found so far, which batches replace.
-  """
-
-  def __init__(self, parts: Iterable[Split], max_damaged_share: float = 0.0):
-    """Raises InputError where contracts differ."""
-    self.parts = tuple(parts)
-    self.contract = self.parts[0].contract
-    self.cohorts = tuple(part.manifest["name"] for part in self.parts)
-    self.bounds = np.cumsum([0, *map(len, self.parts)])
-    self.ledger = damage.Ledger(len(self), max_damaged_share)
-    for part in self.parts[1:]:
-      contract_lib.check_match(
-          part.contract, self.contract, list(self.contract.signals),
-          f"data set {part.manifest['name']}",
-          f"{self.cohorts[0]}'s",
-      )
-
-  def __len__(self) -> int:
-    return int(self.bounds[-1])
-
-  def cohort(self, rows: Any) -> np.ndarray:
-    """[n] int32: the place in `cohorts` of the data set of each row."""
-    place = np.searchsorted(self.bounds, rows, side="right") - 1
-    return np.asarray(place, np.int32)
-
-  def read(
-      self, indices: Sequence[int] | np.ndarray, signals: Sequence[str]
-  ) -> dict[str, np.ndarray]:
-    """As `Split.read`; errors name the row by the joined numbering."""
-    indices = np.asarray(indices)
-    if not len(indices):
-      return self.parts[0].read(indices, signals)
-    place, out = self.cohort(indices), {}
-    for number, part in enumerate(self.parts):
-      mine = np.flatnonzero(place == number)
-      if not len(mine):
-        continue
-      start = int(self.bounds[number])
-      try:
-        rows = part.read(indices[mine] - start, signals)
-      except damage.DamagedError as error:
-        error.row += start
-        raise
-      if len(mine) == len(indices):
-        return rows
-      for name, values in rows.items():
-        whole = out.setdefault(
-            name, np.empty((len(indices), *values.shape[1:]), values.dtype)
-        )
-        whole[mine] = values
-    return out
-
-  @functools.cached_property
-  def table(self) -> dict[str, np.ndarray]:
-    """As `Split.table`; a column that a part lacks is NaN there.
-
-    Damaged rows are added to the ledger; only their participant is known.
-    """
-    tables = []
-    for part, start in zip(self.parts, self.bounds.tolist(), strict=False):
-
-      def on_damage(error, start=start):
-        error.row += start
-        self.ledger.add(error)
-
-      tables.append(part.read_table(on_damage))
-    names = dict.fromkeys(name for table in tables for name in table)
-    return {
-        name: np.concatenate([
-            t.get(name, np.full(len(part), np.nan, np.float32))
-            for part, t in zip(self.parts, tables, strict=True)
-        ])
-        for name in names
-    }
-
-  def participant(self, row: int) -> str:
-    """The participant of a row, from the manifests alone."""
-    place = int(self.cohort(row))
-    return self.parts[place].participant(row - int(self.bounds[place]))
-
-  def people_of(self, row: int) -> damage.People:
-    """(first row [P], rows [P]) of the people in the data set of a row."""
-    place = int(self.cohort(row))
-    first, count = self.parts[place].people
-    return self.bounds[place] + first, count

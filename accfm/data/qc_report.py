@@ -234,6 +234,7 @@ def table(manifest: Mapping[str, Any], digest: str = "") -> str:
   counts = qc["recordings"]
   lines += [
       f"windows: {qc['kept']:,} kept, rejected: {reasons or 'none'}",
+      *_still(manifest),
       f"recordings: {counts['used']:,} used, {counts['without_windows']:,} "
       f"without a window, {counts['unreadable']:,} unreadable"
       + (f", {n:,} there twice" if (n := counts.get("joined")) else ""),
@@ -247,3 +248,21 @@ def table(manifest: Mapping[str, Any], digest: str = "") -> str:
   if digest:
     lines.append(f"hash of the data set: {digest}")
   return "\n".join(lines)
+
+
+def _still(manifest):
+  """The line about the share of time that is still enough to be kept.
+
+  Motion is the last of the checks (`quality.check`), so what it rejects has
+  passed all others.
+  """
+  limit = manifest["prepare_config"].get("quality", {}).get("max_motion_g")
+  if limit is None:
+    return []
+  kept = manifest["qc"]["kept"]
+  sound = kept + manifest["qc"]["rejected"].get("too_much_motion", 0)
+  return [
+      f"still: {kept:,} of the {sound:,} windows that pass all other checks, "
+      f"{100 * kept / sound:.1f} % of the time, have a motion of at most "
+      f"{limit:g} g"
+  ]

@@ -4,29 +4,14 @@ A sampler is called with k and returns a `Draw`. It holds no order of all rows,
 so shuffling 20 million minutes takes almost no memory.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from accfm.base.errors import InputError
-from accfm.data import orders
-
-
-@dataclasses.dataclass(frozen=True)
-class Draw:
-  """Row numbers of one batch.
-
-  Attributes:
-    rows: [B].
-    pairs: [B], the row that each row is paired with, or None.
-    only: [M], the rows that may replace a damaged one; None for all.
-  """
-
-  rows: np.ndarray
-  pairs: np.ndarray | None = None
-  only: np.ndarray | None = None
+from accfm.data import orders, overlaps, people_batches
+from accfm.data.draw import Draw
 
 
 class Rows:
@@ -49,41 +34,57 @@ class Rows:
 
 
 class People:
-  """Two different segments of each of B people, everybody once an epoch.
+  """Two segments without a common sample of each of B people, everybody once
+  an epoch.
 
   Abbaspourazad et al. 2024 (arXiv 2312.05409): with more than one pair of a
   person in a batch, that person would be their own negative.
 
   Attributes:
-    left_out: number of people with only one segment, who cannot be paired.
+    left_out: number of people without two such segments.
+    why_left_out: the reason, as text.
   """
+
+  why_left_out = "without two segments that do not overlap, not to be paired"
 
   def __init__(
       self, people: tuple[Any, Any], batch_size: int, seed: int,
-      near: orders.Nearness = orders.EVERYWHERE,
+      near: orders.Nearness = orders.EVERYWHERE, apart: int = 1,
   ):
     """Args:
       people: (first row [P], number of rows [P]) of each person.
-      batch_size: B, at most the number of people with two segments.
+      batch_size: B, at most the number of people who can be paired.
       seed: of the order and of the segments.
       near: as for rows, but counted in people.
+      apart: least distance in rows of a pair, see `overlaps.rows_apart`.
     """
     first, count = map(np.asarray, people)
-    paired = count >= 2
-    self.left_out = int((~paired).sum())
-    self._first, self._count = first[paired], count[paired]
+    fits = can_be_paired(count, apart)
+    self.left_out = int((~fits).sum())
+    self._first, self._count = first[fits], count[fits]
     self._size, self._seed, self._near = batch_size, seed, near
+    self._apart = apart
 
   def __call__(self, k: int) -> Draw:
     chosen = orders.permuted(
         len(self._first), self._size, self._seed, k, near=self._near
     )
     first, count = self._first[chosen], self._count[chosen]
-    rng = np.random.default_rng([self._seed, k])
-    one = rng.integers(count)
-    two = rng.integers(count - 1)
-    two = two + (two >= one)  # each other segment is equally likely
+    rng, apart = np.random.default_rng([self._seed, k]), self._apart
+    # Rows before `ends` have partners after them, those from `apart` on have
+    # partners before them. With few rows, those between have none.
+    ends = count - apart
+    one = rng.integers(np.minimum(count, 2 * ends))
+    one = np.where((one >= ends) & (ends < apart), one - ends + apart, one)
+    before = np.maximum(one - apart + 1, 0)
+    two = rng.integers(before + np.maximum(ends - one, 0))
+    two = np.where(two < before, two, two - before + one + apart)
     return Draw(first + one, first + two)
+
+
+def can_be_paired(count: np.ndarray, apart: int) -> np.ndarray:
+  """[P] whether people of [P] rows have two that are `apart` rows apart."""
+  return np.asarray(count) > apart
 
 
 class Chosen:
@@ -123,6 +124,7 @@ class Mixture:
     """
     self._samplers, self._seed, self._lanes = samplers, seed, lanes
     self.left_out = sum(sampler.left_out for sampler in samplers)
+    self.why_left_out = getattr(samplers[0], "why_left_out", "")
 
   def __call__(self, k: int) -> Draw:
     draws = [sampler(k) for sampler in self._samplers]
@@ -163,48 +165,64 @@ def shares(weights: Sequence[float], batch_size: int) -> list[int]:
 def make(
     split: Any, batch_size: int, seed: int, weights: Sequence[float],
     by_people: bool = False, multiple: int = 1,
-    near: orders.Nearness = orders.EVERYWHERE,
-) -> Rows | People | Mixture:
+    near: orders.Nearness = orders.EVERYWHERE, each: int = 1,
+) -> Any:
   """The sampler of self-supervised training.
 
   Args:
-    split: a `pipeline.Joined`.
+    split: a `joined.Joined`.
     batch_size: rows of the global batch.
     seed: of all orders.
     weights: one for each data set.
     by_people: whether to pair two segments of a person, instead of single
       rows.
     multiple: a number that divides every batch size, for the message.
-    near: how far the order jumps; with `by_people` counted in people.
+    near: how far the order jumps; with `by_people` or `each` counted in
+      people.
+    each: segments of each person in a batch; 1 for rows of anybody.
 
   Raises:
     InputError: a batch takes more rows, or people, than a data set has, or
       the share of a data set cannot be split into lanes.
   """
   parts = []
-  counts = shares(weights, batch_size)
+  people_batches.check(batch_size, each)
+  counts = shares(weights, batch_size // each)  # rows, or people
   for place, (part, count) in enumerate(zip(split.parts, counts, strict=True)):
     start, stop = map(int, split.bounds[place:place + 2])
-    there, what = len(part), "rows"
+    there, what, other = len(part), "rows", ""
+    apart = 1
+    if by_people or each > 1:
+      apart = overlaps.rows_apart(part.manifest)
     if by_people:
-      there = int((part.people[1] >= 2).sum())
-      what = "people with two segments"
+      there = int(can_be_paired(part.people[1], apart).sum())
+      what, other = "people with two segments", "positives=segment"
+    elif each > 1:
+      there = int(people_batches.enough(part.people[1], each, apart).sum())
+      what = f"people with {each} segments that do not overlap"
+      other = "minutes_per_person=1"
     if count > there:
       # In a mixture `count` is one data set's share of the batch.
       most = there * batch_size // count // multiple * multiple
+      most = most // each * each if each > 1 else most
       fix = f"set --config.batch_size={most} or " if most else ""
-      fix += "set --config.positives=segment or " if by_people else ""
+      fix += f"set --config.{other} or " if other else ""
+      got = f"{each} of each of {count} people" if each > 1 else count
       raise InputError(
-          f"batch_size: got {count}, want at most the {there} {what} of "
+          f"batch_size: got {got}, want at most the {there} {what} of "
           f"split {part.name} in {part.dataset_dir}; {fix}prepare more "
           "recordings"
       )
     near.check(count)
     # The first data set keeps the seed; each other one has its own.
     own = seed + 7919 * place
+    first, rows = part.people if by_people or each > 1 else (0, 0)
     if by_people:
-      first, rows = part.people
-      parts.append(People((start + first, rows), count, own, near))
+      parts.append(People((start + first, rows), count, own, near, apart))
+    elif each > 1:
+      parts.append(people_batches.SegmentsOfPeople(
+          (start + first, rows), count * each, each, own, apart, near
+      ))
     else:
       parts.append(Rows(start, stop, count, own, near))
   return parts[0] if len(parts) == 1 else Mixture(parts, seed, near.lanes)

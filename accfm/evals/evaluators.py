@@ -9,6 +9,7 @@ from accfm.evals.embedding.health import score_health
 from accfm.evals.probes.direct import score_direct
 from accfm.evals.probes.run import score_probes
 from accfm.evals.results.outcome import Evaluator
+from accfm.evals.retrieval.membership import score_membership
 from accfm.evals.retrieval.reidentify import score_reidentification
 from accfm.evals.retrieval.run import score_retrieval
 
@@ -18,4 +19,5 @@ EVALS: dict[str, Evaluator] = {
     "direct": score_direct,
     "health": score_health,
     "reidentify": score_reidentification,
+    "membership": score_membership,
 }

@@ -23,7 +23,7 @@ from accfm.signals.targets import Target
 
 SPLIT = "val"
 # What evaluators are told here, where `configs/evaluate.py` is not at hand.
-# They give values alone: an interval needs draws of people.
+# They give values alone: 0 draws stand for no intervals.
 SETTINGS = dict(
     bootstrap_draws=0, pools=(256,), within_pool=16, adjacent_sec=300.0,
     min_people=2, min_class=3,
@@ -47,6 +47,8 @@ def check(
   why_not = {
       "probe": "probes are fitted on the train split, which is not embedded "
                "while training",
+      "membership": "it needs the train split, which is not embedded while "
+                    "training",
   }
   if len(signals) < 2:
     why_not["retrieval"] = "it needs a run of two signals"

@@ -6,24 +6,17 @@ other encoder.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from accfm.base import interrupts
-from accfm.base.errors import InputError
-from accfm.data import manifest, pipeline
-from accfm.evals import leaks
-from accfm.evals.baselines import envelope, features
+from accfm.evals.baselines import envelope, features, traced
 from accfm.evals.files import privacy
 from accfm.evals.results.figures import TESTED
-from accfm.signals import contract as contract_lib
 from accfm.signals import feed
 from accfm.signals.targets import Target
-from accfm.steps.record import Record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +39,16 @@ class Inputs:
       None.
     recordings: the open split under evaluation, to draw signals from, or
       None.
+    likeness: encoder -> split -> [N] the similarity of the projections of
+      both signals of a segment.
+    readings: split -> row -> [N] heart rates in bpm that are read from
+      acceleration without a fit: "traced", "harmonic".
+    members: people of the train split whom the encoder was trained on; None
+      where nobody knows.
+    fitted_on: names of the splits that probes are fitted and chosen on.
+    absent: signals of the checkpoint that the data set cannot feed -> why.
+    outside: names of the rows of somebody else's encoders.
+    unpaired: name of a row -> why it has no pair of signals.
   """
 
   split: str
@@ -59,6 +62,17 @@ class Inputs:
   targets: tuple[Target, ...] = ()
   outputs: np.ndarray | None = None
   recordings: Any = None
+  likeness: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict
+  )
+  readings: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict
+  )
+  members: Sequence[str] | None = ()
+  fitted_on: tuple[str, str] = ("train", "val")
+  absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  outside: tuple[str, ...] = ()
+  unpaired: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
   @property
   def table(self) -> Mapping[str, np.ndarray]:
@@ -77,10 +91,12 @@ class Shared:
   Attributes:
     key: the command's secret (`privacy`).
     partner: the checkpoint to align with (`checkpoints.Loaded`), or None.
+    outside: somebody else's encoders (`outside.Outside`).
   """
 
-  def __init__(self, partner: Any = None):
+  def __init__(self, partner: Any = None, outside: Sequence[Any] = ()):
     self.key, self.partner = privacy.draw_key(), partner
+    self.outside = tuple(outside)
     self._made: dict[Any, Any] = {}
 
   def get(self, name: Any, make: Callable[[], Any]) -> Any:
@@ -90,26 +106,17 @@ class Shared:
     return self._made[name]
 
 
-def datasets(config: ConfigDict, record: Record) -> list[str]:
-  """Names of the data sets to evaluate on.
-
-  Args:
-    config: with `dataset`, "" for all that the checkpoint learned from.
-    record: the checkpoint's record.
-
-  Raises:
-    InputError: the record does not say.
-  """
-  trained = [cohort.dataset for cohort in leaks.cohorts(record)]
-  return [config.dataset] if config.dataset else trained
-
-
 def describe_checkpoint(loaded: Any) -> dict[str, Any]:
   """What `metrics.json` says of a checkpoint, as plain data.
 
   Args:
-    loaded: `accfm.train.checkpoints.Loaded`.
+    loaded: `accfm.train.checkpoints.Loaded`, or None.
   """
+  if loaded is None:
+    return {
+        "checkpoint": "", "step": 0, "kind": "outside", "trained_on": [],
+        "checkpoint_code_version": "", "trained_config": {},
+    }
   record = loaded.record
   return {
       "checkpoint": str(loaded.path),
@@ -122,103 +129,6 @@ def describe_checkpoint(loaded: Any) -> dict[str, Any]:
       "checkpoint_code_version": record.code_version,
       "trained_config": privacy.public(record.config),
   }
-
-
-def open_splits(
-    config: ConfigDict, record: Record, dataset: str, shared: Shared
-) -> tuple[dict[str, Any], leaks.Seen]:
-  """What an evaluation reads, after checking that it may.
-
-  Args:
-    config: as `configs/evaluate.py`.
-    record: the checkpoint's record.
-    dataset: name of the data set.
-    shared: a split is opened once.
-
-  Returns:
-    ({split: open split}, who under evaluation may have been seen).
-
-  Raises:
-    InputError: no such data set or split, a split without segments, another
-      input contract, no partner, or people that the leak guard refuses.
-  """
-  folder = manifest.find(config.data_dir or record.setting("data_dir"), dataset)
-  names = [config.split]
-  if "probe" in config.evals or config.align_with:  # fitted on train, val
-    names = dict.fromkeys(["train", "val", config.split])
-  splits = {
-      name: shared.get(
-          ("split", folder, name),
-          functools.partial(pipeline.open_split, folder, name),
-      ) for name in names
-  }
-  tested = splits[config.split]
-  contract_lib.check_match(
-      tested.contract, record.contract, record.signals, folder,
-  )
-  choose_signals(config, record, tested.contract)
-  for name, split in splits.items():
-    if not len(split):
-      raise InputError(
-          f"{folder}: split {name} has 0 windows, want at least 1; prepare it "
-          "with more people in that split, or evaluate what needs no such "
-          "split (--config.split, --config.evals)"
-      )
-  return splits, leaks.check_unseen(
-      leaks.people_of(tested), record, config.allow_seen,
-      allow_validated=config.split == "val",
-  )
-
-
-class Signals(NamedTuple):
-  """The parts that signals play in an evaluation.
-
-  Attributes:
-    student: the signal of the encoder under test.
-    teacher: the signal it is paired with, "" for none.
-    motion: the acceleration that hand-made features are of, "" for none.
-  """
-
-  student: str
-  teacher: str
-  motion: str
-
-
-def choose_signals(
-    config: ConfigDict, record: Record, contract: contract_lib.Contract
-) -> Signals:
-  """The parts that signals play.
-
-  Args:
-    config: `partner`: the signal to retrieve, "" for the checkpoint's own
-      second signal or the only other one of the contract; `evals`.
-    record: the checkpoint's record.
-    contract: of the shards.
-
-  Raises:
-    InputError: `partner` is none of the other signals, or is "" where
-      retrieval has several to choose from.
-  """
-  student, *own = record.signals
-  others = own or [s for s in contract.signals if s != student]
-  partner = config.partner
-  if partner and partner not in others:
-    whose = "the checkpoint's own" if own else "the data set's others"
-    raise InputError(
-        f"partner: got {partner!r}, want one of {sorted(others)}, {whose}; "
-        "set --config.partner"
-    )
-  if not partner and len(others) > 1 and "retrieval" in config.evals:
-    raise InputError(
-        f"partner: got none for a checkpoint of {student!r} alone, want the "
-        f"signal to retrieve, one of {sorted(others)}; set --config.partner"
-    )
-  teacher = partner or (others[0] if len(others) == 1 else "")
-  motion = [
-      name for name in dict.fromkeys((student, teacher, *contract.signals))
-      if name and contract.signals[name].kind == "acc"
-  ]
-  return Signals(student, teacher, (motion or [""])[0])
 
 
 def gather(
@@ -240,7 +150,7 @@ def gather(
     extra: split -> further columns of its table (`own_labels.load_columns`).
     recordings: the open split under evaluation.
   """
-  encoders, pairs, extra = {}, {}, extra or {}
+  encoders, pairs, likeness, extra = {}, {}, {}, extra or {}
   for row, embedded in ((TESTED, learned), ("untrained", untrained)):
     if not embedded:
       continue
@@ -249,6 +159,7 @@ def gather(
         continue  # an untrained teacher says nothing that is asked
       encoders[row if name == student else name] = {
           s: e.signals[name]["embedding"] for s, e in embedded.items()
+          if name in e.signals
       }
     heads = {
         name: kinds["projection"]
@@ -257,6 +168,11 @@ def gather(
     }
     if teacher and {student, teacher} <= set(heads):
       pairs[row] = heads
+      likeness[row] = {
+          s: np.einsum("np,np->n", *(
+              e.signals[name]["projection"] for name in (student, teacher)))
+          for s, e in embedded.items() if teacher in e.signals
+      }
   if handmade.get(split, {}).get("envelope"):
     pairs["envelope"] = handmade[split]["envelope"]
   by_split = {
@@ -266,7 +182,9 @@ def gather(
   return Inputs(
       split, {s: {**e.table, **extra.get(s, {})} for s, e in learned.items()},
       encoders, pairs, by_split, student, teacher, window_sec, targets,
-      learned[split].signals[student].get("prediction"), recordings,
+      learned[split].signals[student].get("prediction"), recordings, likeness,
+      {s: made["readings"] for s, made in handmade.items()
+       if made.get("readings")},
   )
 
 
@@ -284,13 +202,14 @@ def make_handmade(
     batch_size: rows read at once.
 
   Returns:
-    split -> {"features": [N, F] or None, "envelope": {signal: [N, S]}}.
+    split -> {"features": [N, F] or None, "readings": {row: [N]},
+    "envelope": {signal: [N, S]}}.
   """
   out = {}
   for title, split in splits.items():
     rate = split.contract.rate_hz
     made = {s: [] for s in pair} if title == tested and all(pair) else {}
-    found = []
+    found, traces = [], []
     wanted = sorted(set(made) | ({motion} if motion else set()))
     for at in range(0, len(split) if wanted else 0, batch_size):
       interrupts.check()
@@ -302,8 +221,13 @@ def make_handmade(
           made[name].append(envelope.vectors(x, rate))
         if name == motion:
           found.append(features.extract(x, rate))
+          traces.append(traced.read_windows(x, rate))
     out[title] = {
         "features": np.concatenate(found) if found else None,
+        "readings": {
+            "traced": np.concatenate(traces),
+            "harmonic": np.concatenate(found)[:, features.BEAT_COLUMN],
+        } if found else {},
         "envelope": {n: np.concatenate(v) for n, v in made.items() if v},
     }
   return out

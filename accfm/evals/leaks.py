@@ -23,6 +23,7 @@ from accfm.base import pseudonyms
 from accfm.base.errors import InputError, warn
 from accfm.data import ids as idslib
 from accfm.steps import kinds
+from accfm.steps import record as recordlib
 from accfm.steps.record import Cohort, Record
 
 SHOWN = 5  # ids in a message
@@ -50,6 +51,13 @@ class Seen:
   trained: tuple[str, ...] = ()
   validated: tuple[str, ...] = ()
   untold: tuple[str, ...] = ()
+
+  def and_of(self, other: "Seen") -> "Seen":
+    """Whom this checkpoint or another one may have seen."""
+    return Seen(*(
+        tuple(sorted({*getattr(self, f.name), *getattr(other, f.name)}))
+        for f in dataclasses.fields(self)
+    ))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +169,43 @@ def check_unseen(
           "result with --config.allow_seen=true"
       )
   return Seen(tuple(trained), tuple(validated), tuple(untold))
+
+
+def check_fitted(
+    people: People, fitted: Any, allow_seen: bool = False
+) -> tuple[str, ...]:
+  """Refuses people whom probes are fitted on, in a data set of their own.
+
+  Args:
+    people: under evaluation.
+    fitted: an open split of the data set whose train and val splits probes
+      are fitted on.
+    allow_seen: score those of whom this cannot be told.
+
+  Returns:
+    Sorted ids of those; () unless allowed.
+
+  Raises:
+    InputError: some are fitted on, or are not allowed.
+  """
+  cohort = recordlib.cohort_of(fitted)
+  who, reason = _reader(people, cohort)
+  found = {person: who(person) for person in people.ids}
+  shared = [p for p, what in found.items() if what in ("train", "val")]
+  untold = sorted(p for p, what in found.items() if what == "untold")
+  if shared:
+    raise InputError(
+        f"leak guard: probes are fitted on {_some(shared, people)} to be "
+        f"scored, who are in train or val of {cohort.dataset}, want none; "
+        "choose another data set to fit on"
+    )
+  if untold and not allow_seen:
+    raise InputError(
+        f"leak guard: cannot tell whether probes are fitted on "
+        f"{_some(untold, people)} to be scored, from {cohort.dataset}: "
+        f"{reason}, or mark the result with --config.allow_seen=true"
+    )
+  return tuple(untold)
 
 
 def _chain(record: Record) -> Iterator[tuple[str, Record]]:

@@ -1,8 +1,9 @@
-"""One checkpoint on one data set: embed, measure, write.
+"""One encoder on one data set: embed, measure, write.
 
 `metrics.json` is written last: a folder that has one is whole.
 """
 
+import dataclasses
 import pathlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +13,18 @@ from ml_collections import ConfigDict
 
 from accfm.base import configlib, errors, faults, interrupts, values
 from accfm.base.errors import InputError
-from accfm.evals import inputs
-from accfm.evals.embedding import aligned, cache, forward, projection
+from accfm.evals import inputs, leaks
+from accfm.evals import opened as opened_lib
+from accfm.evals.embedding import (
+  aligned,
+  cache,
+  forward,
+  outside,
+  projection,
+)
 from accfm.evals.evaluators import EVALS
 from accfm.evals.files import privacy, space, store
+from accfm.evals.opened import Opened
 from accfm.evals.probes import own_labels, panel
 from accfm.evals.report import console, page
 from accfm.evals.report import facts as facts_lib
@@ -23,11 +32,13 @@ from accfm.evals.results import figures as figures_lib
 from accfm.evals.results import rivals
 from accfm.evals.results.outcome import Outcome, Predictions
 from accfm.steps import towers
+from accfm.steps.record import Record
 
 FILES = ("metrics.json", "figures.json", "predictions.parquet",
          "queries.parquet", "report.html")
 RULES: values.Rules = {
     "dataset": values.empty_or(values.NAME),
+    "fit_dataset": values.empty_or(values.NAME),
     "split": values.one_of("train", "val", "test"),
     "step": values.STEP,
     "batch_size": values.SOME,
@@ -77,7 +88,8 @@ def evaluate_data_sets(
   Returns:
     As `evaluate_checkpoint`; {data set: those} where there are several.
   """
-  names, out = inputs.datasets(config, loaded.record), {}
+  names = opened_lib.datasets(config, loaded and loaded.record)
+  out = {}
   for dataset in names:
     several = dataset if len(names) > 1 else ""
     folder = pathlib.Path(workdir, several, name)
@@ -90,12 +102,13 @@ def evaluate_data_sets(
 def evaluate_checkpoint(
     config: ConfigDict, loaded: Any, dataset: str,
     workdir: str | pathlib.Path, shared: inputs.Shared,
-) -> dict[str, float | None]:
-  """Evaluates a loaded checkpoint on one data set.
+) -> dict[str, Any]:
+  """Embeds a data set, measures and writes the results.
 
   Args:
     config: as `configs/evaluate.py`.
-    loaded: `accfm.train.checkpoints.Loaded`.
+    loaded: `accfm.train.checkpoints.Loaded`; None to evaluate
+      `shared.outside` without a checkpoint, the first of them under test.
     dataset: its name.
     workdir: results go here; those of an earlier evaluation are replaced.
     shared: of the command.
@@ -105,23 +118,36 @@ def evaluate_checkpoint(
     evaluable.
   """
   start, workdir = time.time(), pathlib.Path(workdir)
-  splits, seen = inputs.open_splits(config, loaded.record, dataset, shared)
+
+  def say(text: str) -> None:
+    print(f"[{time.time() - start:5.0f} s] {text}", flush=True)
+
+  record = None if loaded is None else loaded.record
+  opened = opened_lib.open_splits(config, record, dataset, shared)
   if shared.partner is not None:
-    seen = sorted({*seen, *aligned.check_partner(
-        config, loaded.record, shared.partner.record, splits)})
+    opened = dataclasses.replace(opened, seen=opened.seen.and_of(
+        aligned.check_partner(config, shared.partner.record, opened)))
+  whole = {name: len(split) for name, split in opened.splits.items()}
+  opened, others = outside.restrict(
+      opened, outside.match_all(opened, shared, say))
+  splits = opened.splits
   tables = {name: split.table for name, split in splits.items()}
   extra = own_labels.load_columns(config.labels_file, tables)
   projection.check(
       config, {**tables[config.split], **extra.get(config.split, {})})
   naming = privacy.make_naming(config, shared.key, tables)
-
-  def say(text: str) -> None:
-    print(f"[{time.time() - start:5.0f} s] {text}", flush=True)
-
-  say(f"embedding {sum(map(len, splits.values()))} windows of {dataset}")
-  learned = _embed(config, loaded, splits, workdir, naming, say)
-  data = _gather(config, loaded, splits, learned, extra, shared)
+  if loaded is None:
+    space.check(workdir, space.estimate(splits, config.split, 0))
+    learned = outside.embedded(others[0], opened)
+  else:
+    say(f"embedding {sum(map(len, splits.values()))} windows of {dataset}")
+    learned = _embed(config, loaded, opened, workdir, naming, say)
+  data = _gather(config, record, opened, learned, extra, shared)
   figures, found, more = figures_lib.Figures(), {}, {}
+  if others:
+    data, more = outside.add_rows(data, opened, others, loaded is not None)
+    more["common_windows"] = {
+        name: [len(split), whole[name]] for name, split in splits.items()}
   if shared.partner is not None:
     data, more["aligned_with"] = aligned.add_aligned(
         data, splits, shared.partner, config.batch_size, say)
@@ -134,7 +160,7 @@ def evaluate_checkpoint(
       p for name in EVALS if name in found for p in found[name].predictions]
   rivals.add_predictions(figures, config.split, predictions, config)
   facts = {**facts_lib.describe_run(
-      config, loaded, splits, data, seen, naming), **more}
+      config, loaded, opened, data, naming), **more}
   workdir.mkdir(parents=True, exist_ok=True)
   for name in FILES:
     (workdir / name).unlink(missing_ok=True)
@@ -156,59 +182,77 @@ def evaluate_checkpoint(
 
 
 def _embed(
-    config: ConfigDict, loaded: Any, splits: Mapping[str, Any],
-    workdir: pathlib.Path, naming: privacy.Naming, say: Callable[[str], None],
+    config: ConfigDict, loaded: Any, opened: Opened, workdir: pathlib.Path,
+    naming: privacy.Naming, say: Callable[[str], None],
 ) -> dict[str, forward.Embedded]:
   """split -> what the checkpoint's encoders make of it."""
   encoders = towers.from_checkpoint(
       loaded.params, loaded.carried, loaded.frozen, loaded.record
   )
+  read, splits = _read_by(encoders, opened), opened.splits
   vectors = config.save_embeddings and forward.row_bytes(
-      encoders, splits[config.split].contract
+      read[opened.tested], opened.split.contract
   )
   space.check(workdir, space.estimate(splits, config.split, vectors))
   if not config.save_embeddings:
     return {
-        name: forward.embed_split(encoders, split, config.batch_size)
+        name: forward.embed_split(read[name], split, config.batch_size)
         for name, split in splits.items()
     }
   weights = cache.weights_hash(loaded)
   folder = workdir / space.EMBEDDINGS
   return {
       name: cache.embed_or_reuse(
-          encoders, split, config.batch_size, folder / f"{name}.parquet",
+          read[name], split, config.batch_size, folder / f"{name}.parquet",
           cache.identity(loaded, weights, split, name), naming, say,
       ) for name, split in splits.items()
   }
 
 
+def _read_by(
+    encoders: Mapping[str, Any], opened: Opened
+) -> dict[str, dict[str, Any]]:
+  """split -> signal -> Tower, for the signals that the split can feed."""
+  return {
+      name: {s: tower for s, tower in encoders.items() if s in reads}
+      for name, reads in opened.reads.items()
+  }
+
+
 def _gather(
-    config: ConfigDict, loaded: Any, splits: Mapping[str, Any],
+    config: ConfigDict, record: Record | None, opened: Opened,
     learned: Mapping[str, forward.Embedded], extra: Mapping[str, Any],
     shared: inputs.Shared,
 ) -> inputs.Inputs:
   """What evaluators are given, beside what needs no learning."""
-  tested = splits[config.split]
-  student, teacher, motion = inputs.choose_signals(
-      config, loaded.record, tested.contract)
+  splits, signals = opened.splits, opened.signals
   fresh, made = {}, {}
-  if config.untrained:
-    encoders = towers.untrained(loaded.record, config.seed)
+  if config.untrained and record is not None:
+    read = _read_by(towers.untrained(record, config.seed), opened)
     fresh = {
-        name: forward.embed_split(encoders, split, config.batch_size)
+        name: forward.embed_split(read[name], split, config.batch_size)
         for name, split in splits.items()
     }
   if config.handmade:
-    pair = student, teacher
+    pair = signals.student, signals.teacher
     made = shared.get(
-        ("handmade", *map(id, splits.values()), pair, motion),
-        lambda: inputs.make_handmade(splits, config.split, pair, motion),
+        ("handmade", *map(id, splits.values()), pair, signals.motion),
+        lambda: inputs.make_handmade(
+            splits, config.split, pair, signals.motion),
     )
-  return inputs.gather(
-      config.split, learned, fresh, made, student, teacher,
-      tested.contract.window_sec, loaded.record.targets, extra,
-      tested,
+  data = dataclasses.replace(
+      inputs.gather(
+          config.split, learned, fresh, made, signals.student, signals.teacher,
+          opened.split.contract.window_sec,
+          () if record is None else record.targets, extra, opened.split,
+      ), fitted_on=opened.fitted_on, absent=signals.absent,
+      members=None if record is None else (),
   )
+  fit = opened.fitted_on[0]
+  if "membership" not in config.evals or fit not in splits or record is None:
+    return data
+  return dataclasses.replace(data, members=leaks.check_unseen(
+      leaks.people_of(splits[fit]), record, allow_seen=True).trained)
 
 
 def _write_tables(

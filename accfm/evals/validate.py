@@ -16,7 +16,7 @@ from jax.sharding import PartitionSpec
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError
-from accfm.data import batches, samplers
+from accfm.data import batches, overlaps, samplers
 from accfm.evals import in_training
 from accfm.evals.embedding import forward as embed
 from accfm.evals.embedding import health
@@ -45,21 +45,26 @@ def draw_rows(
 ) -> samplers.Draw:
   """The rows to validate on, at most `wanted`, evenly spaced in the split.
 
-  With `by_people` a row is a person's first segment and its pair the second.
+  No two of them share signal. With `by_people` a row is a person's first
+  segment and its pair the next one that does not overlap it.
   """
   if not by_people:
-    return samplers.Draw(pick_rows(len(split), wanted))
-  parts = zip(split.parts, split.bounds, strict=False)
-  first = np.concatenate([
-      start + part.people[0][part.people[1] >= 2] for part, start in parts
-  ])
+    rows = overlaps.thin(split.parts, split.bounds)
+    return samplers.Draw(rows[pick_rows(len(rows), wanted)])
+  firsts, others = [], []
+  for part, start in zip(split.parts, split.bounds, strict=False):
+    row, count = part.people
+    apart = overlaps.rows_apart(part.manifest)
+    firsts.append(start + row[samplers.can_be_paired(count, apart)])
+    others.append(firsts[-1] + apart)
+  first, other = np.concatenate(firsts), np.concatenate(others)
   if not len(first):
     raise InputError(
-        "positives: got no person of the val split with two segments, want "
-        "at least one; set --config.positives=segment"
+        "positives: got no person of the val split with two segments that do "
+        "not overlap, want at least one; set --config.positives=segment"
     )
-  chosen = first[pick_rows(len(first), wanted)]
-  return samplers.Draw(chosen, chosen + 1)
+  chosen = pick_rows(len(first), wanted)
+  return samplers.Draw(first[chosen], other[chosen])
 
 
 def make_validate(

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 
 from accfm.base import shapes
 from accfm.losses import blocks
+from accfm.losses import spans as spanlib
+from accfm.losses.infonce import places
 
 EPSILON = 1e-8
 
@@ -28,7 +30,7 @@ def koleo(z: jax.Array) -> jax.Array:
 
 def nearest(
     z: jax.Array, others: jax.Array, first: int | jax.Array = 0,
-    block: int = 0,
+    block: int = 0, spans: spanlib.Spans | None = None,
 ) -> jax.Array:
   """The term of each row in `koleo`.
 
@@ -37,6 +39,7 @@ def nearest(
     others: [N, D] rows of all devices.
     first: index in `others` of the first row of `z`.
     block: rows of the [B, N] distances that exist at once; 0 for all.
+    spans: which rows overlap and are not counted as others, None for none.
 
   Returns:
     [B] float32, -log(distance to the nearest of the other rows + 1e-8).
@@ -45,16 +48,20 @@ def nearest(
   z, others = _unit(z), _unit(others)
   fixed = jax.lax.stop_gradient(others)
 
-  def which(rows, at):
+  mine, theirs = spanlib.split(spans)
+
+  def which(part, at):
+    rows, span = part
     with jax.default_matmul_precision("highest"):
       cosine = rows @ fixed.T
-    own = first + at + jnp.arange(rows.shape[0])[:, None]
-    cosine = jnp.where(jnp.arange(fixed.shape[0])[None] == own, -2.0, cosine)
-    return cosine.argmax(1)
+    own = places(first + at, rows)
+    out = jnp.arange(fixed.shape[0])[None] == own
+    out |= spanlib.shared(span, theirs, own)
+    return jnp.where(out, -2.0, cosine).argmax(1)
 
   # The choice of the nearest needs no gradient, but the distance to it does.
   # It is computed from the difference, since 2 - 2 cos would lose digits.
-  near = blocks.by_rows(which, jax.lax.stop_gradient(z), block)
+  near = blocks.by_rows(which, (jax.lax.stop_gradient(z), mine), block)
   square = jnp.square(z - others[near]).sum(1)
   apart = square > 0.0
   distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1.0)), 0.0)

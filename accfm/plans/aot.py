@@ -8,6 +8,7 @@ read, initialised or allocated, so any machine with libtpu can do it.
 import dataclasses
 import os
 import re
+import types
 from typing import Any
 
 import jax
@@ -287,10 +288,13 @@ def _labels(count):
 
 
 class _Shapes:
-  """Stands for a `pipeline.Joined`: rows of the right shape, not filled."""
+  """Stands for a `joined.Joined`: rows of the right shape, not filled."""
 
   def __init__(self, contract, names):
-    self._contract, self.parts = contract, names
+    self._contract = contract
+    apart = {"hop_sec": contract.window_sec, "contract": contract.to_dict()}
+    self.parts = [types.SimpleNamespace(manifest=apart) for _ in names]
+    self.bounds = np.arange(len(names) + 1)
 
   def read(self, indices, signals):
     return pipeline.empty_rows(self._contract, len(indices), signals)

@@ -43,7 +43,8 @@ class SignalSpec:
     kind: one of `KINDS`; chooses augmentation and quality rules.
     gravity_kept: whether the stored values include gravity.
     band_hz: pass band [low, high] of a zero-phase Butterworth filter, which
-      runs over the whole recording before it is cut; None for no filter.
+      runs over each run between gaps before it is cut, without the ends,
+      where it has not settled; None for no filter.
     band_order: order of that filter (one direction).
     delay_s: seconds by which the device stamps this signal too late. They
       are subtracted from the times of the signal, its beats and its tracks.
@@ -92,6 +93,47 @@ class Contract:
     for spec in out["signals"].values():
       spec["band_hz"] = list(spec["band_hz"]) if spec["band_hz"] else None
     return out
+
+
+# Fields that `accfm prepare` decides; the others are facts of the recordings.
+SETTINGS = (
+    "rate_hz", "window_sec", "gravity_kept", "band_hz", "band_order",
+    "normalize",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+  """One field in which two contracts differ.
+
+  Attributes:
+    place: "rate_hz", "ppg.channels", or the name of an absent signal.
+    have, want: its values; those of an absent signal are None and its name.
+  """
+
+  place: str
+  have: Any
+  want: Any
+
+  def __str__(self):
+    return f"{self.place} is {self.have!r}, want {self.want!r}"
+
+  @property
+  def absent(self) -> bool:
+    """Whether it is a signal that is not there."""
+    return self.have is None and self.want == self.place
+
+  @property
+  def setting(self) -> str:
+    """The flag of `accfm prepare` that mends it, "" where none does."""
+    signal, _, field = self.place.rpartition(".")
+    if field not in SETTINGS:
+      return ""
+    want = self.want
+    if isinstance(want, (tuple, list)):
+      want = ",".join(map(str, want))
+    text = "none" if want is None else str(want)
+    return f"--config.{signal and f'signals.{signal}.'}{field}={text}"
 
 
 def from_dict(plain: Any, where: str = "contract") -> Contract:
@@ -144,11 +186,49 @@ def check(contract: Contract, where: str = "contract.") -> None:
       )
 
 
+def differences(
+    have: Contract, want: Contract, signals: Iterable[str]
+) -> list[Difference]:
+  """Everything that keeps `have` from feeding signals to an encoder.
+
+  Args:
+    have: of the shards.
+    want: of the checkpoint.
+    signals: names of the signals that will be fed.
+  """
+  found = [
+      Difference(field, getattr(have, field), getattr(want, field))
+      for field in ("rate_hz", "window_sec")
+  ]
+  for name in signals:
+    if name not in have.signals:
+      found.append(Difference(name, None, name))
+      continue
+    a = dataclasses.asdict(have.signals[name])
+    b = dataclasses.asdict(want.signals[name])
+    found += [
+        Difference(f"{name}.{field}", a[field], b[field])
+        for field in a if field != "delay_s"
+    ]
+  return [one for one in found if one.have != one.want]
+
+
+def mismatch(have: Contract, want: Contract, name: str) -> str:
+  """Why `have` cannot feed one signal, in a few words; "" where it can."""
+  return "; ".join(
+      f"no {name}" if one.absent else str(one)
+      for one in differences(have, want, [name])
+  )
+
+
 def check_match(
     have: Contract, want: Contract, signals: Iterable[str], where: str,
     whose: str = "the checkpoint's",
 ) -> None:
   """Raises InputError where `have` cannot feed an encoder made for `want`.
+
+  The message names the settings of `accfm prepare` that would help. What no
+  setting changes, such as the channels of a device, needs other recordings.
 
   Args:
     have: of the shards.
@@ -157,26 +237,19 @@ def check_match(
     where: what `have` belongs to, for the message.
     whose: what `want` belongs to, for the message.
   """
-  problems = []
-  for field in ("rate_hz", "window_sec"):
-    a, b = getattr(have, field), getattr(want, field)
-    if a != b:
-      problems.append(f"{field} is {a}, want {b}")
-  for name in signals:
-    if name not in have.signals:
-      problems.append(
-          f"signal {name!r} is absent, have {sorted(have.signals)}"
-      )
-      continue
-    a = dataclasses.asdict(have.signals[name])
-    b = dataclasses.asdict(want.signals[name])
-    problems += [
-        f"{name}.{field} is {a[field]!r}, want {b[field]!r}"
-        for field in a if field != "delay_s" and a[field] != b[field]
-    ]
-  if problems:
-    raise InputError(
-        f"{where}: the input contract differs from {whose}: "
-        + "; ".join(problems)
-        + f"; prepare the recordings with {whose} settings"
-    )
+  found = differences(have, want, signals)
+  if not found:
+    return
+  fixed = [one for one in found if not one.setting]
+  if fixed:
+    fix = "no setting of accfm prepare changes " + ", ".join(
+        one.place for one in fixed) + ": choose another data set"
+  else:
+    fix = "prepare the recordings again with " + " ".join(
+        one.setting for one in found)
+  problems = "; ".join(
+      f"signal {one.place!r} is absent, have {sorted(have.signals)}"
+      if one.absent else str(one) for one in found
+  )
+  raise InputError(
+      f"{where}: the input contract differs from {whose}: {problems}; {fix}")

@@ -14,6 +14,7 @@ _CUTOFF = 0.95  # half amplitude, as a share of the lower Nyquist rate
 _BETA = 5.65  # Kaiser's 0.1102 * (60 - 8.7)
 SNAP = 1e-4  # smaller offsets, in samples, are rounding of the clock
 _DECAYED = 1e-6  # share of a response that counts as nothing
+_SETTLED = 0.0015  # share that may be left of what an end of a run adds
 
 
 def resample(
@@ -109,11 +110,31 @@ def reach_s(
   """
   same = rate_in == rate_out and _place(shift_s, rate_in)[1] == 0.0
   kernel = 0.0 if same else _LOBES / min(rate_in, rate_out)
+  return kernel + _decay_s(rate_out, band_hz, order, _DECAYED)
+
+
+def settle_s(
+    rate_hz: float, band_hz: tuple[float, float] | None, order: int
+) -> float:
+  """How long, in s, the end of a run changes what `bandpass` makes of it.
+
+  Beyond the end the filter assumes the run's own reflection. What that adds
+  is several SD of the signal at the end, and has fallen to less than 1 % of
+  the SD here.
+
+  Args:
+    rate_hz, band_hz, order: as for `bandpass`; None for no filter, which
+      needs no time.
+  """
+  return _decay_s(rate_hz, band_hz, order, _SETTLED)
+
+
+def _decay_s(rate_hz, band_hz, order, share):
+  """Seconds until a filter's slowest pole has fallen to a share."""
   if not band_hz:
-    return kernel
-  poles = np.abs(_butterworth(rate_out, band_hz, order, "zpk")[1])
-  decay = math.log(_DECAYED) / math.log(poles.max())  # samples
-  return kernel + decay / rate_out
+    return 0.0
+  poles = np.abs(_butterworth(rate_hz, band_hz, order, "zpk")[1])
+  return math.log(share) / math.log(poles.max()) / rate_hz
 
 
 def _place(shift_s, rate_in):

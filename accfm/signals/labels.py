@@ -16,6 +16,13 @@ window:
   intervals that follow each other without a gap; it needs `min_pairs` of
   them. (Task Force of the ESC and NASPE, Circulation 93, 1996.)
 
+Where a source's beats lie on a grid of q seconds, rounding adds q^2 / 6 to
+the variance of intervals and q^2 / 2 to the mean squared difference: each
+beat errs evenly within q, with variance q^2 / 12; an interval is the
+difference of two beats, and two intervals that follow each other differ by
+b2 - 2 b1 + b0. Both are taken off, down to 0. For the E4 (q = 1/64 s) that is
+(6.4 ms)^2 and (11.0 ms)^2.
+
 All three are NaN where coverage < `min_coverage`. Intervals that cross an
 end of the window do not count, so the coverage of perfect beats is a little
 below one.
@@ -47,6 +54,9 @@ DEFAULTS = dict(
     # 1/64 s.
     consecutive_tol_s=0.008,
     min_pairs=10,  # pairs of intervals that RMSSD needs
+    # Grid that the times of the source's beats lie on, in s; 0: none. What
+    # rounding adds to SDNN and RMSSD is taken off.
+    beat_grid_s=0.0,
     min_condition=0.5,  # share of a window that gives it its condition
     track="hr_bpm",  # beat_source "track": the track that gives hr_bpm
     tracks=(),  # further tracks that become labels under their own names
@@ -65,6 +75,7 @@ RULES = {
     "labels.median_span_s": values.COUNT,
     "labels.consecutive_tol_s": values.COUNT,
     "labels.min_pairs": values.COUNT,
+    "labels.beat_grid_s": values.COUNT,
     "labels.min_condition": values.SHARE,
     "labels.min_template_r": values.between(-1, 1),
 }
@@ -250,13 +261,19 @@ def _beat_labels(beats, start_s, stop_s, rules):
     return {}
   follows = np.abs(end[1:] - x[1:] - end[:-1]) <= rules.consecutive_tol_s
   steps = np.diff(x)[follows & clean[1:] & clean[:-1]]
+  rounding = rules.beat_grid_s**2 * (rules.beat_source == "beats")
   out = {
       "hr_bpm": float(60 / x[clean].mean()),
-      "sdnn_ms": float(1000 * x[clean].std(ddof=1)),
+      "sdnn_ms": _root_ms(x[clean].var(ddof=1) - rounding / 6),
   }
   if len(steps) >= max(1, rules.min_pairs):
-    out["rmssd_ms"] = float(1000 * np.sqrt(np.mean(steps**2)))
+    out["rmssd_ms"] = _root_ms(np.mean(steps**2) - rounding / 2)
   return out
+
+
+def _root_ms(square):
+  """The root of s^2 in ms, 0 where rounding has left less than nothing."""
+  return float(1000 * np.sqrt(max(square, 0.0)))
 
 
 def _track_mean(track, start_s, stop_s, min_coverage):

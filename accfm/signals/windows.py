@@ -71,21 +71,25 @@ class Window:
 
 
 def align(
-    recording: Recording, contract: Contract, cfg: settings.Given = None
+    recording: Recording, contract: Contract, cfg: settings.Given = None,
+    settled: bool = True,
 ) -> Aligned:
   """Puts the contract's signals on one clock at `contract.rate_hz`.
 
   A signal's `delay_s` is subtracted from its times and from those of the
   beats and tracks that name it. Beats and tracks of a signal that the
   contract leaves out stay where they are, since its delay is not known.
-  The clock starts at the first finite sample of the signal that starts last.
-  A run between gaps that is shorter than a window stays a gap, since no
-  window fits in it. At the ends of a run the filters see its odd reflection.
+  Beyond the ends of a run between gaps a band filter sees the run's own odd
+  reflection. What that reaches is left out (`filters.settle_s`), so the clock
+  starts where the last signal to do so has settled. A run in which no window
+  fits stays a gap.
 
   Args:
     recording: signals that the contract does not name are left out.
     contract: names the signals, their filters and the rate.
     cfg: fields of `quality.DEFAULTS`, for impossible samples.
+    settled: whether to leave out the ends of runs. False is for who has no
+      more than a window, and takes its ends as the filter makes them.
 
   Raises:
     InputError: a signal is absent or has other channels or another unit;
@@ -109,33 +113,29 @@ def align(
           np.isnan(recording.signals[name].values), axis=1
       ) for name in clocks
   }
-  start, count = _overlap(recording, contract, clocks, there, where)
+  ends = {
+      name: _end_s(contract.rate_hz, spec) if settled else 0.0
+      for name, spec in contract.signals.items()
+  }
+  start, count = _overlap(recording, contract, clocks, there, ends, where)
   signals, clipped, faults = {}, {}, {}
   for name, spec in contract.signals.items():
     raw = recording.signals[name]
     codes = impossible.find(raw, name, spec, rules, contract.window_sec)
     out = np.full((count, spec.channels), np.nan, np.float32)
     for first, last in runs(there[name]):
-      if (last - first + 1) / raw.rate_hz < contract.window_sec:
+      seconds = (last - first) / raw.rate_hz
+      if seconds + 1 / raw.rate_hz - 2 * ends[name] < contract.window_sec:
         continue
       begin = clocks[name] + first / raw.rate_hz - start  # s on the clock
-      k0 = max(0, math.ceil(begin * contract.rate_hz - SNAP))
-      k1 = min(count, math.ceil(
-          (begin + (last - first) / raw.rate_hz) * contract.rate_hz - SNAP
-      ))
-      if k1 <= k0:
-        continue
-      values = filters.resample(
-          impossible.bridged(raw.values[first:last], codes[first:last]),
-          raw.rate_hz,
-          max(0.0, k0 / contract.rate_hz - begin), contract.rate_hz, k1 - k0,
-          where=f"{where} signal {name}",
-      )
-      if spec.band_hz:
-        values = filters.bandpass(
-            values, contract.rate_hz, spec.band_hz, spec.band_order
+      k0 = max(0, _place(begin + ends[name], contract.rate_hz))
+      k1 = min(count, _place(begin + seconds - ends[name], contract.rate_hz))
+      if k1 > k0:
+        out[k0:k1] = _filtered(
+            impossible.bridged(raw.values[first:last], codes[first:last]),
+            raw.rate_hz, begin, k0, k1, contract.rate_hz, spec,
+            f"{where} signal {name}",
         )
-      out[k0:k1] = values
     faults[name] = _spread(
         codes, raw.rate_hz, clocks[name] - start, contract.rate_hz, count,
         filters.reach_s(
@@ -164,6 +164,39 @@ def align(
       spans=tuple(recording.spans),
       impossible=faults,
   )
+
+
+def _end_s(rate_hz, spec):
+  """Seconds of each end of a run that are left out: whole samples."""
+  settle = filters.settle_s(rate_hz, spec.band_hz, spec.band_order)
+  return math.ceil(settle * rate_hz) / rate_hz
+
+
+def _place(time_s, rate_hz):
+  """The first sample of the clock at or after a time on it."""
+  return math.ceil(time_s * rate_hz - SNAP)
+
+
+def _filtered(x, rate_in, begin_s, k0, k1, rate_hz, spec, where):
+  """Samples k0, ..., k1 - 1 of the clock, from a run x [N, C] between gaps.
+
+  Args:
+    begin_s: time of x[0] on the clock. The band filter sees what the run has
+      before k0 and after k1, as far as it reaches.
+  """
+  first, last = k0, k1
+  if spec.band_hz:
+    far = _place(filters.reach_s(
+        rate_hz, 0.0, rate_hz, spec.band_hz, spec.band_order), rate_hz)
+    first = max(_place(begin_s, rate_hz), k0 - far)
+    last = min(_place(begin_s + len(x) / rate_in, rate_hz), k1 + far)
+  values = filters.resample(
+      x, rate_in, max(0.0, first / rate_hz - begin_s), rate_hz, last - first,
+      where=where,
+  )
+  if spec.band_hz:
+    values = filters.bandpass(values, rate_hz, spec.band_hz, spec.band_order)
+  return values[k0 - first:k1 - first]
 
 
 def cut(
@@ -260,15 +293,16 @@ def _check(recording, name, spec, where):
       )
 
 
-def _overlap(recording, contract, clocks, there, where):
-  """(start in s, samples) of the time that all signals cover."""
+def _overlap(recording, contract, clocks, there, ends, where):
+  """(start in s, samples) of the time that all signals cover, settled."""
   spans = {}
   for name, clock in clocks.items():
     rows = np.flatnonzero(there[name])
     if not len(rows):
       raise InputError(f"{where} signal {name}: every sample is a gap")
     rate = recording.signals[name].rate_hz
-    spans[name] = clock + rows[0] / rate, clock + (rows[-1] + 1) / rate
+    spans[name] = (clock + rows[0] / rate + ends[name],
+                   clock + (rows[-1] + 1) / rate - ends[name])
   start = max(a for a, _ in spans.values())
   end = min(b for _, b in spans.values())
   if end <= start:
@@ -281,9 +315,16 @@ def _overlap(recording, contract, clocks, there, where):
   if count < contract.samples:
     raise InputError(
         f"{where}: shorter than a window: signals overlap for "
-        f"{end - start:.2f} s, want at least {contract.window_sec} s"
+        f"{end - start:.2f} s{_without(ends)}, want at least "
+        f"{contract.window_sec} s"
     )
   return start, count
+
+
+def _without(ends):
+  """What an error says of the ends that were left out."""
+  most = max(ends.values())
+  return f" without the {most:.2f} s at each end that filters need" * (most > 0)
 
 
 def _moved(item: Any, field: str, delays: Mapping[str, float]) -> Any:

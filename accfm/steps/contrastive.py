@@ -1,6 +1,6 @@
 """Contrastive pre-training: two views of a segment, or of a person, agree."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from accfm.base import keys as keylib
 from accfm.base.mesh import ROW_AXES
 from accfm.losses import infonce, koleo
+from accfm.losses.spans import Spans
 from accfm.models import build
 from accfm.signals import feed
 from accfm.steps import micro, nets
@@ -45,19 +46,20 @@ def make_loss(
     del frozen
     one, carried = embed(params, carried, key, "one", batch)
     two, carried = embed(params, carried, key, "two", batch)
+    spans = gather_spans(batch)
     if target is None:
-      losses, metrics = paired_loss(one, two, temperature, 0.5, block)
+      losses, metrics = paired_loss(one, two, temperature, 0.5, block, spans)
     else:
       # Whatever the target computes, no gradient may reach it.
       far, near = (
           jax.lax.stop_gradient(target(carried, key, view, batch))
           for view in ("two", "one")
       )
-      losses, metrics = paired_loss(one, far, temperature, 1.0, block)
-      back, _ = paired_loss(two, near, temperature, 1.0, block)
+      losses, metrics = paired_loss(one, far, temperature, 1.0, block, spans)
+      back, _ = paired_loss(two, near, temperature, 1.0, block, spans)
       losses = 0.5 * (losses + back)
     if koleo_weight:
-      spread = 0.5 * (_koleo(one, block) + _koleo(two, block))
+      spread = 0.5 * (_koleo(one, block, spans) + _koleo(two, block, spans))
       metrics["koleo"] = jax.lax.stop_gradient(spread).mean()
       losses += koleo_weight * spread
     return losses, metrics, carried
@@ -67,7 +69,7 @@ def make_loss(
 
 def paired_loss(
     query: jax.Array, keys: jax.Array, temperature: float | jax.Array,
-    query_weight: float, block: int = 0,
+    query_weight: float, block: int = 0, spans: Spans | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
   """InfoNCE both ways between paired rows of the global batch.
 
@@ -76,6 +78,7 @@ def paired_loss(
     temperature: scalar.
     query_weight: weight of query -> keys; the reverse has the rest.
     block: rows compared with the global batch at once; 0 for all.
+    spans: from `gather_spans`.
 
   Returns:
     (losses [b], {"recall@1": in the batch, query -> keys}).
@@ -85,22 +88,34 @@ def paired_loss(
   losses: Any = 0.0
   if query_weight > 0.0:
     losses += query_weight * infonce.infonce(
-        query, all_keys, temperature, first, block
+        query, all_keys, temperature, first, block, spans
     )
   if query_weight < 1.0:
     all_query = jax.lax.all_gather(query, ROW_AXES, tiled=True)
     losses += (1.0 - query_weight) * infonce.infonce(
-        keys, all_query, temperature, first, block
+        keys, all_query, temperature, first, block, spans
     )
-  return losses, {"recall@1": recall(query, all_keys, first, block)}
+  return losses, {"recall@1": recall(query, all_keys, first, block, spans)}
 
 
 def recall(
-    query: jax.Array, all_keys: jax.Array, first: jax.Array, block: int = 0
+    query: jax.Array, all_keys: jax.Array, first: jax.Array, block: int = 0,
+    spans: Spans | None = None,
 ) -> jax.Array:
   """Share of this device's queries that find their own key in the batch."""
   query, all_keys = jax.lax.stop_gradient((query, all_keys))
-  return infonce.recall_at_1(query, all_keys, first, block).mean()
+  return infonce.recall_at_1(query, all_keys, first, block, spans).mean()
+
+
+def gather_spans(batch: Mapping[str, jax.Array]) -> Spans | None:
+  """Which rows of the global batch share samples with those of this device.
+
+  None where segments do not overlap, or where each row has a pair: then no
+  other row is of the same person.
+  """
+  if "span" not in batch or "pair" in batch:
+    return None
+  return batch["span"], jax.lax.all_gather(batch["span"], ROW_AXES, tiled=True)
 
 
 def make_objective(config: ConfigDict, given: Given) -> Objective:
@@ -159,7 +174,7 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
   )
 
 
-def _koleo(z, block):
+def _koleo(z, block, spans):
   first = jax.lax.axis_index(ROW_AXES) * z.shape[0]
   others = jax.lax.all_gather(z, ROW_AXES, tiled=True)
-  return koleo.nearest(z, others, first, block)
+  return koleo.nearest(z, others, first, block, spans)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from accfm.base.configlib import nearest
 from accfm.base.errors import InputError
 from accfm.base.mesh import ROW_AXES
-from accfm.losses import regression
+from accfm.losses import regression, soft_targets
 from accfm.models import build, heads
 from accfm.signals import augment, feed
 from accfm.steps import contrastive, micro, nets
@@ -33,6 +33,19 @@ class Loss:
   unit_rows: bool = True
 
 
+@dataclasses.dataclass(frozen=True)
+class Soft:
+  """Targets of InfoNCE that the frozen teacher draws up.
+
+  Attributes:
+    weight: share of the soft target; the row's own partner has the rest.
+    temperature: of the similarities between the teacher's embeddings.
+  """
+
+  weight: float = 0.0
+  temperature: float = 0.1
+
+
 LOSSES = {
     "contrastive": Loss(),
     "cosine": Loss(regression.cosine),
@@ -51,7 +64,7 @@ def check_loss(name: str) -> None:
 
 def make_loss(
     name: str, embed: Callable, teach: Callable, temperature: float,
-    student_weight: float, block: int = 0,
+    student_weight: float, block: int = 0, soft: Soft = Soft(),
 ) -> Callable:
   """The loss of cross-modal distillation.
 
@@ -59,18 +72,22 @@ def make_loss(
   recalled): w InfoNCE(student -> teacher) + (1 - w) InfoNCE(teacher ->
   student) over the global batch. For comparison, without other segments:
   "cosine", 1 - cos(student, teacher), and "mse", the squared error of the
-  student's prediction of the teacher's embedding.
+  student's prediction of the teacher's embedding. With soft targets InfoNCE
+  is, in both directions, the cross-entropy with a mixture of the own partner
+  and of those whose segments the teacher finds alike.
 
   Args:
     name: one of `LOSSES`.
     embed: `embed(params, carried, key, batch) -> (z [b, P], carried)`:
       augmentation, student and its head.
     teach: `teach(params, carried, frozen, key, batch) -> (z [b, P],
-      carried)`: augmentation, teacher, then its head.
+      carried)`: augmentation, teacher, then its head. With soft targets
+      z is [b, P + E]: the teacher's own embedding follows.
     temperature: scalar; a learned one is `params["log_temperature"]`, where
       that exists, and starts there.
     student_weight: w, 0 to 1.
     block: rows compared with the global batch at once; 0 for all.
+    soft: of the contrastive loss alone.
 
   Returns:
     `loss`, as `state.Objective`.
@@ -81,23 +98,60 @@ def make_loss(
   def loss_fn(params, carried, frozen, batch, key):
     student, carried = embed(params, carried, key, batch)
     teacher, carried = teach(params, carried, frozen, key, batch)
+    spans = contrastive.gather_spans(batch)
     if regress is not None:
       losses = regress(student, teacher)
       first = jax.lax.axis_index(ROW_AXES) * student.shape[0]
       keys = jax.lax.all_gather(heads.unit(teacher), ROW_AXES, tiled=True)
-      found = contrastive.recall(heads.unit(student), keys, first, block)
+      found = contrastive.recall(
+          heads.unit(student), keys, first, block, spans
+      )
       return losses, {"recall@1": found}, carried
     tau = temperature
     if "log_temperature" in params:
       # CLIP's bound: below 0.01 training diverges (arXiv 2103.00020).
       tau = jnp.maximum(jnp.exp(params["log_temperature"]), 0.01)
+    alike = None
+    if soft.weight:
+      teacher, alike = jnp.split(teacher, [student.shape[1]], axis=1)
     losses, metrics = contrastive.paired_loss(
-        student, teacher, tau, student_weight, block
+        student, teacher, tau, student_weight, block, spans
     )
+    if alike is not None:
+      losses += soft.weight * _soft_gap(
+          student, teacher, alike, tau, student_weight, block, soft, spans
+      )
     metrics["temperature"] = jnp.asarray(jax.lax.stop_gradient(tau))
     return losses, metrics, carried
 
   return loss_fn
+
+
+def _soft_gap(
+    student, teacher, alike, tau, student_weight, block, soft, spans
+):
+  """[b]: what soft targets add, both ways, over the global batch.
+
+  Args:
+    student, teacher: [b, P] projections of this device.
+    alike: [b, E] the teacher's embeddings.
+    tau, student_weight, block, soft: as `make_loss`.
+    spans: from `contrastive.gather_spans`.
+  """
+  first = jax.lax.axis_index(ROW_AXES) * student.shape[0]
+  every = jax.lax.all_gather(alike, ROW_AXES, tiled=True)
+  mine = soft_targets.centred(alike, every)
+  others = soft_targets.centred(every, every)
+  gap: Any = 0.0
+  for weight, query, keys in (
+      (student_weight, student, teacher), (1 - student_weight, teacher, student)
+  ):
+    if weight > 0.0:
+      gap += weight * soft_targets.soft_gap(
+          query, jax.lax.all_gather(keys, ROW_AXES, tiled=True), mine, others,
+          tau, soft.temperature, first, block, spans,
+      )
+  return gap
 
 
 def make_objective(config: ConfigDict, given: Given) -> Objective:
@@ -106,7 +160,8 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
   Args:
     config: with signal, encoder, head, teacher_head, teacher_mode, loss,
       augment (of "student" and "teacher"), temperature, learn_temperature,
-      student_weight, loss_block, micro_batches, seed.
+      student_weight, soft_weight, soft_temperature, loss_block,
+      micro_batches, seed.
     given: with the teacher to start from.
   """
   contract, start = given.contract, given.start
@@ -164,7 +219,10 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
       x, carried = nets.forward(
           mentor, "teacher", params, carried, x, key, batch["row"]
       )
-    return nets.project(their_head, params["teacher_head"], x), carried
+    z = nets.project(their_head, params["teacher_head"], x)
+    if config.soft_weight:
+      z = jnp.concatenate([z, x.astype(z.dtype)], axis=1)
+    return z, carried
 
   embed, teach = (
       micro.batched(fn, config.micro_batches, trained.values())
@@ -172,7 +230,7 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
   )
   loss = make_loss(
       config.loss, embed, teach, config.temperature, config.student_weight,
-      config.loss_block,
+      config.loss_block, Soft(config.soft_weight, config.soft_temperature),
   )
   return Objective(params, loss, nets.carry(**trained), frozen)
 
@@ -193,7 +251,9 @@ def make_heads(config: Mapping[str, Any], teacher_dim: int) -> tuple[Any, Any]:
 
 
 def _check_config(config: ConfigDict) -> None:
-  """Raises InputError for a loss that a constant teacher would satisfy."""
+  """Raises InputError for a loss that a constant teacher would satisfy, or
+  soft targets of a teacher that moves.
+  """
   check_loss(config.loss)
   if LOSSES[config.loss].regress is not None and (
       config.teacher_head != "identity" or config.teacher_mode != "frozen"
@@ -202,6 +262,15 @@ def _check_config(config: ConfigDict) -> None:
         f"loss {config.loss!r}: got teacher_head={config.teacher_head!r}, "
         f"teacher_mode={config.teacher_mode!r}, want 'identity' and 'frozen': "
         "a teacher that may move would agree by becoming constant"
+    )
+  if config.soft_weight and (
+      config.loss != "contrastive" or config.teacher_mode != "frozen"
+  ):
+    raise InputError(
+        f"soft_weight: got {config.soft_weight:g} with loss={config.loss!r}, "
+        f"teacher_mode={config.teacher_mode!r}, want 'contrastive' and "
+        "'frozen': a teacher that may move would draw up targets that are "
+        "easy to meet"
     )
 
 

@@ -133,25 +133,30 @@ def make(
   """
   made = Record(
       kind, config.to_dict(), tuple(data.signals), data.contract,
-      tuple(
-          Cohort(
-              part.manifest["name"],
-              {s: tuple(ids) for s, ids in part.manifest["splits"].items()},
-              part.manifest["split_hash"], part.manifest["windows"],
-              digest=part.digest,
-              known_salt=part.manifest.get("prepare_config", {}).get("salt"),
-              source=part.manifest.get("source", ""),
-              fingerprints={
-                  split: tuple(sorted({h for p in people for h in p.split()}))
-                  for split, people in part.manifest.get(
-                      "fingerprints", {}
-                  ).items()
-              },
-          ) for part in data.train.parts
-      ), parent, targets,
+      tuple(cohort_of(part) for part in data.train.parts), parent, targets,
   )
   salt = config.pseudonym_salt
   return hide_people(made, salt) if salt else made
+
+
+def cohort_of(part: Any) -> Cohort:
+  """What a record says of a data set.
+
+  Args:
+    part: an open split of it (`pipeline.Split`).
+  """
+  manifest = part.manifest
+  return Cohort(
+      manifest["name"],
+      {s: tuple(ids) for s, ids in manifest["splits"].items()},
+      manifest["split_hash"], manifest["windows"], digest=part.digest,
+      known_salt=manifest.get("prepare_config", {}).get("salt"),
+      source=manifest.get("source", ""),
+      fingerprints={
+          split: tuple(sorted({h for p in people for h in p.split()}))
+          for split, people in manifest.get("fingerprints", {}).items()
+      },
+  )
 
 
 def hide_people(record: Record, salt: str) -> Record:

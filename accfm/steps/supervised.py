@@ -1,12 +1,13 @@
 """Supervised training: one encoder and one linear predictor of all labels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from accfm.base.errors import InputError
 from accfm.base.mesh import ROW_AXES
 from accfm.losses import labelled
 from accfm.models import build, heads
@@ -17,6 +18,7 @@ from accfm.steps.given import Given, Start
 from accfm.steps.state import Objective
 
 ENCODER = "vit_s"  # that a plan assumes where the config names none
+TIMED = ("_bpm", "_hz", "_ms", "_s")  # ends of labels that time decides
 
 
 def make_loss(predict: Callable, targets: Sequence[Target]) -> Callable:
@@ -69,6 +71,7 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
     given: with the targets, and the encoder to start from, if any.
   """
   contract, targets, start = given.contract, given.targets, given.start
+  check_warp(config.augment, targets)
   encoder = nets.encoder(config.encoder)
   predictor = make_predictor(targets)
   variables = start and start.variables
@@ -99,6 +102,32 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
   if config.freeze_encoder:
     return Objective(params, loss, {}, {"encoder": variables})
   return Objective(params, loss, nets.carry(encoder=variables))
+
+
+def check_warp(
+    augmentation: Mapping[str, Any], targets: Sequence[Target]
+) -> None:
+  """Raises InputError where a time warp would leave a label that is wrong.
+
+  A rate or an interval of beats changes with the warp, its label does not.
+  What else a label of a segment says is not known, so all of them count. A
+  fact about a person stays, unless its name ends in a unit of time.
+
+  Args:
+    augmentation: resolved, see `augment.resolve`.
+    targets: of the predictor.
+  """
+  timed = [
+      t.column for t in targets
+      if t.column.startswith("labels/") or t.column.endswith(TIMED)
+  ]
+  prob = dict(augmentation.get("time_warp", {})).get("prob", 0.0)
+  if prob and timed:
+    raise InputError(
+        f"augment.time_warp.prob: got {prob:g} with labels {timed}, which a "
+        "warp of time may change, want 0; set "
+        "--config.augment.time_warp.prob=0 or choose other labels"
+    )
 
 
 def make_predictor(targets: Sequence[Target]) -> heads.Predictor:

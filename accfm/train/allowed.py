@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import values
 from accfm.base.errors import InputError
-from accfm.data import batches, orders
+from accfm.data import batches, orders, people_batches
 from accfm.models import build
 from accfm.signals import augment
 from accfm.steps import distill
@@ -30,10 +30,13 @@ RULES: values.Rules = {
     "loss_block": values.COUNT,
     "micro_batches": values.SOME,
     "positives": values.one_of("segment", "participant"),
+    "minutes_per_person": values.SOME,
     "momentum": values.from_below(0, 1),
     "koleo_weight": values.COUNT,
     "loss": values.one_of(*sorted(distill.LOSSES)),
     "student_weight": values.SHARE,
+    "soft_weight": values.SHARE,
+    "soft_temperature": values.above(0),
     "teacher_mode": values.one_of("frozen", "trained", "scratch"),
     "teacher_head": values.one_of("mlp", "identity"),
     "teacher_step": values.STEP,
@@ -82,8 +85,16 @@ def check(config: ConfigDict) -> None:
       augment.check(config.augment)
   optim.read_settings(config)
   batches.check(config)
+  each = config.get("minutes_per_person", 1)
+  people_batches.check(config.batch_size, each)
+  if each > 1 and config.get("positives") == "participant":
+    raise InputError(
+        f"minutes_per_person: got {each} with positives='participant', which "
+        "pairs two segments of each person already, want 1 or "
+        "--config.positives=segment"
+    )
   if "order" in config:
-    orders.Nearness(**config.order).check(config.batch_size)
+    orders.Nearness(**config.order).check(config.batch_size // each)
   trace.parse(config.profile_steps, config.total_steps)
   if "dataset" in config:
     parse_mixture(config.dataset)

@@ -193,7 +193,4 @@ def _first_lines(training: Training) -> Iterator[str]:
       f"parameters, {len(data.train):,} segments, {data.mesh.size} device(s)"
   )
   if sampler.left_out:
-    yield (
-        f"left out: {sampler.left_out} people with one segment, who cannot "
-        "be paired"
-    )
+    yield f"left out: {sampler.left_out} people {sampler.why_left_out}"

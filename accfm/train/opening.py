@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import mesh as meshlib
 from accfm.base.errors import InputError, warn
-from accfm.data import ids, orders, pipeline, samplers, sharedmemory
+from accfm.data import ids, joined, orders, samplers, sharedmemory
 from accfm.data import manifest as manifest_lib
 from accfm.signals.contract import Contract
 from accfm.steps import micro
@@ -25,14 +25,14 @@ class TrainingData:
   """The data of one training run, and the devices that it is put on.
 
   Attributes:
-    train, val: `pipeline.Joined` splits of the data sets.
+    train, val: `joined.Joined` splits of the data sets.
     weights: share of each data set in a batch, up to a factor.
     mesh: the data mesh.
     signals: names of the signals that batches hold.
   """
 
-  train: pipeline.Joined
-  val: pipeline.Joined
+  train: joined.Joined
+  val: joined.Joined
   weights: tuple[float, ...]
   mesh: jax.sharding.Mesh
   signals: tuple[str, ...]
@@ -58,13 +58,14 @@ def open_data(config: ConfigDict, signals: Iterable[str]) -> TrainingData:
   allowed.check(config)
   mixture = allowed.parse_mixture(config.dataset)
   folders = [manifest_lib.find(config.data_dir, name) for name in mixture]
-  train = pipeline.open_joined(folders, "train", config.max_damaged_share)
+  signals = tuple(signals)
+  train = joined.open_joined(
+      folders, "train", config.max_damaged_share, signals)
   for line in ids.crossings([part.manifest for part in train.parts]):
     warn(f"dataset: {line}")
   for part in train.parts:
     part.keep_records(config.cache_mb * 2**20 // len(train.parts))
   mesh = meshlib.make_mesh(fsdp=config.fsdp, model=config.model)
-  signals = tuple(signals)
   check_signals(signals, train.contract, folders[0])
   check_mesh(config, mesh)
   sharedmemory.check(
@@ -74,8 +75,8 @@ def open_data(config: ConfigDict, signals: Iterable[str]) -> TrainingData:
       ),
   )
   return TrainingData(
-      train, pipeline.open_joined(folders, "val"), tuple(mixture.values()),
-      mesh, signals,
+      train, joined.open_joined(folders, "val", signals=signals),
+      tuple(mixture.values()), mesh, signals,
   )
 
 
@@ -109,5 +110,5 @@ def make_sampler(config: ConfigDict, data: TrainingData) -> Any:
   return samplers.make(
       data.train, config.batch_size, config.seed, data.weights,
       by_people(config), meshlib.row_shards(data.mesh),
-      orders.Nearness(**config.order),
+      orders.Nearness(**config.order), config.get("minutes_per_person", 1),
   )

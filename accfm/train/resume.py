@@ -54,8 +54,11 @@ def check_same_data(workdir: str | pathlib.Path, record: Record) -> None:
     if old[name]["known_salt"] is None and name in new:
       for field in ("known_salt", "source"):
         del old[name][field], new[name][field]
+  one, two = _contract(before), _contract(record)
+  # What an older version did not write of labels says nothing.
+  two["labels"] = {k: v for k, v in two["labels"].items() if k in one["labels"]}
   lines = configlib.differences(
-      {"contract": _contract(before)}, {"contract": _contract(record)}
+      {"contract": one}, {"contract": two}
   ) + configlib.differences(old, new)
   if lines:
     raise InputError(

@@ -52,6 +52,12 @@ ADDED = {
     "decay_patterns": [],
     "objective": ANY,  # the kind of training; the checkpoint's record says it
     "hold_out_share": 0.0,
+    "minutes_per_person": 1,
+    "soft_weight": 0.0,
+    "align_with": "",  # of an evaluation, as the next two
+    "fit_dataset": "",
+    "signal": "",
+    "soft_temperature": ANY,  # of no use without the weight
     "preset": ANY,  # of augmentations, whose values stand beside it
 }
 

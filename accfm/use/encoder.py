@@ -3,7 +3,8 @@
 What an encoder is fed is fixed by its contract: rate, unit, filter, length of
 a segment, normalisation. Here samples go the way that preparation takes them
 (the same resampling, filter and rounding), so that an embedding is the one
-that an evaluation of the same minute has.
+that an evaluation of the same minute has. With a band filter that holds away
+from the ends of what is given (`Encoder.embed`).
 """
 
 import dataclasses
@@ -60,8 +61,10 @@ class Encoder:
 
     Args:
       x: one recording [N, C], cut into segments one after another, or
-        segments [B, T, C]; finite. A filter of the contract runs over the
-        whole recording, or over each segment by itself.
+        segments [B, T, C]; finite. A band filter of the contract runs over
+        the whole recording, or over each segment by itself. It distorts some
+        seconds at the ends of what it runs over (`filters.settle_s`), which
+        preparation leaves out and this keeps.
       rate_hz: its samples per second.
       unit: its unit; acceleration in "g", "mg" or "m/s2".
       resample: brings another rate to the contract's by a windowed sinc. A
@@ -176,7 +179,7 @@ class Encoder:
     contract = dataclasses.replace(self.contract, signals={self.signal: spec})
     aligned = windows.align(
         Recording("x", "x", {self.signal: Signal(x, rate_hz, spec.unit, 0.0)}),
-        contract, ANY_RANGE,
+        contract, ANY_RANGE, settled=False,
     )
     cuts = list(windows.cut(aligned, contract, contract.window_sec))
     if any(window.impossible for window in cuts):

@@ -12,7 +12,7 @@ from accfm import prepare
 from accfm.base import configlib, mesh
 from accfm.base.errors import InputError
 from accfm.configs import common
-from accfm.data import batches, orders, pipeline, samplers
+from accfm.data import batches, joined, orders, pipeline, samplers
 from tests.data import fake_source
 from tests.data.trees import same
 
@@ -27,7 +27,7 @@ def written(tmp_path_factory):
 
 
 def take(split, start, count, local=slice(None), **options):
-  split = pipeline.Joined([split])
+  split = joined.Joined([split])
   rows = batches.train_batches(
       split, ("acc", "ppg"), samplers.make(split, 8, 5, (1.0,)), start, local,
       **options,
@@ -71,7 +71,7 @@ def test_workers_make_the_same_batches(written):
 
 
 def test_a_worker_that_is_killed(written):
-  split = pipeline.Joined([pipeline.open_split(written, "train")])
+  split = joined.Joined([pipeline.open_split(written, "train")])
   rows = batches.train_batches(
       split, ("acc",), samplers.make(split, 8, 5, (1.0,)), 0, prefetch=1,
       workers=1, extra=lambda rows: {"process": os.getpid()},
@@ -106,7 +106,7 @@ def test_local_slices_join_to_the_global_batch(written, monkeypatch):
 
 
 def test_pairs_and_what_is_added(written):
-  split = pipeline.Joined([pipeline.open_split(written, "train")])
+  split = joined.Joined([pipeline.open_split(written, "train")])
   draw = samplers.Draw(np.array([4, 0, 9, 2]), np.array([5, 2, 11, 1]))
   batch = batches.make_batch(
       split, ("ppg",), draw, slice(1, 3), lambda rows: {"twice": 2 * rows}
@@ -122,7 +122,7 @@ def test_pairs_and_what_is_added(written):
 
 
 def test_paired_batches_of_people(written):
-  split = pipeline.Joined([pipeline.open_split(written, "train")])
+  split = joined.Joined([pipeline.open_split(written, "train")])
   people = split.table["participant"]
   sampler = samplers.make(split, 4, 5, (1.0,), by_people=True)
   found = batches.train_batches(

@@ -13,7 +13,7 @@ import pytest
 
 from accfm import prepare
 from accfm.base.errors import InputError
-from accfm.data import checksums, damage, manifest, pipeline, shards
+from accfm.data import checksums, damage, joined, manifest, pipeline, shards
 from tests.data import fake_source
 from tests.data.shards import as_older, edit, rewrite, seal, shard_of
 
@@ -168,9 +168,9 @@ def test_an_older_data_set_is_the_same_rows(written, copy):
 def test_training_that_replaces_rows_is_told(copy, capsys):
   flip(shard_of(copy), 20_000)
   with pytest.raises(InputError, match="max_damaged_share"):
-    pipeline.open_joined([copy], "train")
+    joined.open_joined([copy], "train")
   for _ in range(2):
-    assert len(pipeline.open_joined([copy], "train", 0.1)) == 21
+    assert len(joined.open_joined([copy], "train", 0.1)) == 21
   said = capsys.readouterr().err
   assert said.count("its content is not what checksums.json says") == 1
 

@@ -12,7 +12,7 @@ import pytest
 
 from accfm.base import mesh
 from accfm.base.errors import InputError
-from accfm.data import batches, damage, pipeline, samplers
+from accfm.data import batches, damage, joined, pipeline, samplers
 from tests.data.shards import as_older, put_scale, rewrite, shard_of
 from tests.data.trees import same
 
@@ -142,14 +142,14 @@ def test_an_infinite_label(copy, column):
 # --- replaced ----------------------------------------------------------------
 
 
-def joined(folder, share):
-  return pipeline.open_joined([folder], "train", share)
+def open_share(folder, share):
+  return joined.open_joined([folder], "train", share)
 
 
 def take(folder, start, count, local=slice(None), pairs=False, size=6,
          share=0.34, workers=0):
   """(batches, the ledger) of a data set of which a third may be damaged."""
-  split = joined(folder, share)
+  split = open_share(folder, share)
   found = batches.train_batches(
       split, SIGNALS, samplers.make(split, size, 5, (1.0,), pairs), start,
       local, workers=workers, extra=lambda rows: {"rows": rows},
@@ -265,6 +265,20 @@ def test_what_stands_in(group, damaged, drawn, only, want):
   assert got == want
 
 
+@pytest.mark.parametrize("apart, want", [
+    (1, [3, 1]), (2, [3, 1]), (3, [3, 6]), (6, [0, 6]), (7, [7, 0]),
+])
+def test_a_pair_that_stands_in_shares_no_signal(apart, want):
+  """Row 3 stays while another row of its person is far enough from it."""
+  people = np.array([0, 10]), np.array([8, 11])
+  damaged = {0} if apart < 6 else {3}
+  group = [3, 0] if apart < 7 else [3, 7]
+  drawn = np.array(group)
+  got = damage.stand_in(group, damaged, drawn, people, apart=apart)
+  assert abs(got[0] - got[1]) >= apart and not damaged & set(got)
+  assert got == want
+
+
 def test_nothing_is_left_to_stand_in():
   with pytest.raises(InputError, match="row 1 is damaged and no whole one"):
     damage.stand_in([1], set(range(10)), np.array([1]), PEOPLE)
@@ -272,7 +286,7 @@ def test_nothing_is_left_to_stand_in():
 
 def test_labelled_rows_are_replaced_by_labelled_ones(copy):
   hurt(copy, 3)
-  split = joined(copy, 0.1)
+  split = open_share(copy, 0.1)
   draw = samplers.Chosen([3, 9, 10], 3, 0)(0)
   batch = batches.make_batch(
       split, SIGNALS, draw, extra=lambda rows: {"rows": rows}
@@ -282,7 +296,7 @@ def test_labelled_rows_are_replaced_by_labelled_ones(copy):
 
 def test_more_than_may_be_damaged_stops(copy, capsys):
   hurt(copy, 1, 2, 3)
-  split = joined(copy, 0.1)  # 2 of 21
+  split = open_share(copy, 0.1)  # 2 of 21
   split.read([5], SIGNALS)
   with pytest.raises(InputError, match=(
       "max_damaged_share: got 3 damaged of 21 rows, want at most 2"
@@ -291,17 +305,17 @@ def test_more_than_may_be_damaged_stops(copy, capsys):
   assert capsys.readouterr().out.count("damaged row") == 3
   with pytest.raises(damage.DamagedError, match="row 1 of split train"):
     batches.make_batch(
-        joined(copy, 0.0), SIGNALS, samplers.Draw(np.arange(5))
+        open_share(copy, 0.0), SIGNALS, samplers.Draw(np.arange(5))
     )
   for share in (-0.1, 1.0, float("nan")):
     with pytest.raises(InputError, match="max_damaged_share: got"):
-      joined(copy, share)
+      open_share(copy, share)
 
 
 def test_a_table_of_training_knows_nothing_of_damaged_rows(written, copy):
-  want = joined(written, 0.0).table
+  want = open_share(written, 0.0).table
   hurt(copy, 3)
-  split = joined(copy, 0.1)
+  split = open_share(copy, 0.1)
   table = split.table
   assert split.ledger.counts() == {"train/damaged_rows": 1}
   whole = np.arange(21) != 3
@@ -314,14 +328,14 @@ def test_a_table_of_training_knows_nothing_of_damaged_rows(written, copy):
     else:
       assert lost == "" if column.dtype.kind == "U" else np.isnan(lost)
   with pytest.raises(damage.DamagedError, match="row 3 of split train"):
-    joined(copy, 0.0).table  # noqa: B018
+    open_share(copy, 0.0).table  # noqa: B018
 
 
 def test_rows_of_joined_data_sets_are_counted_by_their_joined_number(
     written, copy
 ):
   hurt(copy, 3)
-  split = pipeline.open_joined([written, copy], "train", 0.1)
+  split = joined.open_joined([written, copy], "train", 0.1)
   assert len(batches.make_batch(
       split, SIGNALS, samplers.Draw(np.array([3, 21 + 3]))
   )["acc"]) == 2

@@ -8,7 +8,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from accfm.base.errors import InputError
-from accfm.data import infofiles, manifest, pipeline, shards
+from accfm.data import infofiles, joined, manifest, pipeline, shards
 from tests.data.shards import edit, seal
 
 
@@ -22,7 +22,7 @@ def refused(folder, match):
   seal(folder)  # whoever changes a file can change its checksum
   for read in (
       shards.check_all, lambda f: pipeline.open_split(f, "train"),
-      lambda f: pipeline.open_joined([f], "train", 0.5),
+      lambda f: joined.open_joined([f], "train", 0.5),
   ):
     with pytest.raises(InputError, match=match) as error:
       read(folder)

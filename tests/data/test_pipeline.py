@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 
 from accfm import prepare
 from accfm.base.errors import InputError
-from accfm.data import batches, orders, pipeline, samplers
+from accfm.data import batches, joined, orders, pipeline, samplers
 from tests.data import fake_source
 from tests.data.shards import as_older, edit, shard_of
 from tests.data.trees import same
@@ -171,7 +171,7 @@ def two(written, tmp_path_factory):
 
 def test_joined_rows_are_those_of_the_parts(two):
   parts = [pipeline.open_split(folder, "train") for folder in two]
-  split = pipeline.open_joined(two, "train")
+  split = joined.open_joined(two, "train")
   a, b = map(len, parts)
   assert len(split) == a + b and split.bounds.tolist() == [0, a, a + b]
   assert split.cohorts == ("tiny", "other")
@@ -191,7 +191,7 @@ def test_joined_rows_are_those_of_the_parts(two):
 
 def test_a_joined_table_knows_what_its_parts_know(two):
   parts = [pipeline.open_split(folder, "train") for folder in two]
-  table = pipeline.open_joined(two, "train").table
+  table = joined.open_joined(two, "train").table
   a, b = map(len, parts)
   assert set(table) == set(parts[0].table) | set(parts[1].table)
   lacking = ({"attributes/target_y"}, {"attributes/target_x"})
@@ -207,7 +207,7 @@ def test_a_joined_table_knows_what_its_parts_know(two):
 
 
 def test_mixed_batches_say_whose_rows_are_whose(two):
-  split = pipeline.open_joined(two, "train")
+  split = joined.open_joined(two, "train")
   sampler = samplers.make(split, 8, 5, (3.0, 1.0))
   whole = list(itertools.islice(
       batches.train_batches(split, ("acc",), sampler, 0), 4
@@ -231,7 +231,23 @@ def test_data_sets_of_other_contracts_are_not_joined(two, tmp_path):
   with pytest.raises(InputError, match=re.escape(
       "data set third: the input contract differs from tiny's: "
   ) + "window_sec is 8.0, want 4.0; ppg.band_order is 3, want 2"):
-    pipeline.open_joined([two[0], third], "train")
+    joined.open_joined([two[0], third], "train")
+
+
+def test_only_the_signals_that_are_read_have_to_be_alike(two, tmp_path):
+  config = fake_source.get_config(name="third", signals__ppg__band_order=3)
+  third = prepare.run(config, "x", str(tmp_path), {"fake": fake_source.Fake()})
+  both = joined.open_joined([two[0], third], "train", signals=["acc"])
+  assert list(both.contract.signals) == ["acc"]
+  rows = np.array([0, len(both) - 1])
+  got = both.read(rows, ("acc",))
+  for place, (part, row) in enumerate(((0, 0), (1, -1))):
+    part = both.parts[part]
+    want = part.read([range(len(part))[row]], ("acc",))
+    np.testing.assert_array_equal(got["acc"][place], want["acc"][0])
+  for signals in (["acc", "ppg"], None):
+    with pytest.raises(InputError, match="ppg.band_order is 3, want 2; prep"):
+      joined.open_joined([two[0], third], "train", signals=signals)
 
 
 # --- what can be wrong -------------------------------------------------------

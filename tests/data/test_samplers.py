@@ -219,6 +219,7 @@ class Part:
   """The attributes of `pipeline.Split` that samplers read."""
 
   name = "train"
+  manifest = {"hop_sec": 60.0, "contract": {"window_sec": 60.0}}
 
   def __init__(self, folder, rows):
     self.dataset_dir = folder
@@ -230,7 +231,7 @@ class Part:
 
 
 class Joined:
-  """The attributes of `pipeline.Joined` that samplers read."""
+  """The attributes of `joined.Joined` that samplers read."""
 
   def __init__(self, *parts):
     self.parts = parts

@@ -7,7 +7,7 @@ import xml.etree.ElementTree
 
 from accfm.evals.report import plots
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 VOID = {"meta", "br", "wbr"}
 
@@ -130,6 +130,8 @@ def _add_retrieval(add):
         about, subject=way, variant="control_fails", pool=8)
     add(at, spread(0.77), measure="recall@1")
     add(at, 0.31, measure="share")
+    add(at, Estimate(0.5, 0.4, 0.6), variant="", rival="envelope",
+        measure="recall@1_minus_best_unlearned")
   add(about, spread(0.654), subject="acc2ppg",
       variant="not_adjacent/control_fails", measure="recall@1", pool=8)
   for variant in ("", "not_adjacent"):

@@ -6,10 +6,11 @@ from sklearn.metrics import roc_curve
 
 from accfm.base.errors import InputError
 from accfm.evals.embedding import projection
-from accfm.evals.stats import agreement, roc
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import agreement, intervals, roc
+from accfm.evals.stats import people as stats
 from accfm.evals.stats import scores as scores_lib
 from tests.evals import toy
+from tests.evals.stats.oracle import t_ends
 
 
 def _scored(seed=0):
@@ -64,33 +65,39 @@ def test_roc_band_is_that_of_copied_people():
 def test_roc_has_no_band_where_draws_lack_a_class():
   y = np.array([1.0, 0, 0, 0])
   got = roc.curve(stats.People(list("abcd"), 200, 0), y, np.arange(4.0))
-  assert got.low is None and got.high is None
   np.testing.assert_allclose(got.fpr, [0, 1 / 3, 2 / 3, 1, 1])
-  alone = roc.curve(stats.People(list("aaaa"), 9, 0), y, np.arange(4.0))
-  assert alone.low is None
+  one = np.tile([1.0, 0, 0, 0, 0, 0], 4)  # of the first of six people
+  got = roc.curve(stats.People(np.arange(24) % 6, 200, 0), one, np.arange(24.))
+  assert got.low is None and got.high is None
 
 
-def test_limits_of_agreement_are_those_of_copied_people():
+def test_roc_has_no_band_of_few_people():
+  y, scores = np.tile([0.0, 1], 20), np.arange(40.0) % 7
+  of_four = roc.curve(stats.People(np.arange(40) // 10, 99, 0), y, scores)
+  of_five = roc.curve(stats.People(np.arange(40) // 8, 99, 0), y, scores)
+  assert of_four.low is None and of_five.low is not None
+
+
+def test_limits_of_agreement_by_their_definition():
   rng = np.random.default_rng(2)
   ids = rng.choice(list("abcdef"), 50)
   true = rng.normal(70, 9, 50)
   predicted = true + rng.normal(1, 3, 50) + 2 * (ids == "a")
-  people = stats.People(ids, 60, 1)
-  got = agreement.limits(people, true, predicted)
+  got = agreement.limits(stats.People(ids, 60, 1), true, predicted)
   error = predicted - true
+  bias = error.mean()
+  for one, sds, within in (
+      (got.bias, 0, intervals.ANY), (got.lower, -1.96, (-np.inf, bias)),
+      (got.upper, 1.96, (bias, np.inf))):
 
-  def limits(e):
-    return e.mean(), e.mean() - 1.96 * e.std(), e.mean() + 1.96 * e.std()
+    def limit(rows, sds=sds):
+      e = error[rows]
+      sd = np.sqrt(((e - e.mean()) ** 2).sum() / (len(e) - 1))
+      return e.mean() + sds * sd
 
-  drawn = [limits(np.concatenate([
-      np.tile(error[ids == name], n)
-      for name, n in zip(people.names, counts, strict=True)
-  ])) for counts in people.weights]
-  low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-  for i, one in enumerate((got.bias, got.lower, got.upper)):
-    assert one.value == pytest.approx(limits(error)[i])
-    assert (one.low, one.high) == (
-        pytest.approx(low[i]), pytest.approx(high[i]))
+    assert one.value == pytest.approx(limit(np.arange(50)))
+    assert (one.low, one.high) == pytest.approx(
+        t_ends(ids, limit, within))
 
 
 def test_principal_components_are_those_of_the_svd():

@@ -12,7 +12,7 @@ from accfm.evals.embedding import health
 from accfm.evals.results.figures import Figure, Figures
 from accfm.evals.retrieval import ranks
 from accfm.evals.retrieval import run as retrieval
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 from tests.evals import toy
 
 RATE = 64

@@ -246,6 +246,16 @@ def test_nothing_in_a_record_says_whose_a_fingerprint_is():
         " ".join(scored.manifest["fingerprints"][split]).split())
 
 
+def test_a_record_of_twenty_thousand_people_stays_small():
+  """Each of them with two recordings of two signals."""
+  people = [f"person{n:05d}" for n in range(20_000)]
+  record = trained_on(prepared(
+      {"train": people[2:], "val": people[:1], "test": people[1:2]},
+      recordings="old new"))
+  assert len(record.cohorts[0].fingerprints["train"]) == 4 * 19_998
+  assert len(json.dumps(recordlib.to_plain(record))) < 2_000_000
+
+
 def test_validation_people_are_no_test_people():
   record = trained_on(prepared())
   other_fold = prepared({"train": "fg", "val": "abc", "test": "de"})
@@ -265,6 +275,22 @@ def test_validation_people_are_no_test_people():
       ("study/d",), ("study/e",))
   with pytest.raises(InputError, match="the encoder trained on 1 of the 2"):
     leaks.check_unseen(people, student, allow_validated=True)
+
+
+def test_nobody_is_scored_whom_probes_were_fitted_on():
+  """Of another data set than theirs, whatever its ids."""
+  other = prepared({"train": "a", "val": "d", "test": "f"})
+  for salt in ("", "one"):
+    fitted = prepared(salt=salt)
+    strangers = leaks.people_of(
+        prepared({"train": "x", "val": "", "test": "f"}, recordings="new"))
+    if salt:
+      with pytest.raises(InputError, match="cannot tell whether probes are"):
+        leaks.check_fitted(strangers, fitted)
+    assert leaks.check_fitted(strangers, fitted, allow_seen=True) == (
+        ("study/f", "study/x") if salt else ())
+    with pytest.raises(InputError, match="fitted on 2 of the 3 .*study/a"):
+      leaks.check_fitted(leaks.people_of(other), fitted, allow_seen=True)
 
 
 def of_yesterday(record):

@@ -8,7 +8,7 @@ import pytest
 
 from accfm.base import mesh as meshes
 from accfm.configs import acc_distill, ppg_contrastive
-from accfm.data import manifest, pipeline
+from accfm.data import joined, manifest
 from accfm.evals import validate
 from accfm.evals.embedding import forward
 from accfm.signals import augment
@@ -38,7 +38,7 @@ def test_numbers_of_a_pair(simulated, monkeypatch, count):
       lambda module, seed, name, *x: fresh.variables(
           module, *x, seed=len(name)),
   )
-  split = pipeline.open_joined(
+  split = joined.open_joined(
       [manifest.find(simulated, "simulated_easy")], "val"
   )
   config = acc_distill.get_config("tiny").unlock()

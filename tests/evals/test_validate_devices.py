@@ -13,7 +13,7 @@ from accfm.configs import (
   ppg_contrastive,
   ppg_mae,
 )
-from accfm.data import manifest, pipeline
+from accfm.data import joined, manifest
 from accfm.evals import in_training, validate
 from accfm.signals import targets
 from accfm.steps import contrastive, distill, mae, supervised
@@ -40,7 +40,7 @@ def _quick_start():
 @pytest.fixture(scope="module")
 def split(simulated):
   """The val split: two people with seven segments each."""
-  return pipeline.open_joined(
+  return joined.open_joined(
       [manifest.find(simulated, "simulated_easy")], "val"
   )
 

@@ -6,7 +6,7 @@ import types
 from accfm import evaluate
 from accfm.base import configlib
 from accfm.configs import evaluate as evaluate_config
-from accfm.evals import inputs, suite
+from accfm.evals import opened, suite
 from accfm.steps import record
 from tests.evals import toy
 
@@ -63,9 +63,9 @@ def make(monkeypatch):
 
   monkeypatch.setattr(evaluate.checkpoints, "load", load)
   monkeypatch.setattr(
-      inputs.manifest, "find", lambda folder, name: f"{folder}/{name}")
+      opened.manifest, "find", lambda folder, name: f"{folder}/{name}")
   monkeypatch.setattr(
-      inputs.pipeline, "open_split", lambda _, name: splits[name])
+      opened.pipeline, "open_split", lambda _, name: splits[name])
   monkeypatch.setattr(
       suite.towers, "from_checkpoint", lambda *_: world.towers)
   monkeypatch.setattr(

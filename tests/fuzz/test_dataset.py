@@ -11,7 +11,7 @@ import shutil
 
 import pytest
 
-from accfm.data import checksums, pipeline
+from accfm.data import checksums, joined, pipeline
 from tests.fuzz import hostile
 
 # What training and evaluation believe of a manifest.
@@ -25,9 +25,8 @@ SPLIT = "test"
 def read_all(folder):
   """All that the mains read of a split, as plain data."""
   split = pipeline.open_split(folder, SPLIT)
-  joined = pipeline.open_joined([folder], SPLIT)
   rows = split.read(range(len(split)), list(split.contract.signals))
-  table = joined.table
+  table = joined.open_joined([folder], SPLIT).table
   first, count = split.people
   return {
       "participant": table["participant"].tolist(),

@@ -5,7 +5,10 @@ import json
 
 import pytest
 
+from accfm.base import commandline
 from accfm.base.errors import InputError
+from accfm.configs import prepare as prepare_config
+from accfm.data import allowed
 from accfm.signals import contract as contracts
 from accfm.signals.contract import Contract, SignalSpec
 
@@ -40,15 +43,41 @@ def test_what_may_differ(want):
 @pytest.mark.parametrize("want, message", [
     (changed(rate_hz=50.0), "rate_hz is 64.0, want 50.0"),
     (changed(window_sec=30.0), "window_sec is 60.0, want 30.0"),
-    (changed("ppg", channels=4), "ppg.channels is 1, want 4"),
     (changed("ppg", band_hz=None), r"ppg.band_hz is \(0.5, 8.0\), want None"),
     (changed("ppg", normalize="none"), "ppg.normalize is 'zscore', want 'non"),
-    (changed("ppg", unit="V"), "ppg.unit is 'au', want 'V'"),
 ])
 def test_what_may_not_differ(want, message):
   with pytest.raises(InputError, match=f"^data: .*{message}.*; prepare") as e:
     contracts.check_match(HAVE, want, ["ppg"], "data")
   assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("want, message", [
+    (changed("ppg", channels=4), "ppg.channels is 1, want 4"),
+    (changed("ppg", unit="V"), "ppg.unit is 'au', want 'V'"),
+])
+def test_what_no_preparation_changes(want, message):
+  with pytest.raises(InputError, match=f"^data: .*{message}; no setting of ac"
+                     "cfm prepare changes ppg[.].*: choose another data set$"):
+    contracts.check_match(HAVE, want, ["ppg"], "data")
+  assert contracts.mismatch(HAVE, want, "ppg") == message
+  assert contracts.mismatch(HAVE, want, "acc") == ""
+
+
+def test_the_advice_can_be_carried_out():
+  """Each flag is one that a prepare config takes, and they are enough."""
+  have = prepare_config.get_config("simulated")
+  want = changed("acc", gravity_kept=False, band_hz=(0.5, 20.0), band_order=4)
+  want = dataclasses.replace(want, rate_hz=50.0, window_sec=30.0, signals={
+      **want.signals, "ppg": dataclasses.replace(
+          want.signals["ppg"], channels=4, band_hz=None, normalize="none")})
+  with pytest.raises(InputError) as error:
+    contracts.check_match(allowed.check(have), want, ["acc", "ppg"], "data")
+  advice = str(error.value).partition("; prepare the recordings again with ")[2]
+  again = commandline.parse(
+      ["--config=prepare:simulated", *advice.split()], ()).config
+  assert again is not None
+  contracts.check_match(allowed.check(again), want, ["acc", "ppg"], "data")
 
 
 def test_only_the_signals_that_are_fed_count():

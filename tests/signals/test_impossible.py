@@ -20,20 +20,25 @@ BAND = dataclasses.replace(
 )
 LONG = dataclasses.replace(BAND, window_sec=30.0)
 RATES = (32.0, 100.0)  # of acc and ppg
+END = 191 / 64  # s until BAND's filter has settled
 
 
-def recording(minutes=2, rates=RATES, limits=None, offset=0.0):
-  """A still wrist with a pulse; nothing is wrong with it."""
+def recording(minutes=2, rates=RATES, limits=None, offset=0.0, end=END):
+  """A still wrist with a pulse; nothing is wrong with it.
+
+  It begins `end` before T0 and lasts as much longer, so that the clock of
+  BAND starts at T0.
+  """
   rng = np.random.default_rng(3)
   signals = {}
   for name, rate in zip(("acc", "ppg"), rates, strict=True):
-    t = np.arange(round(60 * minutes * rate)) / rate
+    t = np.arange(np.ceil((60 * minutes + 2 * end) * rate)) / rate
     noise = rng.normal(size=(len(t), 3 if name == "acc" else 1))
     x = 0.004 * noise + [0, 0, 1] if name == "acc" else (
         offset + 40 * np.sin(2 * np.pi * 1.2 * t)[:, None] + noise
     )
     signals[name] = Signal(
-        x, rate, "g" if name == "acc" else "au", T0,
+        x, rate, "g" if name == "acc" else "au", T0 - end,
         limits if name == "ppg" else None,
     )
   return Recording("P1", "S1", signals)
@@ -199,7 +204,7 @@ def test_all_other_segments_are_as_without_it(
     sound, rates, name, value, reason, second, gone
 ):
   clean, want = sound[rates]
-  place = round(second * clean.signals[name].rate_hz)
+  place = round((second + END) * clean.signals[name].rate_hz)
   got, summary = cut(
       spoilt(clean, name, {(place, 0): value}), LONG, 30.0
   )
@@ -219,7 +224,7 @@ def test_all_other_segments_are_as_without_it(
 
 
 def test_without_a_filter_only_the_segment_itself_is_lost():
-  clean = recording(rates=(64.0, 64.0))
+  clean = recording(rates=(64.0, 64.0), end=0.0)
   for second in (40.0, 49.98):
     bad = spoilt(clean, "ppg", {(round(64 * second), 0): 3e38})
     got, summary = cut(bad, CONTRACT)

@@ -72,6 +72,54 @@ def test_labels_follow_their_definitions(seed):
   assert known >= 3
 
 
+def test_what_a_grid_adds_to_variability_is_taken_off():
+  """True intervals, rounded to 1/64 s; squares are right in the mean."""
+  q = 1 / 64
+  found, true = {0.0: [], q: []}, []
+  for seed in range(300):
+    rng = np.random.default_rng(seed)
+    end = T0 + rng.random() + np.cumsum(rng.normal(0.8, 0.012, 160))
+    exact = Beats(end[1:], np.diff(end))
+    on_grid = T0 + np.round((end - T0) / q) * q
+    rounded = Beats(on_grid[1:], np.diff(on_grid))
+
+    def squares(beats, grid):
+      got = labels.window_labels(
+          T0 + 30, 60.0, beats, {}, (), {"beat_grid_s": grid})
+      return got["sdnn_ms"] ** 2, got["rmssd_ms"] ** 2, got["hr_bpm"]
+
+    true.append(squares(exact, 0.0))
+    for grid, rows in found.items():
+      rows.append(squares(rounded, grid))
+  # The grid's part by its definition: three errors, even within q.
+  errors = np.random.default_rng(0).uniform(-q / 2, q / 2, (10**5, 3))
+  step = 1e6 * np.mean((errors @ [1, -2, 1]) ** 2)
+  interval = 1e6 * np.mean((errors @ [1, -1, 0]) ** 2)
+  off = np.mean(np.array(found[0.0]) - true, axis=0)
+  np.testing.assert_allclose(off[:2], [interval, step], rtol=0.15)
+  assert step == pytest.approx(11.05**2, rel=0.02)
+  off = np.mean(np.array(found[q]) - true, axis=0)
+  assert abs(off[0]) < 0.15 * interval and abs(off[1]) < 0.15 * step
+  assert found[q][0][2] == found[0.0][0][2]  # the heart rate stays
+
+
+def test_less_variability_than_rounding_makes_is_none():
+  """A regular heart on the grid: nothing is left, and nothing is NaN."""
+  got = labels.window_labels(
+      T0 + 10, 30.0, regular(), {}, (), {"beat_grid_s": 1 / 64})
+  assert got["sdnn_ms"] == got["rmssd_ms"] == 0.0
+
+
+def test_beats_found_in_the_ppg_lie_on_no_grid():
+  beats = messy_beats(0)
+  cfg = {"beat_source": "ppg_beats", "min_coverage": 0.3}
+  plain, grid = (
+      labels.window_labels(T0 + 10, 60.0, beats, {}, (), {**cfg, **more})
+      for more in ({}, {"beat_grid_s": 1 / 64})
+  )
+  assert plain == grid and np.isfinite(plain["rmssd_ms"])
+
+
 def regular(count=80, interval=0.75):
   end = T0 + interval * (1 + np.arange(count))
   return Beats(end, np.full(count, interval))

@@ -124,12 +124,19 @@ def test_a_delay_moves_the_signal_its_beats_and_its_tracks():
   assert a.spans[0].start_s == T0
 
 
+def settling(band):
+  """Seconds at an end of a run that a filter of order 2 needs: 3.0 or 0."""
+  end = np.ceil(64 * filters.settle_s(64.0, band, 2)) / 64
+  assert end == (0 if band is None else 191 / 64)
+  return end
+
+
 @pytest.mark.parametrize("band", [None, (0.5, 8.0)])
 def test_gaps_stay_gaps_and_do_not_leak(band):
   whole = sine(2, 125.0, 60.0)
   broken = whole.values.copy()
   broken[25 * 125:26 * 125] = np.nan  # 25 to 26 s
-  broken[40 * 125:] = np.nan  # the run of 26 to 40 s holds a window
+  broken[43 * 125:] = np.nan  # the run of 26 to 43 s holds a window
   broken[:125] = np.nan
   r = recording(signals={
       "x": Signal(broken, 125.0, "au", T0), "y": sine(2, 64.0, 60.0)
@@ -138,19 +145,60 @@ def test_gaps_stay_gaps_and_do_not_leak(band):
   a = windows.align(r, c)
   t = a.start_s - T0 + np.arange(len(a.signals["x"])) / 64
   missing = np.isnan(a.signals["x"][:, 0])
-  assert t[0] == 1.0 and t[-1] < 40
-  np.testing.assert_array_equal(missing, (t > 25 - 1e-6) & (t < 26 - 1e-6))
+  end = settling(band)
+  assert t[0] == 1.0 + end and t[-1] < 43 - end
+  np.testing.assert_array_equal(
+      missing, (t > 25 - end - 1e-6) & (t < 26 + end - 1e-6))
   # Each run is what it would be had the other never been recorded.
   alone = recording(signals={
-      "x": Signal(broken[26 * 125:40 * 125], 125.0, "au", T0 + 26),
+      "x": Signal(broken[26 * 125:43 * 125], 125.0, "au", T0 + 26),
       "y": sine(2, 64.0, 60.0),
   })
   b = windows.align(alone, c)
   k = round((b.start_s - a.start_s) * 64)
-  assert k == 25 * 64
+  assert k == 25 * 64  # both starts are as late
   np.testing.assert_allclose(a.signals["x"][k:], b.signals["x"], atol=1e-6)
   got = a.signals["x"][~missing, 0][128:-128]
   assert np.isfinite(got).all() and 0.6 < got.std() < 0.8
+
+
+@pytest.mark.parametrize("band, order", [
+    ((0.5, 8.0), 2), ((0.5, 8.0), 4), ((0.3, 20.0), 2), ((0.0, 5.0), 2),
+])
+def test_what_is_kept_of_a_run_is_as_if_it_had_never_ended(band, order):
+  """Noise and a wandering level, filtered whole and in runs of a minute."""
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=64 * 300) + 0.3 * np.cumsum(rng.normal(size=64 * 300))
+  whole = filters.bandpass(x[:, None], 64.0, band, order)[:, 0]
+  c = contract(x=spec(band_hz=band, band_order=order))
+  kept, ends = [], []
+  for first in range(1000, 15_000, 1000):
+    run = x[first:first + 3840, None]
+    r = recording(signals={"x": Signal(run, 64.0, "au", T0)})
+    a = windows.align(r, c)
+    k = first + round((a.start_s - T0) * 64)
+    n = len(a.signals["x"])
+    assert n == 3840 - 2 * (k - first) and k - first < 6 * 64
+    kept.append(a.signals["x"][:, 0] - whole[k:k + n])
+    a = windows.align(r, c, settled=False)  # the whole run, ends and all
+    assert a.start_s == T0 and len(a.signals["x"]) == 3840
+    ends.append(a.signals["x"][:32, 0] - whole[first:first + 32])
+  size = np.diff(np.percentile(whole, [16, 84])) / 2
+  assert np.abs(kept).max() < 0.01 * size
+  assert np.abs(ends).max() > 5 * np.abs(kept).max()
+
+
+def test_the_filter_sees_what_comes_before_the_clock():
+  """x has a minute before y begins: nothing of it is left out."""
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(64 * 120, 1))
+  r = recording(signals={
+      "x": Signal(x, 64.0, "au", T0), "y": sine(2, 64.0, 20.0, 60.0),
+  })
+  a = windows.align(r, contract(x=spec(band_hz=(0.5, 8.0)), y=spec()))
+  assert a.start_s == T0 + 60 and len(a.signals["x"]) == 20 * 64
+  want = filters.bandpass(x, 64.0, (0.5, 8.0), 2)[60 * 64:80 * 64]
+  np.testing.assert_allclose(a.signals["x"], want, atol=1e-5)
 
 
 def test_a_run_shorter_than_a_window_is_left_a_gap():
@@ -190,10 +238,10 @@ def test_cut_yields_every_full_window():
 
 
 def test_clipping_is_seen_through_a_filter_and_another_rate():
-  x = sine(1, 125.0, 20.0)
+  x = sine(1, 125.0, 26.0)
   x = Signal(np.clip(2 * x.values, -1, 1), 125.0, "au", T0, limits=(-1, 1))
   c = contract(x=spec(band_hz=(0.5, 8.0)))
-  (w, _) = windows.cut(windows.align(recording(signals={"x": x}), c), c, 10.0)
+  (w, *_) = windows.cut(windows.align(recording(signals={"x": x}), c), c, 10.0)
   want = np.mean(np.abs(x.values) > 0.9997)
   assert want > 0.6
   assert w.clipped["x"] == pytest.approx(want, abs=0.02)

@@ -1,6 +1,8 @@
 """Every ablation's config wires: traced, not compiled (check.sh --full runs).
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -9,7 +11,7 @@ import pytest
 
 from accfm.base import mesh as meshes
 from accfm.configs import ablations
-from accfm.steps import kinds, towers
+from accfm.steps import kinds, nets, towers
 from accfm.steps import state as states
 from accfm.steps.given import Given, Start
 from accfm.train import parallel
@@ -34,6 +36,21 @@ def objective(name):
         towers.encoder_variables(made.params, made.carried, {}, "encoder"),
     )
   return kind.make_objective(config, Given(wired.CONTRACT, start))
+
+
+def test_a_student_of_a_fifth_has_a_fifth_of_the_parameters():
+  runs = ablations.get_config("easy,group=sizes,seeds=1").runs
+  minute = dataclasses.replace(wired.CONTRACT, window_sec=60.0)
+
+  def parameters(name):
+    encoder = nets.encoder(runs[name].config.encoder)
+    made = jax.eval_shape(
+        lambda: nets.init_encoder(encoder, 0, "student", minute, "acc")
+    )
+    return sum(x.size for x in jax.tree.leaves(made["params"]))
+
+  ratio = parameters("distilled") / parameters("student_fifth")
+  assert 4.5 < ratio < 5.5
 
 
 @pytest.mark.parametrize("name", STUDY.order)

@@ -14,6 +14,7 @@ from accfm.configs import acc_distill, ppg_mae
 from accfm.signals import augment
 from accfm.steps import distill, kinds, mae, towers
 from accfm.steps.record import Record
+from tests.losses import test_soft_targets
 from tests.steps import wired
 from tests.steps.wired import CONTRACT, B, build, one_step
 
@@ -84,6 +85,71 @@ def test_distillation_against_an_oracle(weight):
   assert metrics["temperature"] == np.float32(0.1)
   nearest = [np.argmax(t @ q) == i for i, q in enumerate(s)]
   assert metrics["recall@1"] == pytest.approx(np.mean(nearest), abs=1e-6)
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.3])
+def test_soft_targets_against_an_oracle(weight):
+  """Cross-entropy with (1 - w) own + w softmax of the teacher's cosines."""
+  config = wired.distill_config(
+      student_weight=weight, temperature=0.02, soft_weight=0.4,
+      soft_temperature=0.2,
+  )
+  made = wired.make_distill(config)
+  _, metrics, _ = one_step(made)
+  s, t = wired.projections(config, made.params, made.frozen)
+  batch = wired.make_batch()
+  tower = towers.from_checkpoint(
+      made.params, {}, made.frozen, wired.distilled(config)
+  )["ppg"]
+  x = np.float64(jax.jit(type(tower).embed)(
+      tower, batch["ppg"], batch["ppg_scale"]
+  ))
+  x = x - x.mean(0)
+  x /= np.linalg.norm(x, axis=1, keepdims=True)
+
+  def cross_entropy(query, keys):
+    total = 0.0
+    for i in range(B):
+      z = np.array([np.float64(query[i]) @ np.float64(k) / 0.02 for k in keys])
+      log_p = z - np.log(np.exp(z).sum())
+      alike = np.array([np.exp(x[i] @ other / 0.2) for other in x])
+      target = 0.4 * alike / alike.sum()
+      target[i] += 0.6
+      total -= target @ log_p
+    return total / B
+
+  want = weight * cross_entropy(s, t) + (1 - weight) * cross_entropy(t, s)
+  assert metrics["loss"] == pytest.approx(want, rel=3e-5)
+  plain = weight * wired.infonce_oracle(s, t, 0.02)
+  plain += (1 - weight) * wired.infonce_oracle(t, s, 0.02)
+  assert abs(want - plain) > 2 * 3e-5 * want
+
+
+@pytest.mark.parametrize("devices, block", [(1, 0), (8, 0), (8, 1)])
+def test_soft_targets_of_the_global_batch(devices, block):
+  """Each row's loss, whatever device holds it, against the double loop."""
+  rng = np.random.default_rng(0)
+  s, t, x = (rng.normal(size=(B, d)).astype(np.float32) for d in (6, 6, 9))
+  s, t = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (s, t))
+  loss = distill.make_loss(
+      "contrastive", lambda params, carried, key, batch: (batch["s"], carried),
+      lambda params, carried, frozen, key, batch: (
+          jnp.concatenate([batch["t"], batch["x"]], axis=1), carried),
+      0.2, 0.3, block, distill.Soft(0.4, 0.5),
+  )
+  rows = PartitionSpec(meshes.ROW_AXES)
+  got = jax.jit(jax.shard_map(
+      lambda batch: loss({}, {}, {}, batch, None)[0],
+      mesh=meshes.make_mesh(jax.devices()[:devices]), in_specs=(rows,),
+      out_specs=rows, check_vma=False,
+  ))({"s": s, "t": t, "x": x})
+  x = np.float64(x) - np.float64(x).mean(0)
+  x /= np.linalg.norm(x, axis=1, keepdims=True)
+  there, back = (
+      test_soft_targets.oracle(a, b, x, x, 0.2, 0.5, 0.4)[0]
+      for a, b in ((s, t), (t, s))
+  )
+  np.testing.assert_allclose(got, 0.3 * there + 0.7 * back, rtol=1e-4)
 
 
 def test_a_learned_temperature_moves_and_is_bounded():

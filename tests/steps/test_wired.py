@@ -191,6 +191,11 @@ def test_an_unknown_loss_is_named_first(loss, near):
     (dict(loss="mse"), "loss 'mse': got teacher_head='mlp', teacher_mode='fro"),
     (dict(loss="cosine", teacher_mode="trained", **wired.REGRESSION),
      "want 'identity' and 'frozen': a teacher that may move"),
+    (dict(soft_weight=0.5, teacher_mode="trained"),
+     "soft_weight: got 0.5 with loss='contrastive', teacher_mode='trained', "
+     "want 'contrastive' and 'frozen'"),
+    (dict(soft_weight=0.5, loss="mse", **wired.REGRESSION),
+     "soft_weight: got 0.5 with loss='mse'"),
     (dict(teacher_head="linear"), "teacher_head: got 'linear', want 'mlp'"),
     (dict(teacher_head="identity"), "head.out: got 128 beside a teacher's"),
 ])

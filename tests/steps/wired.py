@@ -97,6 +97,8 @@ KINDS = {
     "distill": lambda: make_distill(acc_distill.get_config("tiny")),
     "efficient_distill": lambda: make_distill(
         acc_distill.get_config(EFFICIENT), "efficientnet_tiny"),
+    "soft": lambda: make_distill(distill_config(
+        soft_weight=0.4, loss_block=2)),
     "joint": lambda: make_distill(distill_config(teacher_mode="scratch")),
     "cosine": lambda: make_distill(distill_config(loss="cosine", **REGRESSION)),
     "mse": lambda: make_distill(distill_config(loss="mse", **REGRESSION)),

@@ -23,6 +23,8 @@ from accfm.data.sources.simulated_people import RATE_HZ
 from accfm.signals.recording import Beats, Recording, Signal
 
 EPOCH_S = 1_700_000_000.0  # sessions start here: any fixed whole second
+# A recording is longer than its minutes by what filters need at both ends.
+EXTRA_S = 6.0
 CARDIAC_SPAN_S = 0.6  # a micro-movement rings out well within a beat
 PULSE_SPAN_S = 1.2  # a pulse wave has decayed to its foot by then
 
@@ -258,7 +260,8 @@ def read_recording(source_dir: Any, name: str, cfg: Any) -> Recording:
   Args:
     source_dir: not used.
     name: one of `list_recordings`.
-    cfg: participants, minutes_per_participant, difficulty, seed.
+    cfg: participants, minutes_per_participant (whole segments of a minute
+      that preparation leaves), difficulty, seed.
 
   Returns:
     A recording with "acc" [N, 3] in g and "ppg" [N, 4] in au, at 64 Hz.
@@ -267,7 +270,7 @@ def read_recording(source_dir: Any, name: str, cfg: Any) -> Recording:
   index = int(name.rpartition("p")[2])
   person = people.draw_person(cfg.seed, index)
   sensors = SENSORS[cfg.difficulty]
-  seconds = 60.0 * cfg.minutes_per_participant
+  seconds = 60.0 * cfg.minutes_per_participant + EXTRA_S
   random = functools.partial(people.random, cfg.seed, index)
   beats, breath = people.draw_beats(person, seconds, random("beats"))
   move, envelope = _bursts(random("bursts"), sensors, seconds, len(breath))

@@ -28,6 +28,7 @@ ENVELOPE_HZ = (0.6, 4.0)
 CLIP_SD = 3.0
 SECOND = 0.7
 GRID_BPM = 0.25
+BEAT_COLUMN = -2  # of `extract`: the rate by `beat_rate`
 _EPS = 1e-12
 _TINY = np.finfo(np.float64).tiny
 

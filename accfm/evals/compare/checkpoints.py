@@ -17,15 +17,16 @@ from ml_collections import ConfigDict
 
 from accfm.base import files
 from accfm.base.errors import InputError
-from accfm.evals import inputs
+from accfm.evals import inputs, opened
 from accfm.evals.compare import page, paired
 from accfm.evals.embedding import cache
 from accfm.evals.files import store
 from accfm.evals.probes.found import find_targets
-from accfm.evals.results import marks, saved, words
+from accfm.evals.results import marks, notes, saved, words
 from accfm.evals.results.figures import TESTED, load_figures
 from accfm.evals.results.outcome import task_name
 from accfm.evals.retrieval import pools, ranks
+from accfm.evals.stats import intervals
 from accfm.steps.record import Record
 
 SAME = ("dataset", "split", "split_hash", "rows_hash")
@@ -93,9 +94,9 @@ def check_runs(
     Names of the data sets, the same for all.
 
   Raises:
-    InputError: as `inputs.open_splits`, or other people or segments.
+    InputError: as `opened.open_splits`, or other people or segments.
   """
-  names = {run: inputs.datasets(config, one) for run, one in records.items()}
+  names = {run: opened.datasets(config, one) for run, one in records.items()}
   datasets = next(iter(names.values()))
   if any(found != datasets for found in names.values()):
     raise InputError(
@@ -105,8 +106,7 @@ def check_runs(
   for dataset in datasets:
     facts = {}
     for run, record in records.items():
-      splits, _ = inputs.open_splits(config, record, dataset, shared)
-      tested = splits[config.split]
+      tested = opened.open_splits(config, record, dataset, shared).split
       facts[run] = dict(zip(SAME, (
           dataset, config.split, tested.manifest["split_hash"],
           cache.rows_hash(tested.table),
@@ -147,7 +147,7 @@ def tabulate_runs(
 
   Args:
     folders: run -> folder of its evaluation.
-    draws, seed: of the bootstrap.
+    draws, seed: as `stats.People`.
 
   Returns:
     {"runs": [names], "tasks": {task: part}, "retrieval": {name: part},
@@ -220,7 +220,7 @@ def _load_facts(folder: Path) -> dict[str, Any]:
   )["_meta"]
   facts = {key: about.get(key) for key in (
       *SAME, "checkpoint", "step", "kind", "student", "teacher", "windows",
-      "people", "pools", *marks.MARKS,
+      "people", "pools", *marks.MARKS, *notes.FACTS,
   )}
   share = (about.get("trained_config") or {}).get("label_fraction")
   return facts if share is None else {**facts, "label_fraction": share}
@@ -289,7 +289,7 @@ def _hits(
       ranks.Counts(queries["windows"], nearer, nearer, nearer), pool
   )
   return paired.Scored(
-      queries["keys"], queries["people"], np.zeros(len(hits)), hits
+      queries["keys"], queries["people"], np.zeros(len(hits)), hits, "share"
   )
 
 
@@ -313,9 +313,11 @@ def markdown(table: Mapping[str, Any]) -> str:
   return marks.with_note(note, "\n\n".join([
       f"{first['windows'][split]} windows of {first['people'][split]} people "
       f"in {first['dataset']} / {split}; brackets are 95 % intervals over "
-      "people, who are drawn once for both sides of a difference.",
+      "people; those of a difference are paired over the same people. "
+      f"{intervals.FEW}",
       paired.table(["", *runs], lines("errors", runs)),
       paired.table(["", *pairs], lines("differences", pairs)),
+      *notes.of_runs(table["facts"]),
   ]) + "\n")
 
 

@@ -1,7 +1,7 @@
 """`comparison.html`: several encoders on the same people, side by side.
 
 Two intervals that overlap may hide a clear difference. So beside the scores
-stand the differences, both encoders scored on the same draws of people.
+stand the differences, both encoders scored on the same people.
 """
 
 import itertools
@@ -23,7 +23,7 @@ from accfm.evals.results.section import (
   Table,
   number_cell,
 )
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 MOST_PAIRS = 6  # in a drawing; tables have all
 DIRECT = ", direct"

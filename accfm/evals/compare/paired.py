@@ -3,7 +3,7 @@
 It reads the `predictions.parquet` of evaluations, so the folds of a cohort can
 be put together: every segment is predicted by models that never saw its
 person. Two encoders are compared on exactly the segments that both predicted,
-and people are resampled together.
+and the interval of their difference is over the same people.
 
 With few labels an encoder has several predictions of a segment, by probes
 that were fitted on different draws of people. Its measure is the mean over
@@ -18,8 +18,8 @@ import numpy as np
 
 from accfm.base.errors import InputError
 from accfm.evals.files import store
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scores
+from accfm.evals.stats import intervals, scores
+from accfm.evals.stats import people as stats
 
 WANTED = "the predictions.parquet of an evaluation; evaluate again"
 Cells = Sequence[float | None]  # [value, low, high]
@@ -63,8 +63,11 @@ class Scored:
 
   @property
   def measure(self) -> str:
-    """How such predictions are judged: "mae", "auc" or "accuracy"."""
-    return {"log_odds": "auc", "class": "accuracy"}.get(self.unit, "mae")
+    """How such predictions are judged: "mae", "auc", "accuracy" or "recall".
+    """
+    return {
+        "log_odds": "auc", "class": "accuracy", "share": "recall",
+    }.get(self.unit, "mae")
 
   def sorted(self) -> "Scored":
     """The same in the order of keys."""
@@ -90,7 +93,7 @@ def load(
   Raises:
     InputError: a file that `accfm.evaluate` did not write.
   """
-  files: dict[tuple[str, str], list[dict]] = {}
+  files: dict[tuple[str, str], list[Scored]] = {}
   for number, path in enumerate(paths):
     token = store.read_facts(path, WANTED).get("redaction", "")
     parts: dict[tuple[str, str], list[dict]] = {}
@@ -139,12 +142,12 @@ def _pool(files):
   for s in files:
     folds.append(np.unique(s.fold, return_inverse=True)[1] + most)
     most = folds[-1].max() + 1
+  keys, people, true = (
+      np.concatenate([getattr(s, name) for s in files])
+      for name in ("keys", "people", "true"))
+  predicted = np.concatenate([s.predicted[:draws] for s in files], axis=1)
   return Scored(
-      *(np.concatenate([getattr(s, name) for s in files])
-        for name in ("keys", "people", "true")),
-      np.concatenate([s.predicted[:draws] for s in files], axis=1),
-      files[0].unit, np.concatenate(folds),
-  )
+      keys, people, true, predicted, files[0].unit, np.concatenate(folds))
 
 
 def _columns(there: Sequence[str]) -> list[str]:
@@ -161,7 +164,7 @@ def join_draws(one: Scored, other: Scored) -> Scored:
   Raises:
     InputError: they predicted different segments.
   """
-  one, other = _paired(one, other)
+  one, other = _aligned(one, other)
   return dataclasses.replace(
       one, predicted=np.concatenate([one.predicted, other.predicted]))
 
@@ -178,7 +181,8 @@ def score(scored: Scored, draws: int, seed: int) -> list[float | None]:
   """Its measure with the interval over people and draws: [value, low, high].
   """
   crowd = stats.People(scored.people, draws, seed)
-  return _plain(scores.mean_over_draws(crowd, _statistics(scored, crowd)))
+  return _plain(scores.mean_over_draws(
+      crowd, _statistics(scored, crowd), scores.WITHIN[scored.measure]))
 
 
 def difference(
@@ -188,7 +192,7 @@ def difference(
 
   Args:
     scored, other: Scored of one task.
-    draws, seed: of the bootstrap; people are drawn once for both.
+    draws, seed: as `stats.People`; a person counts for both or for neither.
 
   Returns:
     [value, low, high], the mean over the draws of labels that both have.
@@ -196,30 +200,41 @@ def difference(
   Raises:
     InputError: they predicted different segments.
   """
-  return _compared(scored, other, draws, seed, np.subtract)
+  scored, other = _paired(scored, other)
+  crowd = stats.People(scored.people, draws, seed)
+  within = intervals.ANY
+  if scores.WITHIN[scored.measure] == intervals.SHARE:
+    within = intervals.DIFFERENCE
+  pairs = zip(_statistics(scored, crowd), _statistics(other, crowd),
+              strict=True)
+  return _plain(scores.mean_over_draws(crowd, [
+      lambda w, one=one, two=two: one(w) - two(w) for one, two in pairs
+  ], within))
 
 
 def improvement(
     scored: Scored, baseline: Scored, draws: int, seed: int
 ) -> list[float | None]:
-  """1 - measure / measure of a baseline; else as `difference`."""
-  return _compared(scored, baseline, draws, seed, lambda a, b: 1 - np.divide(
-      a, b, out=np.full(np.shape(a), np.nan), where=np.asarray(b) > 0))
-
-
-def _compared(scored, other, draws, seed, compare):
-  """The mean over draws of labels of `compare(measure, other's measure)`."""
-  scored, other = _paired(scored, other)
+  """1 - MAE / MAE of a baseline over all draws; else as `difference`."""
+  scored, baseline = _paired(scored, baseline)
   crowd = stats.People(scored.people, draws, seed)
-  pairs = zip(  # draws that one lacks are not compared
-      _statistics(scored, crowd), _statistics(other, crowd), strict=False)
-  return _plain(scores.mean_over_draws(crowd, [
-      lambda w, one=one, two=two: compare(one(w), two(w))
-      for one, two in pairs
-  ]))
+  pairs = zip(scored.errors, baseline.errors, strict=True)
+  return _plain(scores.sums_over_draws(
+      crowd, [crowd.sums(np.stack(both, axis=1)) for both in pairs],
+      scores.below, intervals.BELOW_ONE))
 
 
 def _paired(one: Scored, other: Scored) -> tuple[Scored, Scored]:
+  """Both in one order of segments, with the draws of labels that both have."""
+  one, other = _aligned(one, other)
+  draws = min(one.draws, other.draws)
+  return (
+      dataclasses.replace(one, predicted=one.predicted[:draws]),
+      dataclasses.replace(other, predicted=other.predicted[:draws]),
+  )
+
+
+def _aligned(one: Scored, other: Scored) -> tuple[Scored, Scored]:
   """Both in one order of segments."""
   one, other = one.sorted(), other.sorted()
   if not np.array_equal(one.keys, other.keys):

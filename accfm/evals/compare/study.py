@@ -20,9 +20,10 @@ from ml_collections import ConfigDict
 from accfm.base import configlib, files
 from accfm.base.errors import InputError
 from accfm.evals.compare import paired
-from accfm.evals.results import marks, saved
+from accfm.evals.results import marks, notes, saved
 from accfm.evals.results.figures import TESTED, Figure, key
 from accfm.evals.results.outcome import task_name
+from accfm.evals.stats import intervals
 from accfm.steps import kinds
 
 WAYS = {"acc2ppg": "acc→PPG", "ppg2acc": "PPG→acc"}
@@ -133,6 +134,10 @@ def tabulate_study(
             (Counter(marks.count(m["_meta"])) for m in metrics), Counter()
         )),
     }
+    told = notes.of_runs({
+        str(f): m["_meta"] for f, m in zip(folders, metrics, strict=True)})
+    if told:
+      facts[name]["notes"] = told
   errors = {
       title: {
           cell: paired.score(s, config.bootstrap_draws, config.seed)
@@ -232,13 +237,17 @@ def markdown(config: ConfigDict, table: Table) -> str:
   return marks.with_note(note, "\n\n".join([
       f"Mean absolute error{'' if note else ' on unseen people'} (HR in bpm, "
       "others in ms) by share of the labelled people of the training split; "
-      f"brackets are 95 % intervals over people{_over_draws(table)}",
+      f"brackets are 95 % intervals over people{_over_draws(table)} "
+      f"{intervals.FEW}",
       body(table["errors"], 2),
       f"How far the error of the {table['subject']} is below each row's, "
       "paired over people.",
       body(table["improvements"], 0, percent=True),
       f"Recall@1 among {pool}.",
       paired.table(["encoder", *WAYS.values()], ways),
+      *dict.fromkeys(
+          line for facts in table["runs"].values()
+          for line in facts.get("notes", ())),
   ]) + "\n")
 
 

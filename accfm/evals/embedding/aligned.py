@@ -19,31 +19,29 @@ from ml_collections import ConfigDict
 from accfm.base.errors import InputError
 from accfm.evals import inputs, leaks
 from accfm.evals.embedding import alignment, forward
+from accfm.evals.opened import Opened
 from accfm.signals import contract as contract_lib
 from accfm.steps import towers
 from accfm.steps.record import Record
 
 
 def check_partner(
-    config: ConfigDict, record: Record, partner: Record,
-    splits: Mapping[str, Any],
-) -> list[str]:
+    config: ConfigDict, partner: Record, opened: Opened
+) -> leaks.Seen:
   """What must hold before work starts.
 
   Args:
     config: as `configs/evaluate.py`.
-    record, partner: the records of the checkpoint under test and of
-      `align_with`.
-    splits: name -> open split: train, val and the one under evaluation.
+    partner: the record of `align_with`.
+    opened: what is read: the split under evaluation and two to fit on.
 
   Returns:
-    Sorted ids under evaluation that the partner's training saw; [] unless
-    allowed.
+    Who under evaluation may have shaped the partner.
 
   Raises:
     InputError: the split has no other people to fit and choose on, the
       partner does not embed the signal to retrieve, or not these windows, or
-      it was trained on people to be scored.
+      there are people that the leak guard refuses.
   """
   if config.split != "test":
     raise InputError(
@@ -51,18 +49,18 @@ def check_partner(
         "fitted on train people and chosen on val people; set "
         "--config.split=test"
     )
-  tested = splits[config.split]
-  _, signal, _ = inputs.choose_signals(config, record, tested.contract)
+  signal = opened.signals.teacher
   if not signal or signal not in partner.signals:
     raise InputError(
         f"align_with: got a checkpoint of {list(partner.signals)}, want one "
         f"that embeds {signal or 'a second signal of the data set'!r}; set "
         "--config.align_with to such a run"
     )
-  contract_lib.check_match(
-      tested.contract, partner.contract, [signal], "align_with")
+  for split in opened.splits.values():
+    contract_lib.check_match(
+        split.contract, partner.contract, [signal], "align_with")
   return leaks.check_unseen(
-      tested.table["participant"], partner, config.allow_seen)
+      leaks.people_of(opened.split), partner, config.allow_seen)
 
 
 def add_aligned(
@@ -73,7 +71,7 @@ def add_aligned(
 
   Args:
     data: with the embeddings of the encoder under test.
-    splits: as `check_partner`, which has passed.
+    splits: name -> open split, of what has passed `check_partner`.
     partner: `accfm.train.checkpoints.Loaded`.
     batch_size: rows embedded at once.
     say: prints a line.
@@ -92,8 +90,8 @@ def add_aligned(
     found = forward.embed_split({signal: made[signal]}, split, batch_size)
     other[name] = np.asarray(found.signals[signal]["embedding"])
   mine = data.encoders[inputs.TESTED]
-  fitted = alignment.fit(
-      mine["train"], other["train"], mine["val"], other["val"])
+  fit, select = data.fitted_on
+  fitted = alignment.fit(mine[fit], other[fit], mine[select], other[select])
   encoders, pairs = {**data.encoders}, {**data.pairs}
   encoders.setdefault(signal, other)
   facts: dict[str, Any] = {

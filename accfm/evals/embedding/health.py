@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from accfm.base import interrupts, shapes
 from accfm.evals import inputs
-from accfm.evals.embedding import maps
+from accfm.evals.embedding import cka, maps
 from accfm.evals.results import words
 from accfm.evals.results.figures import TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome
@@ -177,6 +177,9 @@ def score_health(
     cfg: of the map in the report: `map_label`, `map_method`, `seed`.
     figures: to add to.
   """
+  for signal, reason in data.absent.items():
+    figures.skip(Figure(data.split, "health", signal), reason,
+                 measure="effective_rank")
   spectra = {}
   for encoder, matrices in data.encoders.items():
     x = matrices[data.split]
@@ -198,9 +201,24 @@ def score_health(
           file=sys.stderr, flush=True,
       )
     _add_spread(data, encoder, x, about, figures)
+    if encoder != data.teacher and data.teacher in data.encoders:
+      _add_cka(data, x, about, figures)
   return Outcome(functools.partial(
       describe_health, data, cfg, figures, spectra
   ))
+
+
+def _add_cka(
+    data: inputs.Inputs, x: np.ndarray, about: Figure, figures: Figures
+) -> None:
+  """Adds how alike an encoder and its teacher lay out the segments."""
+  measure = f"cka_with_{data.teacher}"
+  if len(x) < cka.LEAST:
+    figures.skip(
+        about, f"{len(x)} windows, want at least {cka.LEAST}", measure=measure)
+  else:
+    teacher = data.encoders[data.teacher][data.split]
+    figures.add(about, cka.linear_cka(x, teacher), measure=measure)
 
 
 def _add_spread(
@@ -208,9 +226,9 @@ def _add_spread(
     figures: Figures,
 ) -> None:
   """Adds alignment and uniformity of one encoder; see `score_health`."""
-  untrained = encoder == "untrained"
-  pair = data.pairs.get("untrained" if untrained else TESTED)
-  own = data.student if untrained or encoder == TESTED else encoder
+  other = encoder == data.teacher  # of the pair of the encoder under test
+  own = encoder if other else data.student
+  pair = data.pairs.get(TESTED if other else encoder)
   if pair is not None and own in pair:
     x = pair[own]
     if own == data.student:
@@ -241,8 +259,10 @@ def describe_health(
     spectra: encoder -> singular values [R].
   """
   about = Figure(data.split, "health")
-  order = words.in_order(f.encoder for f in figures.find(evaluator="health"))
-  used = [column for column in COLUMNS if any(
+  order = words.in_order(spectra)
+  like_teacher = (f"cka_with_{data.teacher}",
+                  f"CKA with {words.signal(data.teacher)}", 3)
+  used = [column for column in (*COLUMNS, like_teacher) if any(
       figures.value(about, encoder=e, measure=column[0]) is not None
       for e in order)]
   lines = [Line([

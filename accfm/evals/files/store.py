@@ -77,7 +77,7 @@ def write(
 
 def read_facts(path: str | os.PathLike, wanted: str) -> dict[str, Any]:
   """The facts that a table was written with; arguments, errors as `read`."""
-  with _one_error(path, wanted), pq.ParquetFile(path) as table:
+  with one_error(path, wanted), pq.ParquetFile(path) as table:
     text = (table.schema_arrow.metadata or {})[KEY].decode()
     found = jsonfile.parse(text, "its facts", "those of an evaluation")
     return jsonfile.as_object(found, "its facts", "those of an evaluation")
@@ -103,7 +103,7 @@ def read(
     InputError: the file is absent, cut short, changed, another program's, or
       expands to more than it may.
   """
-  with _one_error(path, wanted), pq.ParquetFile(path) as table:
+  with one_error(path, wanted), pq.ParquetFile(path) as table:
     schema = table.schema_arrow
     names = columns(schema.names) if callable(columns) else list(columns)
     missing = [name for name in names if name not in schema.names]
@@ -129,7 +129,7 @@ def read(
     )
   texts = [name for name, kind in kinds.items() if kind == TEXT]
   # Each text once, so that its length is seen before it is repeated.
-  with _one_error(path, wanted), pq.ParquetFile(
+  with one_error(path, wanted), pq.ParquetFile(
       path, page_checksum_verification=True, read_dictionary=texts,
   ) as table:
     for number in range(table.num_row_groups):
@@ -155,7 +155,7 @@ def _line_bytes(kind):
 
 
 @contextlib.contextmanager
-def _one_error(path, wanted):
+def one_error(path: str | os.PathLike, wanted: str) -> Iterator[None]:
   """Turns any error of pyarrow about a file into an InputError."""
   try:
     yield

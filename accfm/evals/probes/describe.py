@@ -31,7 +31,7 @@ from accfm.evals.results.section import (
 )
 from accfm.evals.results.verdict import DIRECTLY
 from accfm.evals.stats import agreement, roc
-from accfm.evals.stats.bootstrap import Estimate, People
+from accfm.evals.stats.people import Estimate, People
 
 # The first measure stands in the main table, these in its details.
 MORE = {

@@ -16,7 +16,7 @@ from accfm.evals.results.section import (
   find_best,
   number_cell,
 )
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,12 +12,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from accfm.evals.inputs import Inputs
-from accfm.evals.probes import describe, roles
+from accfm.evals.probes import describe, measures, roles
 from accfm.evals.results.figures import TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Predictions
 from accfm.evals.results.words import split_unit
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scores
+from accfm.evals.stats import intervals
+from accfm.evals.stats import people as stats
 from accfm.signals.targets import Target
 
 LEAD = (
@@ -98,31 +98,24 @@ def _score_target(
         f"least {cfg.min_class}", **first)
     return []
   crowd = stats.People(people, cfg.bootstrap_draws, cfg.seed)
+  found = []
   if measure == "auc":
-    figures.add(about, scores.auc(crowd, y, p), **first)
-    figures.add(about, crowd.weighted(
-        scores.make_average_precision(crowd.index, y, p)),
-        measure="average_precision")
+    found = measures.of_order(crowd, y, [p[:, None]])
   elif measure == "accuracy":
     right = np.stack([y == p, np.ones(len(y))], 1).astype(np.float64)
-    figures.add(
-        about, crowd.estimate(crowd.sums(right), stats.ratio), **first)
+    figures.add(about, crowd.estimate(
+        crowd.sums(right), stats.ratio, intervals.SHARE), **first)
   if target.classes and not counts.min():
     figures.skip(about, "no row of one class to test",
                  measure="balanced_accuracy")
   elif target.classes:
     chosen = p if measure == "accuracy" else p > 0
-    sums = crowd.sums(scores.hits(y, chosen, len(target.classes)))
-    figures.add(about, crowd.estimate(sums, scores.balanced_accuracy),
-                measure="balanced_accuracy")
+    found += measures.of_decisions(crowd, y, [chosen], len(target.classes))
   else:
-    sums = crowd.sums(scores.moments(y, p))
-    figures.add(about, crowd.estimate(sums, scores.mae), **first)
-    figures.add(about, crowd.estimate(sums, scores.rmse), measure="rmse",
-                unit=unit)
-    figures.add(about, crowd.estimate(sums, scores.r2), measure="r2")
-    figures.add(about, crowd.estimate(sums, scores.pearson),
-                measure="pearson_r")
+    found = measures.of_number(crowd, y, [p], unit)
+  for one in found:
+    figures.add(about, one.estimate, measure=one.measure, unit=one.unit,
+                headline=one.measure == measure)
   shown = {"auc": "log_odds", "accuracy": "class"}.get(measure, unit)
   return [Predictions(name, shown, keys, y, {TESTED: p}, "direct")]
 

@@ -35,6 +35,10 @@ def predict_numbers(
     found = [_folds(fit, draw) for draw in draws]
     for column, k in enumerate(places):
       out[tasks[k].name][row] = [f[:, column] for f in found]
+  tested = roles_lib.tested([role for draw in draws for role in draw])
+  for task in tasks:  # what is read as it is, without a fit
+    for row, values in panel.readings.get(task.name, {}).items():
+      out[task.name][row] = [values[tested]] * len(draws)
   return out
 
 
@@ -54,7 +58,7 @@ def predict_classes(
     y, sizes = [t.y for t in mine], [len(t.classes or ()) for t in mine]
 
     def fit(*parts, x=x, y=y, sizes=sizes):
-      found = logistic.predict(x, y, sizes, *parts, panel.people)
+      found = logistic.predict(x, y, sizes, *parts, people=panel.people)
       return np.column_stack([c for d in found for c in (d.odds, d.chosen)])
 
     found, at = [_folds(fit, draw) for draw in draws], 0

@@ -59,10 +59,19 @@ class Sums:
 
   def without(self, less: "Sums") -> "Sums":
     """The sums of the rows that `less`, about the same centre, has not."""
-    return Sums(self.n - less.n, self.centre, *(
-        getattr(self, name) - getattr(less, name)
-        for name in ("total", "gram", "product", "labels", "squares")
-    ))
+    return Sums(
+        self.n - less.n, self.centre, self.total - less.total,
+        self.gram - less.gram, self.product - less.product,
+        self.labels - less.labels, self.squares - less.squares,
+    )
+
+  def with_also(self, more: "Sums") -> "Sums":
+    """The sums of these rows and those of `more`, about the same centre."""
+    return Sums(
+        self.n + more.n, self.centre, self.total + more.total,
+        self.gram + more.gram, self.product + more.product,
+        self.labels + more.labels, self.squares + more.squares,
+    )
 
   def lost_digits(self, whole: "Sums") -> bool:
     """Whether `whole.without(...)` has left a column with too few digits."""

@@ -6,6 +6,8 @@ single person's rows are halved, the earlier and the later ones. So a probe on
 a share of the labels needs no label of anybody else.
 """
 
+import functools
+
 import numpy as np
 
 from accfm.evals.probes import gram
@@ -50,10 +52,7 @@ def errors(
   if not few:
     centre = gram.mean(x, rows)
     parts = [gram.sums(x, rows[mask], y[mask], centre) for mask in held]
-    whole = gram.Sums(len(rows), centre, *(
-        sum(getattr(each, name) for each in parts)
-        for name in ("total", "gram", "product", "labels", "squares")
-    ))
+    whole = functools.reduce(gram.Sums.with_also, parts)
   for place, mask in enumerate(held):
     if whole is None:
       out += _by_rows(x, rows, y, mask, alphas)

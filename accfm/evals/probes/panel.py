@@ -14,16 +14,17 @@ from ml_collections import ConfigDict
 
 from accfm.base.errors import InputError
 from accfm.evals.probes import roles as roles_lib
-from accfm.evals.probes import subgroups
+from accfm.evals.probes import subgroups, unlike
 from accfm.evals.probes.tasks import slug
 from accfm.evals.results.words import split_unit
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 
 # Facts of a participant, each with the facts that must not help to predict it.
 DEMOGRAPHICS = {
     "age": {"age"}, "sex": {"sex"}, "bmi": {"bmi", "height", "weight"},
     "height": {"height", "bmi"}, "weight": {"weight", "bmi"},
 }
+READINGS = ("traced", "harmonic")
 POOLINGS = ("mean", "mean_sd")
 
 
@@ -40,6 +41,8 @@ class Panel:
     facts: demographic -> [N], NaN where unknown.
     groups: attribute of subgroups -> [N] text, the group of each tested row,
       "" for none.
+    readings: task -> row -> [N] predictions that need no fit.
+    unlike: column that splits do not share -> why.
   """
 
   people: np.ndarray
@@ -49,6 +52,10 @@ class Panel:
   rows: dict[str, np.ndarray]
   facts: dict[str, np.ndarray]
   groups: dict[str, np.ndarray]
+  readings: dict[str, dict[str, np.ndarray]] = dataclasses.field(
+      default_factory=dict
+  )
+  unlike: dict[str, str] = dataclasses.field(default_factory=dict)
 
   def given(
       self, names: Sequence[str]
@@ -86,7 +93,8 @@ def of_windows(data: Any, cfg: ConfigDict) -> Panel:
   """
   names = sorted(data.tables)
   tables = [data.tables[s] for s in names]
-  common = set.intersection(*(set(t) for t in tables))
+  alone = unlike.find_unlike(data.tables, data.split, data.fitted_on)
+  common = set.intersection(*(set(t) for t in tables)) - set(alone)
   stack = {c: np.concatenate([t[c] for t in tables]) for c in sorted(common)}
   rows = {**data.encoders}
   if data.features:
@@ -102,13 +110,17 @@ def of_windows(data: Any, cfg: ConfigDict) -> Panel:
   return Panel(
       stack["participant"],
       {c: stack[c] for c in ("participant", "session", "start_s")},
-      roles_lib.deal(data.tables, data.split, cfg.probe_folds, cfg.seed),
+      roles_lib.deal(
+          data.tables, data.split, cfg.probe_folds, cfg.seed, data.fitted_on),
       _columns(stack),
       {
           row: np.concatenate([parts[s] for s in names])
           for row, parts in rows.items() if set(names) <= set(parts)
       },
-      _facts(stack), groups,
+      _facts(stack), groups, {"hr": {
+          row: np.concatenate([data.readings[s][row] for s in names])
+          for row in READINGS if set(names) <= set(data.readings)
+      }}, alone,
   )
 
 

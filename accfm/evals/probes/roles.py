@@ -10,7 +10,7 @@ _TITLES = {FIT: "to fit on", SELECT: "to choose the penalty", TEST: "to test"}
 
 def deal(
     tables: Mapping[str, Mapping[str, np.ndarray]], tested: str, folds: int,
-    seed: int,
+    seed: int, fitted_on: tuple[str, str] = ("train", "val"),
 ) -> list[np.ndarray]:
   """The role of each row of all splits, fold by fold.
 
@@ -25,18 +25,19 @@ def deal(
     tested: name of the split under evaluation.
     folds: K, or 0 for the usual roles.
     seed: seed of the deal.
+    fitted_on: names of the splits to fit on and to choose the penalty on.
 
   Returns:
     Roles [N], one array a fold: FIT, SELECT or TEST, -1 for rows without one.
   """
-  names = sorted(tables)
+  names, (fit, select) = sorted(tables), fitted_on
   people = np.concatenate([tables[s]["participant"] for s in names])
   split = np.repeat(names, [len(tables[s]["participant"]) for s in names])
   base = np.full(len(people), -1)
-  base[split == "train"] = FIT
-  base[split == "val"] = FIT if folds else SELECT
-  if tested == "val" and not folds:  # a fifth of the train people selects
-    base[np.isin(people, np.unique(people[split == "train"])[::5])] = SELECT
+  base[split == fit] = FIT
+  base[split == select] = FIT if folds else SELECT
+  if tested == select and not folds:  # a fifth of the train people selects
+    base[np.isin(people, np.unique(people[split == fit])[::5])] = SELECT
   base[split == tested] = TEST
   if not folds:
     return [base]

@@ -24,12 +24,13 @@ from accfm.evals.probes import (
   scoring,
   subgroups,
   tasks,
+  unlike,
 )
 from accfm.evals.probes import label_shares as fractions
 from accfm.evals.probes.roles import FIT, SELECT, TEST
 from accfm.evals.results.figures import TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Predictions
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 from accfm.signals.targets import known_rows
 
 
@@ -46,7 +47,7 @@ def score_probes(
     figures: to add to.
   """
   about = Figure(data.split, "probe")
-  if data.split == "train":
+  if data.split == data.fitted_on[0]:
     figures.skip(about, "probes are fitted on the train split")
     return Outcome()
   segments = panel.of_windows(data, cfg)
@@ -64,6 +65,7 @@ def score_probes(
     if share.fraction < 1:  # few labelled people is then what is asked for
       least[FIT] = (2, 1)
     found += _Probes(about, cfg, figures, segments, share, least).score(asked)
+  _skip_unlike(data, about, figures, segments)
   traits = [c for c in persons.columns if c.startswith("attributes/")]
   if 1.0 in cfg.label_fractions:  # traits need people to fit on: all of them
     share = fractions.Share(1.0, (persons.roles,), None)
@@ -73,6 +75,19 @@ def score_probes(
       functools.partial(describe.describe_probes, cfg, figures, found),
       predictions=found,
   )
+
+
+def _skip_unlike(
+    data: Inputs, about: Figure, figures: Figures, segments: panel.Panel
+) -> None:
+  """Adds why labels that the splits do not share are not evaluable."""
+  for column, reason in segments.unlike.items():
+    task = unlike.task_of(column, data.tables)
+    for encoder, x, _ in segments.given([task.name]):
+      if task.classes is None or x.shape[1]:
+        figures.skip(
+            about, reason, encoder=encoder, subject=task.name,
+            measure=task.measure, unit=task.unit, headline=encoder == TESTED)
 
 
 class _Probes:

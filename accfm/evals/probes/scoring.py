@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from accfm.evals.probes import logistic, roles, subgroups
+from accfm.evals.probes import logistic, measures, roles, subgroups
 from accfm.evals.probes.tasks import Task
 from accfm.evals.results.figures import TESTED, Figure, Figures
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scores
+from accfm.evals.stats import intervals, scores
+from accfm.evals.stats import people as stats
 
 Predicted = dict[str, np.ndarray]  # encoder -> [K, M]
 
@@ -44,16 +44,15 @@ class Case:
     """[M] ids."""
     return self.crowd.names[self.crowd.index]
 
-  def add(
-      self, encoder: str, measure: str,
-      statistics: Sequence[scores.Statistic], unit: str = "",
-      headline: bool = False,
-  ) -> None:
-    """Adds the mean of a score over the draws of labelled people."""
-    self.figures.add(
-        self.about, scores.mean_over_draws(self.crowd, statistics),
-        encoder=encoder, measure=measure, unit=unit, headline=headline,
-    )
+  def add(self, encoder: str, found: Sequence[measures.Score]) -> None:
+    """Adds scores of an encoder; the first of the one under test is followed.
+    """
+    for one in found:
+      self.figures.add(
+          self.about, one.estimate, encoder=encoder, measure=one.measure,
+          unit=one.unit,
+          headline=encoder == TESTED and one.measure == self.task.measure,
+      )
 
 
 def add_number(
@@ -69,23 +68,26 @@ def add_number(
     (what was predicted, the first score of the encoder under test by rows).
   """
   predicted = {encoder: np.stack(draws) for encoder, draws in found.items()}
-  unit, sums = s.task.unit, {}
+  alone, errors = bool(np.bincount(s.fold).max() < 2), {}
   for encoder, draws in predicted.items():
-    sums[encoder] = [s.crowd.sums(scores.moments(s.y, p)) for p in draws]
-    measures = [("mae", unit, scores.mae), ("rmse", unit, scores.rmse),
-                ("r2", "", scores.r2)]
-    for measure, its_unit, score in measures:
-      s.add(encoder, measure, [
-          scores.of_sums(score, each) for each in sums[encoder]
-      ], its_unit, encoder == TESTED and measure == "mae")
-    if encoder != "mean":
-      _add_pearson(s, encoder, draws)
-  for other in ("mean", "untrained"):  # paired: the same people are drawn
-    if other in sums:
-      s.add(TESTED, f"mae_below_{other}_share", [
-          scores.of_sums(_below, np.stack([mine[:, 1], theirs[:, 1]], axis=1))
-          for mine, theirs in zip(sums[TESTED], sums[other], strict=True)
-      ])
+    errors[encoder] = np.abs(draws - s.y)
+    constant = encoder == "mean"
+    s.add(encoder, measures.of_number(
+        s.crowd, s.y, list(draws), s.task.unit, alone or constant, s.fold))
+    if alone and not constant:
+      s.figures.skip(
+          s.about, "each fold tests one row, and rows of two folds are never "
+          "correlated; want fewer folds", encoder=encoder,
+          measure="pearson_r")
+  for other in ("mean", "untrained"):  # paired: over the same people
+    if other in errors:
+      pairs = zip(errors[TESTED], errors[other], strict=True)
+      s.figures.add(
+          s.about, scores.sums_over_draws(
+              s.crowd, [s.crowd.sums(np.stack(p, axis=1)) for p in pairs],
+              scores.below, intervals.BELOW_ONE),
+          measure=f"mae_below_{other}_share",
+      )
   first = predicted[TESTED][0]
 
   def score_rows(rows, own, places):
@@ -93,23 +95,6 @@ def add_number(
     return scores.of_sums(scores.mae, each)
 
   return predicted, score_rows
-
-
-def _below(sums):
-  """How far the first of two errors is below the second, as a share."""
-  return 1 - stats.ratio(sums)
-
-
-def _add_pearson(s, encoder, draws):
-  """Pearson's r within folds; not evaluable where each has one row."""
-  if np.bincount(s.fold).max() < 2:
-    s.figures.skip(
-        s.about, "each fold tests one row, and rows of two folds are never "
-        "correlated; want fewer folds", encoder=encoder, measure="pearson_r")
-    return
-  s.add(encoder, "pearson_r", [
-      scores.make_pearson(s.crowd.index, s.y, p, s.fold) for p in draws
-  ])
 
 
 def add_class(
@@ -127,35 +112,24 @@ def add_class(
   Returns:
     As `add_number`.
   """
-  size, index, predicted = len(s.task.classes or ()), s.crowd.index, {}
+  size, predicted = len(s.task.classes or ()), {}
   for encoder, draws in found.items():
     odds = [d.odds for d in draws]
     chosen = np.stack([d.chosen for d in draws])
     predicted[encoder] = (
         np.stack([o[:, 0] for o in odds]) if size == 2 else chosen)
-    s.add(encoder, "auc", [
-        _make_auc(index, s.y, o, s.fold) for o in odds
-    ], headline=encoder == TESTED)
-    s.add(encoder, "auc_ridge", [
-        _make_auc(index, s.y, o, s.fold) for o in ranked[encoder]
+    s.add(encoder, [
+        *measures.of_order(s.crowd, s.y, odds, s.fold),
+        measures.of_ranks(
+            s.crowd, s.y, ranked[encoder], "auc_ridge", s.fold),
     ])
-    if size == 2:
-      s.add(encoder, "average_precision", [
-          scores.make_average_precision(index, s.y, o[:, 0], s.fold)
-          for o in odds
-      ])
     if np.isnan(chosen).any():
       s.figures.skip(
           s.about, "the selecting people have one class: no threshold",
           encoder=encoder, measure="balanced_accuracy",
       )
       continue
-    s.add(encoder, "balanced_accuracy", [
-        scores.of_sums(
-            scores.balanced_accuracy,
-            s.crowd.sums(scores.hits(s.y, c, size)))
-        for c in chosen
-    ])
+    s.add(encoder, measures.of_decisions(s.crowd, s.y, list(chosen), size))
   odds, people = found[TESTED][0].odds, s.people
 
   def score_rows(rows, own, places):
@@ -166,16 +140,7 @@ def add_class(
           f"{counts.min()} people of the rarer class in the group, want at "
           f"least {min_class}"
       )
-    return _make_auc(own.index[places], s.y[rows], odds[rows], s.fold[rows])
+    return measures.make_auc(
+        own.index[places], s.y[rows], odds[rows], s.fold[rows])
 
   return predicted, score_rows
-
-
-def _make_auc(
-    index: np.ndarray, y: np.ndarray, odds: np.ndarray, fold: np.ndarray
-) -> scores.Statistic:
-  """The AUC of two classes [M, 1], the mean of each against the rest of more.
-  """
-  if odds.shape[1] == 1:
-    return scores.make_auc(index, y, odds[:, 0], fold)
-  return scores.make_macro_auc(index, y, odds, fold)

@@ -12,7 +12,9 @@ import numpy as np
 from accfm.evals.probes.tasks import Task, slug
 from accfm.evals.results.figures import Figure, Figures
 from accfm.evals.results.words import split_unit
-from accfm.evals.stats.bootstrap import People
+from accfm.evals.stats import intervals
+from accfm.evals.stats.people import People, Statistic
+from accfm.evals.stats.scores import WITHIN
 
 BANDS = {
     "age": ((40, "under40"), (60, "40to60"), (np.inf, "60plus")),
@@ -21,8 +23,6 @@ BANDS = {
 SEX = {0.0: "female", 1.0: "male"}
 OF_WINDOWS = ("motion", "condition")  # the others are of people
 PLACES = ("device", "cohort")
-# weights over the people of a crowd [..., P] -> score [...]
-Statistic = Callable[[np.ndarray], np.ndarray]
 # (rows [m], crowd, places of the rows in the crowd) -> Statistic, or text
 Score = Callable[[np.ndarray, People, np.ndarray | slice], Statistic | str]
 
@@ -87,10 +87,9 @@ def score_subgroups(
 
   It adds the score, `people` (and `windows`) of each group, and the
   `worst_gap` of each attribute: the largest minus the smallest score of the
-  groups with enough people. For the gap's interval all people are drawn
-  together and the gap is taken anew in each draw. The gap is a range, so it
-  lies above zero even for equal groups, the more so the fewer people they
-  have.
+  groups with enough people. For the gap's interval people are left out of all
+  groups at once and the gap is taken anew. The gap is a range, so it lies above
+  zero even for equal groups, the more so the fewer people they have.
 
   Args:
     figures: to add to.
@@ -127,7 +126,7 @@ def score_subgroups(
       if isinstance(mine, str) or isinstance(among_all, str):
         figures.skip(at, str(mine))
         continue
-      got = own.weighted(mine)
+      got = own.weighted(mine, WITHIN.get(task.measure, intervals.ANY))
       figures.add(at, got)
       if np.isfinite(got.value):
         found.append(among_all)
@@ -139,7 +138,8 @@ def score_subgroups(
     if len(found) < 2:
       figures.skip(gap, f"{len(found)} groups with a score, want two")
     else:
-      figures.add(gap, crowd.weighted(_range_of(found)))
+      figures.add(gap, crowd.weighted(
+          _range_of(found), intervals.POSITIVE))
 
 
 def _range_of(statistics: list[Statistic]) -> Statistic:

@@ -5,13 +5,14 @@ from typing import Any
 
 from accfm.evals.probes.describe import OF_RATES
 from accfm.evals.probes.found import Target, find_targets
-from accfm.evals.results import marks, verdict, words
+from accfm.evals.results import marks, notes, verdict, words
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 
 # The columns, from the left; demographics where a probe was given them.
-COLUMNS = (TESTED, "mean", "features", "traced", "demographics", "envelope",
-           "identity", CHANCE, "untrained")
-OPTIONAL = ("traced", "demographics", "identity")  # where something has them
+COLUMNS = (TESTED, "mean", "features", "traced", "harmonic", "demographics",
+           "envelope", "identity", CHANCE, "untrained")
+# Where something has them.
+OPTIONAL = ("traced", "harmonic", "demographics", "identity")
 CEILING = "ceiling"
 
 
@@ -28,8 +29,13 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
   """
   split, told = facts["split"], marks.describe(marks.count(facts), "people")
   targets = find_targets(figures, "probe", "direct")
+  outside = [
+      one["row"] for one in facts.get("outside") or ()
+      if one["row"] != facts.get("row")
+  ]
   there = {f.encoder for f in figures}
-  columns = [c for c in COLUMNS if c not in OPTIONAL or c in there]
+  columns = [c for c in (COLUMNS[0], *outside, *COLUMNS[1:])
+             if c not in OPTIONAL or c in there]
   student, teacher = facts["student"], facts["teacher"]
   has_ceiling = any(teacher in t.scores for t in targets)
   heads = [*columns, *([CEILING] if has_ceiling else [])]
@@ -37,7 +43,9 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
   lines = [
       f"{split}: {facts['windows'][split]} windows of "
       f"{facts['people'][split]} "
-      + (f"people ({told.upper()})" if told else "unseen people"),
+      + (f"people ({told.upper()})" if told else
+         "people" if facts.get("kind") == "outside" else "unseen people"),
+      *(f"{fact}: {follows}" for fact, follows in notes.describe_rest(facts)),
       f"{'':42}" + "".join(f"{c:>{width}}" for c in heads),
   ]
 

@@ -12,6 +12,7 @@ import markupsafe
 
 from accfm.evals.report import encoder_plots, forest, probe_plots
 from accfm.evals.results.section import Plot
+from accfm.evals.stats import intervals
 
 # The plots that a section may name; each takes the data of a Plot.
 PLOTS = {
@@ -50,4 +51,5 @@ def fill(template: str, **values: Any) -> str:
   )
   environment.filters["drawing"] = draw_plot
   environment.filters["breakable"] = _breakable
+  environment.globals["few"] = intervals.FEW
   return environment.get_template(template).render(values)

@@ -7,7 +7,7 @@ import numpy as np
 
 from accfm.evals.report import plots
 from accfm.evals.results import words
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 Ways = Sequence[tuple[str, str]]  # (direction, title)
 

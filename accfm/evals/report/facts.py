@@ -1,35 +1,35 @@
 """Everything about a run that its figures depend on, as plain data."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from accfm.base import configlib
-from accfm.evals import inputs, leaks
+from accfm.evals import inputs
 from accfm.evals.embedding import cache
 from accfm.evals.files import privacy
+from accfm.evals.opened import Opened
 from accfm.evals.retrieval import segments as candidates
 from accfm.version import __version__
 
 
 def describe_run(
-    config: ConfigDict, loaded: Any, splits: Mapping[str, Any],
-    data: inputs.Inputs, seen: leaks.Seen, naming: privacy.Naming,
+    config: ConfigDict, loaded: Any, opened: Opened, data: inputs.Inputs,
+    naming: privacy.Naming,
 ) -> dict[str, Any]:
   """What `metrics.json` keeps under `_meta`.
 
   Args:
     config: the evaluation's ConfigDict.
-    loaded: the checkpoint (`accfm.train.checkpoints.Loaded`).
-    splits: name -> open split.
+    loaded: the checkpoint (`accfm.train.checkpoints.Loaded`), or None.
+    opened: what was read.
     data: what was measured.
-    seen: scored people who may have shaped the encoder.
     naming: how files name them.
   """
-  manifest = splits[data.split].manifest
+  splits, seen = opened.splits, opened.seen
+  manifest = opened.split.manifest
   checkpoint = inputs.describe_checkpoint(loaded)
   table = data.table
   rows = candidates.thin(
@@ -40,7 +40,7 @@ def describe_run(
       "dataset": manifest["name"],
       "split": data.split,
       "split_hash": manifest["split_hash"],
-      "data_hash": splits[data.split].digest,
+      "data_hash": opened.split.digest,
       "rows_hash": cache.rows_hash(table),
       "redaction": naming.token,
       **{k: checkpoint[k] for k in ("checkpoint", "step", "kind")},
@@ -60,6 +60,8 @@ def describe_run(
           name: len(set(split.table["participant"]))
           for name, split in splits.items()
       },
+      "fit_dataset": _fit_dataset(opened),
+      "absent": dict(opened.signals.absent),
       "retrieval_windows": len(rows),
       "pools": list(config.pools),
       "seed": config.seed,
@@ -68,4 +70,15 @@ def describe_run(
       "shards_code_version": manifest["code_version"],
       "config": privacy.public(json.loads(configlib.to_json(config))),
       "trained_config": checkpoint["trained_config"],
+  }
+
+
+def _fit_dataset(opened: Opened) -> dict[str, str] | None:
+  """The data set of the people whom probes are fitted on, if another."""
+  fitted = opened.splits.get(opened.fitted_on[0])
+  if not opened.fit_dataset or fitted is None:
+    return None
+  return {
+      "dataset": opened.fit_dataset,
+      "split_hash": fitted.manifest["split_hash"], "data_hash": fitted.digest,
   }

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from accfm.evals.report import plots
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 
 def forest(

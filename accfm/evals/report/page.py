@@ -7,7 +7,7 @@ from typing import Any
 
 from accfm.base import files
 from accfm.evals.report import draw, findings
-from accfm.evals.results import marks, words
+from accfm.evals.results import marks, notes, words
 from accfm.evals.results.figures import Figures
 from accfm.evals.results.section import Notice, Section
 
@@ -32,9 +32,12 @@ def draw_report(
   if taught:
     what += f", taught by {words.signal(facts['teacher'])}"
   notices = [n for section in sections for n in section.notices]
-  if told := marks.describe(marks.count(facts)):
-    notices.insert(0, Notice(
-        told, ": nothing here says how the encoder does on others."))
+  told = marks.describe(marks.count(facts))
+  notices = [
+      *(Notice(fact, f": {follows}.")
+        for fact, follows in notes.describe(facts)),
+      *notices,
+  ]
   missing: dict[str, list[str]] = {}
   for item in figures.missing():
     missing.setdefault(item["reason"], []).append(item["key"])
@@ -43,7 +46,7 @@ def draw_report(
       "report.html", title=f"accfm: {facts['dataset']} / {split}",
       heading=what, facts=facts, windows=facts["windows"][split],
       people=facts["people"][split], notices=notices,
-      unseen=not told,
+      unseen=not told and facts.get("kind") != "outside",
       cards=[c for s in sections for c in s.cards][:MOST_CARDS],
       sections=[
           *findings.describe(figures, (facts["student"], facts["teacher"])),

@@ -15,7 +15,7 @@ from typing import Any
 from accfm.base import files, jsonfile
 from accfm.base import plain as plainlib
 from accfm.base.errors import InputError
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 TESTED = "encoder"  # the encoder under test
 CHANCE = "chance"  # what a random order would score

@@ -16,11 +16,11 @@ from ml_collections import ConfigDict
 
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 from accfm.evals.results.outcome import Predictions
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scores
+from accfm.evals.stats import intervals, scores
+from accfm.evals.stats import people as stats
 
-UNLEARNED = ("mean", "demographics", "features", "traced", "envelope",
-             "identity", CHANCE)
+UNLEARNED = ("mean", "demographics", "features", "traced", "harmonic",
+             "envelope", "identity", CHANCE)
 BASELINES = (*UNLEARNED, "untrained")
 # What a figure's measure ends in -> the rows that its rival is chosen from.
 KINDS = {"best_unlearned": UNLEARNED, "best_baseline": BASELINES}
@@ -99,7 +99,8 @@ def add_hits(
       theirs = np.stack([chance * mine[:, 1], mine[:, 1]], axis=1)
     return people.estimate(
         np.concatenate([mine, theirs], axis=1),
-        lambda s: stats.ratio(s[..., :2]) - stats.ratio(s[..., 2:]))
+        lambda s: stats.ratio(s[..., :2]) - stats.ratio(s[..., 2:]),
+        intervals.DIFFERENCE)
 
   add(figures, about, values, difference)
 
@@ -147,17 +148,20 @@ def add_predictions(
       by_chance = 1 / (2 if measure == "auc" else _classes(one))
       statistics[CHANCE] = [
           lambda w, c=by_chance: np.full(w.shape[:-1], c)] * len(mine)
+    within = intervals.ANY if measure == "mae" else intervals.DIFFERENCE
     everybody = np.ones(len(crowd))
     values = {
         row: float(np.mean([s(everybody) for s in each]))
         for row, each in statistics.items()
     }
 
-    def difference(row, mine=mine, statistics=statistics, crowd=crowd):
+    def difference(
+        row, mine=mine, statistics=statistics, crowd=crowd, within=within
+    ):
       return scores.mean_over_draws(crowd, [
           lambda w, a=a, b=b: a(w) - b(w)
           for a, b in zip(mine, statistics[row], strict=False)
-      ])
+      ], within)
 
     add(figures, about, values, difference)
 
@@ -175,7 +179,7 @@ def _classes(of: Predictions) -> int:
 
 def _statistics(
     predicted: np.ndarray, of: Predictions, measure: str, crowd: stats.People
-) -> list[scores.Statistic]:
+) -> list[stats.Statistic]:
   """The measure as a function of weights, one a draw of labels."""
   out = []
   for p in np.atleast_2d(predicted):

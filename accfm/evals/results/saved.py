@@ -17,6 +17,10 @@ FACTS = {
     "windows": Mapping[str, int], "people": Mapping[str, int],
     "trained_on": tuple, "pools": tuple[int, ...] | None,
     "trained_config": Mapping[str, Any] | None,
+    "fit_dataset": Mapping[str, str] | None,
+    "absent": Mapping[str, str] | None,
+    "common_windows": Mapping[str, tuple[int, int]] | None,
+    "outside": tuple[Mapping[str, Any], ...] | None,
     **dict.fromkeys(marks.MARKS, tuple | None),
 }
 Number = float | None

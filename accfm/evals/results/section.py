@@ -13,7 +13,7 @@ import numpy as np
 
 from accfm.evals.results import words
 from accfm.evals.results.figures import TESTED, Figure
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 MOST_POINTS = 3000  # more in one drawing only make a page slow
 

@@ -12,6 +12,8 @@ ENCODERS = {
     "envelope": "motion envelope", "mean": "predict the mean",
     "features": "motion features", "demographics": "demographics",
     "chance": "chance", "identity": "identity alone",
+    "traced": "traced curve, not fitted",
+    "harmonic": "harmonic sum, not fitted",
     "aligned_ridge": "aligned by ridge", "aligned_cca": "aligned by CCA",
 }
 # What each is called after "better than".
@@ -20,7 +22,7 @@ RIVALS = {
     "untrained": "the untrained encoder",
 }
 # What stands after all encoders that were trained, in this order.
-_LAST = ("features", "demographics", "untrained", "mean")
+_LAST = ("features", "traced", "harmonic", "demographics", "untrained", "mean")
 MEASURES = {"auc": "AUC", "balanced_accuracy": "balanced accuracy"}
 # What may end the name of a label.
 UNITS = ("bpm", "ms", "s", "years", "kg", "cm", "m", "mmhg", "c")
@@ -71,7 +73,13 @@ def among(pool: int | str) -> str:
 
 
 def encoder(name: str) -> str:
-  """The name of what was scored; a signal names the other encoder."""
+  """The name of what was scored; a signal names the other encoder.
+
+  A name with a dot is that of somebody else's encoder, by its file or
+  function.
+  """
+  if "." in name:
+    return name
   return ENCODERS.get(name) or f"{signal(name)} encoder (ceiling)"
 
 

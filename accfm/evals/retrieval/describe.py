@@ -30,7 +30,7 @@ from accfm.evals.retrieval.variants import (
   where_control_fails,
 )
 from accfm.evals.stats import scaling
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 # The columns, from the left.
 ENCODERS = (TESTED, "aligned_ridge", "aligned_cca", "envelope", IDENTITY,
@@ -74,7 +74,7 @@ def describe_retrieval(
   pool = page.shown_pool("", "") or "all"
   ways = [("2".join(pair), words.arrow(pair)) for pair in data.ways]
   parts: list = [main]
-  drawn = {e: curves[e] for e in ENCODERS if e in curves}
+  drawn = {e: curves[e] for e in page.encoders if e in curves}
   if all(any(way in c for c in drawn.values()) for way, _ in ways):
     parts.append(Plot("recall_curves", {
         "curves": drawn, "ways": ways, "among": words.among(pool),
@@ -113,6 +113,7 @@ class _Page:
   def __init__(self, data: Inputs, cfg: ConfigDict, figures: Figures):
     self.cfg, self.figures, self.pairs = cfg, figures, data.ways
     self.about = Figure(data.split, "retrieval")
+    self.encoders = (ENCODERS[0], *data.outside, *ENCODERS[1:])
 
   def find(
       self, encoder: str, variant: str, pair: tuple[str, str], measure: str,
@@ -138,7 +139,7 @@ class _Page:
     """The first pool that was evaluable, None where none was."""
     for pool in pool_sizes(self.cfg, base):
       if any(self.known(e, variant, pair, "recall@1", pool)
-             for pair in self.pairs for e in ENCODERS):
+             for pair in self.pairs for e in self.encoders):
         return pool
     return None
 
@@ -146,7 +147,7 @@ class _Page:
     """Recall@1 at the first pool: variants by directions and encoders."""
     there = {f.encoder for f in self.figures.find(
         evaluator="retrieval", measure="recall@1")}
-    encoders = [e for e in ENCODERS if e == TESTED or e in there]
+    encoders = [e for e in self.encoders if e == TESTED or e in there]
     lines: list[Line | Heading] = []
     for pair in self.pairs:
       block = [line for shown in SHOWN
@@ -156,7 +157,7 @@ class _Page:
     if not lines:
       return None
     return Table(
-        ["recall@1", *(SHORT[e] for e in encoders), "chance"], lines)
+        ["recall@1", *(SHORT.get(e, e) for e in encoders), "chance"], lines)
 
   def _line(
       self, pair: tuple[str, str], encoders: Sequence[str], variant: str,
@@ -197,7 +198,7 @@ class _Page:
       sizes = [*sorted(s for s in sizes if s != "all"), "all"]
       lines = []
       for pair in self.pairs:
-        for e in ENCODERS:
+        for e in self.encoders:
           found = [
               Line([Cell(words.among(size)), *(
                   number_cell(self.find(e, variant, pair, m, size),
@@ -220,7 +221,7 @@ class _Page:
     """encoder -> direction -> [(size, recall@1)] among all segments."""
     out = {}
     segments = int(self.figures.value(self.about, measure="windows") or 0)
-    for e in ENCODERS:
+    for e in self.encoders:
       for pair in self.pairs:
         for pool in pool_sizes(self.cfg):
           found = self.find(e, "", pair, "recall@1", pool)

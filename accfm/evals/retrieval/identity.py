@@ -20,7 +20,7 @@ import numpy as np
 from accfm.evals.retrieval import pools
 from accfm.evals.retrieval.masks import Mask
 from accfm.evals.retrieval.ranks import Counts
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 
 ENCODER = "identity"
 

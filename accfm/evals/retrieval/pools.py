@@ -18,7 +18,8 @@ from scipy.special import gammaln
 
 from accfm.base import interrupts
 from accfm.evals.retrieval.ranks import Counts
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import medians
+from accfm.evals.stats import people as stats
 
 TAIL = 1e-16  # probability that may be neglected at either end
 _CELLS = 2 ** 21  # probabilities that are computed at once
@@ -164,19 +165,18 @@ def total_rank(sums: np.ndarray) -> np.ndarray:
 def median_rank(people: stats.People, sums: np.ndarray) -> stats.Estimate:
   """Estimate of the smallest r with P(rank <= r) >= 1/2.
 
-  Each draw finds it by bisection: all ranks of all draws would not fit into
-  memory.
+  Args:
+    people: behind the queries.
+    sums: [P, R + 1] from `rank_sums`.
   """
-  def statistic(weights):  # [..., P]
-    mass = weights @ sums[:, -1]
-    low = np.zeros(mass.shape, int)
-    high = np.full(mass.shape, sums.shape[1] - 2)
-    while np.any(low < high):
-      middle = (low + high) // 2
-      reached = np.sum(weights * sums.T[middle], axis=-1) >= 0.5 * mass - 1e-9
-      high = np.where(reached, middle, high)
-      low = np.where(reached | (low >= high), low, middle + 1)
-    return np.where(mass > 0, 1.0 + low, np.nan)
+  total = sums.sum(axis=0)
+  if total[-1] <= 0:
+    return stats.Estimate(np.nan)
 
-  # With the identity as sums, each draw of sums is the draw's weights.
-  return people.estimate(np.eye(len(people)), statistic)
+  def rank_at(share):
+    reached = total[:-1] >= share * total[-1] - 1e-9
+    return float(1 + np.argmax(reached))
+
+  middle = rank_at(0.5)
+  return medians.by_shares(
+      people, sums[:, [int(middle) - 1, -1]], middle, rank_at)

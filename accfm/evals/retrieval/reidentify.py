@@ -32,8 +32,8 @@ from accfm.evals.results.section import (
 from accfm.evals.retrieval import nearest, pools, ranks
 from accfm.evals.retrieval import segments as candidates
 from accfm.evals.retrieval.masks import Mask
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scaling
+from accfm.evals.stats import intervals, scaling
+from accfm.evals.stats import people as stats
 
 ENCODERS = (TESTED, "untrained")  # and hand-made features
 TOP = (1, 5)
@@ -104,7 +104,7 @@ def score_reidentification(
                   measure=f"recall@{k}", variant=rule)
   figures.add(about, int((~found).sum()), measure="windows_left_out")
   vectors = {e: data.encoders[e][data.split]
-             for e in ENCODERS if e in data.encoders}
+             for e in (*ENCODERS, *data.outside) if e in data.encoders}
   if data.split in data.features:
     vectors["features"] = data.features[data.split]
   for encoder, x in vectors.items():
@@ -116,7 +116,8 @@ def score_reidentification(
       for k in TOP:
         hits = np.column_stack([beaten_by[chosen] < k, np.ones(chosen.sum())])
         figures.add(
-            about, crowd.estimate(crowd.sums(hits), stats.ratio),
+            about, crowd.estimate(
+                crowd.sums(hits), stats.ratio, intervals.SHARE),
             encoder=encoder, measure=f"recall@{k}", variant=rule,
         )
   return outcome

@@ -19,7 +19,6 @@ whose segment it is given and nothing else, over the very same pools.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -29,7 +28,7 @@ from accfm.evals.inputs import Inputs
 from accfm.evals.results import rivals
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 from accfm.evals.results.outcome import Outcome, Queries
-from accfm.evals.retrieval import describe, identity, pools, ranks
+from accfm.evals.retrieval import describe, identity, misses, pools, ranks
 from accfm.evals.retrieval import segments as candidates
 from accfm.evals.retrieval.masks import Mask
 from accfm.evals.retrieval.variants import (
@@ -38,7 +37,8 @@ from accfm.evals.retrieval.variants import (
   pool_sizes,
   where_control_fails,
 )
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import intervals
+from accfm.evals.stats import people as stats
 
 CONTROL = "envelope"
 # (counts, pool, people) -> [P, R + 1], as `pools.rank_sums`.
@@ -60,7 +60,7 @@ def score_retrieval(
   """
   about, table = Figure(data.split, "retrieval"), data.table
   if not data.pairs:
-    figures.skip(about, "needs two signals in the shards")
+    _skip_all(data, cfg, figures, about)
     return Outcome()
   rows = candidates.thin(
       table["participant"], table["session"], table["start_s"],
@@ -89,25 +89,47 @@ def score_retrieval(
     scorer.score(quiet, {"still": quiet.everybody()})
   else:
     figures.skip(about, "no windows", variant="still", measure="windows")
-  if TESTED not in data.pairs:
-    figures.skip(
-        about, "the checkpoint has no pair of encoders with heads",
-        subject=f"{data.student}2{data.teacher}", measure="recall@1",
-        pool=first_pool(cfg), headline=True,
-    )
+  _skip_unpaired(data, cfg, figures, about, data.teacher)
   queries = None
   if scorer.everybody:
+    misses.score_misses(
+        data, cfg, figures, about, segments, scorer.everybody)
     order = np.argsort(segments.rows)
     queries = Queries(segments.rows[order], {
         way: (counts.candidates[order], counts.beaten_by[order] + 1)
         for way, counts in scorer.everybody.items()
     })
-  return Outcome(
-      functools.partial(
-          describe.describe_retrieval, data, cfg, figures, scorer.curves,
-          queries,
-      ), queries=queries,
-  )
+  return Outcome(lambda: [
+      *describe.describe_retrieval(data, cfg, figures, scorer.curves, queries),
+      *misses.describe_misses(data, cfg, figures),
+  ], queries=queries)
+
+
+def _skip_all(
+    data: Inputs, cfg: ConfigDict, figures: Figures, about: Figure
+) -> None:
+  """Adds why nothing has a pair of signals."""
+  for signal, reason in data.absent.items():
+    figures.skip(about, reason, subject=f"{data.student}2{signal}",
+                 measure="recall@1", pool=first_pool(cfg), headline=True)
+  if data.teacher and data.unpaired:
+    _skip_unpaired(data, cfg, figures, about, data.teacher)
+  elif not data.absent:
+    figures.skip(about, "needs two signals in the shards")
+
+
+def _skip_unpaired(
+    data: Inputs, cfg: ConfigDict, figures: Figures, about: Figure, signal: str
+) -> None:
+  """Adds why the encoder under test, or somebody else's, has no pair."""
+  for encoder in (TESTED, *data.outside):
+    if encoder not in data.pairs:
+      figures.skip(
+          about, data.unpaired.get(
+              encoder, "the checkpoint has no pair of encoders with heads"),
+          encoder=encoder, subject=f"{data.student}2{signal}",
+          measure="recall@1", pool=first_pool(cfg), headline=encoder == TESTED,
+      )
 
 
 def add_ranks(
@@ -132,11 +154,13 @@ def add_ranks(
   for k in TOP:
     column = min(k, sums.shape[1] - 1) - 1
     figures.add(
-        plain, people.estimate(sums[:, [column, -1]], stats.ratio),
+        plain, people.estimate(
+            sums[:, [column, -1]], stats.ratio, intervals.SHARE),
         measure=f"recall@{k}", headline=about.headline and k == 1,
     )
   figures.add(
-      plain, people.estimate(pools.total_rank(sums), stats.ratio),
+      plain, people.estimate(
+          pools.total_rank(sums), stats.ratio, intervals.FROM_ONE),
       measure="mean_rank",
   )
   figures.add(plain, pools.median_rank(people, sums), measure="median_rank")

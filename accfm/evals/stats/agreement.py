@@ -1,8 +1,8 @@
 """Agreement of predictions with the truth: bias and limits (Bland-Altman).
 
 The limits of agreement are bias +- 1.96 SD of the differences (Bland and
-Altman, Lancet 1986). Segments of one participant are alike, so the intervals
-of all three come from draws of participants.
+Altman, Lancet 1986), with the sample SD (n - 1). Segments of one participant
+are alike, so the intervals of all three are over participants.
 """
 
 import dataclasses
@@ -10,7 +10,8 @@ import dataclasses
 import numpy as np
 
 from accfm.base import shapes
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import intervals
+from accfm.evals.stats import people as stats
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +36,16 @@ def limits(
   error = np.asarray(predicted, float) - true
   sums = people.sums(np.stack([np.ones(len(error)), error, error ** 2], 1))
 
-  def at(sds):
-    def statistic(s):
-      mean = s[..., 1] / s[..., 0]
-      variance = s[..., 2] / s[..., 0] - mean ** 2
-      return mean + sds * np.sqrt(np.maximum(variance, 0))
-    return people.estimate(sums, statistic)
+  bias = float(error.mean())
 
-  return Agreement(at(0), at(-1.96), at(1.96))
+  def at(sds, within):
+    def statistic(s):
+      n, mean = s[..., 0], s[..., 1] / s[..., 0]
+      squares = np.maximum(s[..., 2] - n * mean ** 2, 0)
+      return mean + sds * np.sqrt(squares / np.maximum(n - 1, 1))
+    return people.estimate(sums, statistic, within)
+
+  # A limit lies beyond the bias, and is skewed away from it as an SD is.
+  return Agreement(
+      at(0, intervals.ANY), at(-1.96, (-np.inf, bias)),
+      at(1.96, (bias, np.inf)))

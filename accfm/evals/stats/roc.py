@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from accfm.base import shapes
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 
 GRID = np.linspace(0, 1, 101)
 
@@ -25,8 +25,9 @@ class Curve:
 
   Attributes:
     fpr, tpr: corners of the curve, from (0, 0) to (1, 1).
-    low, high: [101] the band on GRID. None with fewer than two participants,
-      and where more than one draw in twenty lacks a class.
+    low, high: [101] the band on GRID. None with fewer than
+      `intervals.FEWEST` participants, and where more than one draw in twenty
+      lacks a class.
   """
 
   fpr: np.ndarray
@@ -58,14 +59,17 @@ def curve(
   ]
 
   def average(weights):
-    """The average on GRID; a vertical step counts with its upper end."""
+    """The average on GRID, NaN without a pair of rows.
+
+    A vertical step counts with its upper end.
+    """
     total, pairs = np.zeros(len(GRID)), 0.0
     for corners in parts:
       fpr, tpr, mine = corners(weights)
       if mine > 0:
         total += mine * np.interp(GRID, fpr, tpr)
         pairs += mine
-    return total / pairs if pairs else None
+    return total / pairs if pairs else np.full(len(GRID), np.nan)
 
   whole = np.ones(len(people))
   if len(parts) == 1:
@@ -73,11 +77,11 @@ def curve(
   else:
     fpr, tpr = np.append(0, GRID), np.append(0, average(whole))
   drawn = []
-  for weights in people.weights if band and len(people) > 1 else ():
+  for weights in people.weights if band and people.has_intervals else ():
     found = average(weights)
-    if found is not None:
+    if np.isfinite(found).all():
       drawn.append(found)
-  if len(drawn) < max(0.95 * len(people.weights), 1):
+  if len(drawn) < max(0.95 * people.draws, 1):
     return Curve(fpr, tpr, None, None)
   low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
   return Curve(fpr, tpr, low, high)

@@ -2,23 +2,35 @@
 
 Most scores are functions of sums over participants (`mae(sums)`). A score
 that depends on the order of all rows is a function of weights over
-participants (`make_auc(...)(weights)`). A bootstrap draw is a row of weights,
-and gives exactly the score of that many copies of each participant's rows.
+participants (`make_auc(...)(weights)`). A row of weights gives exactly the
+score of that many copies of each participant's rows; 0 leaves one out.
 
 Rows of several folds were predicted by differently fitted models. A score
 that orders rows, or draws a line through them, does so within each fold.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import intervals
+from accfm.evals.stats import people as stats
+from accfm.evals.stats.people import Statistic
 
-BLOCK = 1 << 22  # numbers that the weighted rows of some draws hold at once
+BLOCK = 1 << 22  # numbers that weighted rows hold at once
 
-Statistic = Callable[[np.ndarray], np.ndarray]  # weights [..., P] -> [...]
+# measure -> the range that it cannot leave; intervals end inside it.
+WITHIN = {
+    "mae": intervals.POSITIVE, "rmse": intervals.POSITIVE,
+    "median_abs_error": intervals.POSITIVE, "r2": intervals.BELOW_ONE,
+    "pearson_r": intervals.CORRELATION, "kappa": intervals.CORRELATION,
+    "recall": intervals.SHARE,
+    "auc": intervals.SHARE, "auc_ridge": intervals.SHARE,
+    "average_precision": intervals.SHARE,
+    "pauc_fpr10": intervals.SHARE, "accuracy": intervals.SHARE,
+    "balanced_accuracy": intervals.SHARE, "macro_f1": intervals.SHARE,
+    "within_5bpm_share": intervals.SHARE,
+}
 
 
 def moments(y: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -42,6 +54,11 @@ def _divide(a, b):
 def mae(s: np.ndarray) -> np.ndarray:
   """Mean absolute error, from sums [..., 8] of `moments`."""
   return _divide(s[..., 1], s[..., 0])
+
+
+def below(s: np.ndarray) -> np.ndarray:
+  """1 - first sum over second: by how much errors are below others."""
+  return 1 - stats.ratio(s)
 
 
 def rmse(s: np.ndarray) -> np.ndarray:
@@ -169,7 +186,7 @@ def make_auc(
     wins -= np.sum(ups * first[:, :-1], axis=1)
     return _divide(wins, np.sum(ups * np.diff(first, axis=1), axis=1))
 
-  return _by_blocks(score, len(index))
+  return by_blocks(score, len(index))
 
 
 def _places(odds, fold):
@@ -209,7 +226,7 @@ def make_average_precision(
     gain = np.diff(found[:, ends], prepend=0, axis=1)
     return _divide(np.sum(gain * precision, axis=1), found[:, -1])
 
-  return _by_blocks(score, len(index))
+  return by_blocks(score, len(index))
 
 
 def make_macro_auc(
@@ -239,30 +256,82 @@ def auc(crowd: stats.People, y: np.ndarray, odds: np.ndarray) -> stats.Estimate:
     crowd: the participants behind the rows.
     y, odds: as `make_auc`.
   """
-  return crowd.weighted(make_auc(crowd.index, y, odds))
+  return crowd.weighted(
+      make_auc(crowd.index, y, odds), WITHIN["auc"])
 
 
 def mean_over_draws(
-    crowd: stats.People, statistics: Sequence[Statistic]
+    crowd: stats.People, statistics: Sequence[Statistic],
+    within: intervals.Range = intervals.ANY,
+    smooth: Sequence[Statistic] | None = None,
 ) -> stats.Estimate:
   """The mean of a score over draws of labelled participants.
 
-  A bootstrap draw of the scored participants is the same in every score.
+  The scores of the draws differ because other participants were labelled,
+  and their mean because other participants could have been scored. The
+  interval covers both: its variance is that of the mean over the scored
+  participants, plus that between draws over their number.
 
   Args:
     crowd: the participants behind the scored rows.
     statistics: the score as a function of weights, one a draw of labels.
+    within: the range that the score cannot leave.
+    smooth: stand-ins that change with the weights as the statistics do to
+      first order, for a score that jumps. Their variance is taken.
 
   Returns:
     The Estimate; `draws_sd` is the SD of the scores of several draws.
   """
-  found = crowd.weighted(
-      lambda w: np.mean([score(w) for score in statistics], axis=0)
-  )
-  if len(statistics) < 2 or not np.isfinite(found.value):
-    return found
-  alone = [score(np.ones(len(crowd))) for score in statistics]
-  return dataclasses.replace(found, draws_sd=float(np.std(alone, ddof=1)))
+  moving = smooth or statistics
+
+  def mean(weights):
+    return np.mean([score(weights) for score in moving], axis=0)
+
+  if len(statistics) < 2 and smooth is None:
+    return crowd.weighted(statistics[0], within)
+  alone = [float(score(np.ones(len(crowd)))) for score in statistics]
+  value, sd = float(np.mean(alone)), None
+  if not np.isfinite(value):
+    return stats.Estimate(value)
+  if len(alone) > 1:
+    sd = float(np.std(alone, ddof=1))
+  if not crowd.has_intervals:
+    return stats.Estimate(value, draws_sd=sd)
+  variance = crowd.variance(mean)
+  if sd is not None:
+    variance += intervals.Variance(sd ** 2 / len(alone), len(alone) - 1)
+  return stats.Estimate(value, *intervals.interval(
+      value, variance, within, len(crowd)), sd)
+
+
+def sums_over_draws(
+    crowd: stats.People, sums: Sequence[np.ndarray],
+    statistic: Callable[[np.ndarray], np.ndarray],
+    within: intervals.Range = intervals.ANY,
+) -> stats.Estimate:
+  """A function of sums over rows and over draws of labelled participants.
+
+  A ratio of errors is one of their sums over all draws, which one odd draw
+  does not rule as it would rule the mean of ratios. The interval covers
+  participants and draws, as that of `mean_over_draws`: the variance between
+  draws is what leaving out one draw after another shows.
+
+  Args:
+    crowd: the participants behind the scored rows.
+    sums: [P, M] of each participant, one a draw of labels.
+    statistic: sums [..., M] -> [...].
+    within: the range that it cannot leave.
+  """
+  each = np.asarray(sums)  # [K, P, M]
+  whole = each.sum(axis=0)
+  if len(each) < 2 or not crowd.has_intervals:
+    return crowd.estimate(whole, statistic, within)
+  total = whole.sum(axis=0)
+  value = float(statistic(total))
+  between = intervals.jackknife(statistic(total - each.sum(axis=1)))
+  variance = crowd.variance(of_sums(statistic, whole)) + between
+  return stats.Estimate(
+      value, *intervals.interval(value, variance, within, len(crowd)))
 
 
 def of_sums(statistic: Statistic, sums: np.ndarray) -> Statistic:
@@ -282,10 +351,15 @@ def _running(x):
   return out
 
 
-def _by_blocks(score, rows):
-  """`score` [B, P] -> [B] as a Statistic that takes a few draws at a time."""
+def by_blocks(score: Statistic, rows: int) -> Statistic:
+  """A Statistic of few weights at a time.
 
-  def statistic(weights):
+  Args:
+    score: weights [B, P] -> [B].
+    rows: how many rows each set of weights is spread over.
+  """
+
+  def statistic(weights: np.ndarray) -> np.ndarray:
     flat = weights.reshape(-1, weights.shape[-1]).astype(np.float64)
     size = max(BLOCK // max(rows, 1), 1)
     out = [score(flat[at:at + size]) for at in range(0, len(flat), size)]

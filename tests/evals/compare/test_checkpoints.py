@@ -18,7 +18,8 @@ from accfm.evals.results.figures import (
   write_figures,
 )
 from accfm.evals.results.outcome import Predictions
-from tests.evals.compare.draws import drawn
+from accfm.evals.stats import intervals
+from tests.evals.stats.oracle import t_ends
 
 DRAWS, SEED = 120, 3
 PEOPLE = np.repeat([f"x/{i}" for i in range(5)], 6)
@@ -68,10 +69,10 @@ def evaluation(folder, seed, rows=ROWS, facts=(), redaction="", sex=True):
   return hr, ranks
 
 
-def check(got, measure):
+def check(got, measure, within=intervals.ANY):
   assert got[0] == pytest.approx(measure(range(30)))
-  draws = drawn(PEOPLE, DRAWS, SEED, measure)
-  np.testing.assert_allclose(got[1:], np.percentile(draws, [2.5, 97.5]))
+  np.testing.assert_allclose(
+      got[1:], t_ends(PEOPLE, measure, within), rtol=1e-6)
 
 
 @pytest.fixture
@@ -92,8 +93,10 @@ def test_errors_and_differences_of_a_probe(two):
   assert (part["evaluator"], part["target"], part["share"]) == (
       "probe", "hr", 1.0)
   errors = [np.abs(p.predicted[TESTED][0] - p.true) for p in (one, other)]
-  check(part["errors"]["a"], lambda r: np.mean(errors[0][list(r)]))
-  check(part["errors"]["b"], lambda r: np.mean(errors[1][list(r)]))
+  check(part["errors"]["a"], lambda r: np.mean(errors[0][list(r)]),
+        intervals.POSITIVE)
+  check(part["errors"]["b"], lambda r: np.mean(errors[1][list(r)]),
+        intervals.POSITIVE)
   assert list(part["differences"]) == ["a minus b"]
   check(part["differences"]["a minus b"],
         lambda r: np.mean((errors[0] - errors[1])[list(r)]))
@@ -116,9 +119,11 @@ def test_recall_is_paired_over_queries(two):
       ("acc", "ppg", 8), ("acc", "ppg", "all")]
   for pool, part in zip((8, 30), table.values(), strict=True):
     hits = np.array([[hit(r, pool) for r in ranks] for ranks in (one, other)])
-    check(part["errors"]["b"], lambda r, h=hits: h[1][list(r)].mean())
+    check(part["errors"]["b"], lambda r, h=hits: h[1][list(r)].mean(),
+          intervals.SHARE)
     check(part["differences"]["a minus b"],
-          lambda r, h=hits: (h[0] - h[1])[list(r)].mean())
+          lambda r, h=hits: (h[0] - h[1])[list(r)].mean(),
+          intervals.DIFFERENCE)
 
 
 def test_what_one_run_lacks_is_left_out_of_it(two, tmp_path):

@@ -12,7 +12,7 @@ from accfm.evals.results.figures import (
   write_figures,
   write_metrics,
 )
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 
 RECALL = dict(evaluator="retrieval", measure="recall@1", pool=8)
 PROBE = dict(evaluator="probe", subject="hr", measure="mae", unit="bpm")

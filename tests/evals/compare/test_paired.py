@@ -10,7 +10,8 @@ from accfm.evals.compare import paired as compare
 from accfm.evals.files import store
 from accfm.evals.results.figures import TESTED
 from accfm.evals.results.outcome import Predictions
-from tests.evals.compare.draws import drawn
+from accfm.evals.stats import intervals
+from tests.evals.stats.oracle import t_ends
 
 DRAWS, SEED = 150, 3
 
@@ -97,9 +98,8 @@ def test_mae_and_its_interval_over_people(tmp_path):
   mae = lambda rows: np.mean([  # noqa: E731
       abs(got.predicted[0, r] - got.true[r]) for r in rows])
   assert value == pytest.approx(mae(range(40)))
-  draws = drawn(got.people, DRAWS, SEED, mae)
-  assert low == pytest.approx(np.percentile(draws, 2.5))
-  assert high == pytest.approx(np.percentile(draws, 97.5))
+  assert (low, high) == pytest.approx(
+      t_ends(got.people, mae, intervals.POSITIVE))
   assert all(type(x) is float for x in (value, low, high))
 
 
@@ -116,9 +116,8 @@ def test_improvement_is_paired_over_windows_and_people():
     return 1 - (sum(mine[r] for r in rows) / sum(theirs[r] for r in rows))
 
   assert value == pytest.approx(below(range(13)))
-  draws = drawn(people, DRAWS, SEED, below)
-  assert low == pytest.approx(np.percentile(draws, 2.5))
-  assert high == pytest.approx(np.percentile(draws, 97.5))
+  assert (low, high) == pytest.approx(
+      t_ends(people, below, intervals.BELOW_ONE))
   assert low < value < high
 
 
@@ -131,8 +130,8 @@ def test_equal_predictions_do_not_differ_in_any_draw(tmp_path):
 
 
 def test_half_the_error_is_half_in_every_draw():
-  people = np.array(list("aabbcc"))
-  errors = np.array([1.0, 8, 2, 3, 5, 1])
+  people = np.array(list("aabbccde"))
+  errors = np.array([1.0, 8, 2, 3, 5, 1, 4, 2])
   got = compare.improvement(
       scored(errors, people), scored(2 * errors, people), DRAWS, SEED
   )
@@ -183,15 +182,13 @@ def test_a_difference_is_paired_over_windows_and_people():
   )
   less = lambda rows: np.mean([mine[r] - theirs[r] for r in rows])  # noqa: E731
   assert value == pytest.approx(less(range(13)))
-  draws = drawn(people, DRAWS, SEED, less)
-  assert low == pytest.approx(np.percentile(draws, 2.5))
-  assert high == pytest.approx(np.percentile(draws, 97.5))
+  assert (low, high) == pytest.approx(t_ends(people, less))
 
 
 def test_a_constant_difference_is_certain_where_each_error_is_not():
   """What pairing is for: the intervals overlap, the difference is plain."""
-  people = np.array(list("aabbccdd"))
-  errors = np.array([1.0, 2, 8, 9, 3, 4, 6, 5])
+  people = np.array(list("aabbccddee"))
+  errors = np.array([1.0, 2, 8, 9, 3, 4, 6, 5, 4, 5])
   one, two = scored(errors, people), scored(errors + 0.5, people)
   _, low, high = compare.score(one, DRAWS, SEED)
   assert low < 4 < 5 < high
@@ -228,9 +225,8 @@ def test_classes_are_compared_by_their_own_measure(unit, judge):
   value, low, high = compare.difference(first, second, DRAWS, SEED)
   less = lambda rows: judge(y, one, rows) - judge(y, two, rows)  # noqa: E731
   assert value == pytest.approx(less(rows))
-  draws = drawn(people, DRAWS, SEED, less)
-  assert low == pytest.approx(np.nanpercentile(draws, 2.5))
-  assert high == pytest.approx(np.nanpercentile(draws, 97.5))
+  assert (low, high) == pytest.approx(
+      t_ends(people, less, intervals.DIFFERENCE))
 
 
 def test_cells_and_tables():
@@ -333,7 +329,7 @@ def test_scores_and_differences_are_means_over_draws(tmp_path):
   assert compare.difference(one, two, DRAWS, SEED)[0] == pytest.approx(
       (errors[0] - errors[1]).mean())
   assert compare.improvement(one, two, DRAWS, SEED)[0] == pytest.approx(
-      (1 - errors[0] / errors[1]).mean())
+      1 - errors[0].sum() / errors[1].sum())
   # Draws that one lacks are not compared.
   few = loaded(tmp_path / "c.parquet", several(2, 3), )
   few = compare.Scored(

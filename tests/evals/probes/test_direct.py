@@ -12,9 +12,10 @@ from sklearn.metrics import (
 
 from accfm.evals.probes import direct
 from accfm.evals.results.figures import TESTED, Figures
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import intervals
 from accfm.signals.targets import Target
 from tests.evals import toy
+from tests.evals.stats.oracle import t_ends
 
 HR = Target("labels/hr_bpm", mean=75.0, sd=12.0)
 SEX = Target("attributes/sex", classes=(0.0, 1.0))
@@ -44,17 +45,11 @@ def run(data, **fields):
   return found, metrics
 
 
-def drawn(table, known, measure):
-  """`measure(rows)` of each bootstrap draw of people, rows repeated."""
+def ends_of(table, known, measure, within):
+  """The interval of `measure(rows)` over the people of the known rows."""
   rows = np.flatnonzero(known)
-  people = stats.People(table["participant"][rows], 200, 0)
-  out = []
-  for counts in people.weights:
-    pool = []
-    for name, times in zip(people.names, counts, strict=True):
-      pool += [r for r in rows if table["participant"][r] == name] * times
-    out.append(measure(pool))
-  return np.array(out)
+  return t_ends(
+      table["participant"][rows], lambda some: measure(rows[some]), within)
 
 
 def person_rows(table):
@@ -87,10 +82,9 @@ def test_a_number_window_by_window():
   mae = lambda rows: np.mean([abs(y[r] - p[r]) for r in rows])  # noqa: E731
   assert v["test/direct_hr/mae_bpm"] == pytest.approx(
       mae(np.flatnonzero(known)))
-  draws = drawn(table, known, mae)
-  for end, q in (("low", 2.5), ("high", 97.5)):
-    assert v[f"test/direct_hr/mae_bpm_ci95_{end}"] == pytest.approx(
-        np.percentile(draws, q))
+  ends = ends_of(table, known, mae, intervals.POSITIVE)
+  for end, want in zip(("low", "high"), ends, strict=True):
+    assert v[f"test/direct_hr/mae_bpm_ci95_{end}"] == pytest.approx(want)
   assert v["test/direct_hr/rmse_bpm"] == pytest.approx(
       np.sqrt(np.mean((y[known] - p[known]) ** 2)))
   assert v["test/direct_hr/r2"] == pytest.approx(r2_score(y[known], p[known]))
@@ -144,10 +138,9 @@ def test_two_classes_of_windows_and_their_interval():
   auc = lambda rows: double_loop(y[rows], odds[rows])  # noqa: E731
   v = metrics.flat()
   assert v["test/direct_condition/auc"] == pytest.approx(auc(rows))
-  draws = drawn(table, y >= 0, auc)
-  for end, q in (("low", 2.5), ("high", 97.5)):
-    assert v[f"test/direct_condition/auc_ci95_{end}"] == pytest.approx(
-        np.percentile(draws, q))
+  ends = ends_of(table, y >= 0, auc, intervals.SHARE)
+  for end, want in zip(("low", "high"), ends, strict=True):
+    assert v[f"test/direct_condition/auc_ci95_{end}"] == pytest.approx(want)
   np.testing.assert_array_equal(found.true, y[rows])
   assert v["test/direct_condition/average_precision"] == pytest.approx(
       average_precision_score(y[rows], odds[rows]))

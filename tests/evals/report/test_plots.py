@@ -10,8 +10,8 @@ from accfm.evals.report import draw, encoder_plots, forest, plots, probe_plots
 from accfm.evals.results.figures import TESTED
 from accfm.evals.results.section import Plot, pick_points, say_picked
 from accfm.evals.stats import agreement, roc
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats import people as stats
+from accfm.evals.stats.people import Estimate
 from tests.evals import pages
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ import pytest
 from accfm.base.errors import InputError
 from accfm.evals.results import figures as figures_lib
 from accfm.evals.results.figures import CHANCE, Figure, Figures, key
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats.people import Estimate
 from tests.evals import pages
 
 RETRIEVAL = dict(evaluator="retrieval", measure="recall@1", pool=8)

@@ -8,8 +8,8 @@ from sklearn import metrics
 from accfm.evals.results import rivals, verdict
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, Figures
 from accfm.evals.results.outcome import Predictions
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats.bootstrap import Estimate
+from accfm.evals.stats import people as stats
+from accfm.evals.stats.people import Estimate
 
 CFG = ConfigDict(dict(bootstrap_draws=200, seed=0))
 

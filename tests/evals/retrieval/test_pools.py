@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as sps
 
 from accfm.evals.retrieval import pools, ranks
-from accfm.evals.stats import bootstrap as stats
+from accfm.evals.stats import people as stats
 
 
 def _outcomes(rng, n):
@@ -93,21 +93,31 @@ def test_large_pools_equal_scipy(monkeypatch):
   assert (pools.control_fails(ranks.Counts(n, b, e, o), pool) < 0.9).any()
 
 
-def test_median_of_each_draw():
-  """By bisection as by looking at every rank, with the same interval."""
+def test_median_rank_and_its_interval():
+  """The t interval of the share at the median, read off the ranks."""
   rng = np.random.default_rng(1)
   counts = ranks.Counts(np.full(60, 500), rng.integers(0, 400, 60))
   people = stats.People(rng.integers(0, 6, 60), 200, 3)
   for pool in (100, "all"):
     sums = pools.rank_sums(counts, pool, people)
 
-    def looked(s):
-      return 1.0 + np.argmax(
-          s[..., :-1] >= 0.5 * s[..., -1:] - 1e-9, axis=-1)
+    def looked(share, sums=sums):
+      at, total = 0, 0.0
+      while total < share * sums[:, -1].sum() - 1e-9:
+        total = sums[:, at].sum()  # of pools with a rank of at most at + 1
+        at += 1
+      return at
 
-    want = people.estimate(sums, looked)
-    assert pools.median_rank(people, sums) == want
-    assert want.low < want.value < want.high
+    got = pools.median_rank(people, sums)
+    assert got.value == looked(0.5)
+    at = looked(0.5) - 1
+    shares = [np.delete(sums[:, at], i).sum() / np.delete(
+        sums[:, -1], i).sum() for i in range(6)]
+    se = np.sqrt(5 / 6 * np.sum((shares - np.mean(shares)) ** 2))
+    reach = sps.t.ppf(0.975, 5) * se * 4  # the slope of the logit at 1/2
+    low, high = 1 / (1 + np.exp([reach, -reach]))
+    assert (got.low, got.high) == (looked(low), looked(high))
+    assert got.low < got.value < got.high
   nothing = stats.People([0, 0], 10, 0)
   assert np.isnan(pools.median_rank(nothing, np.zeros((1, 9))).value)
 

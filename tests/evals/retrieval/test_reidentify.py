@@ -85,8 +85,7 @@ def test_equals_a_double_loop_by_rule():
   assert v["test/reidentify/windows_other_sessions"] == 30
   assert v["test/reidentify/people_same_session"] == 2
   assert 0.5 < v["test/reidentify/recall@1"] < 1
-  assert v["test/reidentify/recall@1_ci95_low"] <= v[
-      "test/reidentify/recall@1"]
+  assert "test/reidentify/recall@1_ci95_low" not in v  # of four people
   assert "test/ppg/reidentify/recall@1" not in v
   assert not m.missing()
 

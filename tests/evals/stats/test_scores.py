@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import stats as sps
 from sklearn import metrics as sk
 
-from accfm.evals.stats import bootstrap as stats
-from accfm.evals.stats import scores
+from accfm.evals.stats import intervals, scores
+from accfm.evals.stats import people as stats
+from tests.evals.stats.oracle import t_ends
 
 
 def rows_of(people, counts):
@@ -81,26 +83,24 @@ def test_balanced_accuracy_equals_scikit_learn(classes):
   people, y, odds = windows(classes=classes, n=120)
   chosen = odds.argmax(axis=1)
   sums = people.sums(scores.hits(y, chosen, classes))
-  got = people.estimate(sums, scores.balanced_accuracy)
+  got = people.estimate(
+      sums, scores.balanced_accuracy, intervals.SHARE)
   assert got.value == pytest.approx(sk.balanced_accuracy_score(y, chosen))
-  drawn = []
-  for counts in people.weights:
-    rows = rows_of(people, counts)
-    drawn.append(sk.balanced_accuracy_score(y[rows], chosen[rows]))
-  assert got.low == pytest.approx(np.percentile(drawn, 2.5))
-  assert got.high == pytest.approx(np.percentile(drawn, 97.5))
+  low, high = t_ends(
+      people.index,
+      lambda rows: sk.balanced_accuracy_score(y[rows], chosen[rows]),
+      intervals.SHARE)
+  assert (got.low, got.high) == pytest.approx((low, high))
 
 
-def test_auc_interval_equals_a_loop_over_drawn_people():
+def test_auc_interval_equals_a_loop_that_leaves_people_out():
   people, y, odds = windows()
   got = scores.auc(people, y, odds[:, 0])
-  drawn = [
-      sk.roc_auc_score(y[rows], odds[rows, 0])
-      for rows in (rows_of(people, c) for c in people.weights)
-  ]
+  low, high = t_ends(
+      people.index, lambda rows: sk.roc_auc_score(y[rows], odds[rows, 0]),
+      intervals.SHARE)
   assert got.value == pytest.approx(sk.roc_auc_score(y, odds[:, 0]))
-  assert got.low == pytest.approx(np.percentile(drawn, 2.5))
-  assert got.high == pytest.approx(np.percentile(drawn, 97.5))
+  assert (got.low, got.high) == pytest.approx((low, high))
 
 
 def test_fifty_thousand_rows():
@@ -117,23 +117,37 @@ def test_fifty_thousand_rows():
   assert got.value == pytest.approx(sk.average_precision_score(y, odds))
 
 
-def test_mean_over_draws_of_labels_draws_people_jointly():
+def test_mean_over_draws_of_labels_covers_people_and_draws():
   rng = np.random.default_rng(0)
-  people = stats.People(np.repeat(list("abcdef"), 5), 60, 2)
+  ids = np.repeat(np.arange(6), 5)
+  people = stats.People(ids, 60, 2)
   y = rng.normal(70, 8, 30)
   made = [y + rng.normal(0, s, 30) for s in (1, 2, 4)]
   sums = [people.sums(scores.moments(y, p)) for p in made]
-  got = scores.mean_over_draws(people, [
-      scores.of_sums(scores.mae, s) for s in sums])
   alone = [np.mean(np.abs(p - y)) for p in made]
-  assert got.value == pytest.approx(np.mean(alone))
+  # By hand: the jackknife of the mean of three, and their own spread.
+  without = [np.mean([np.abs(p - y)[ids != i].mean() for p in made])
+             for i in range(6)]
+  of_people = 5 / 6 * np.sum((without - np.mean(without)) ** 2)
+  of_draws = np.var(alone, ddof=1) / 3
+  both = of_people + of_draws
+  df = both ** 2 / (of_people ** 2 / 5 + of_draws ** 2 / 2)
+  reach = sps.t.ppf(0.975, df) * np.sqrt(both)
+  moments = [s[:, [1, 0]] for s in sums]
+  for got in (
+      scores.mean_over_draws(
+          people, [scores.of_sums(scores.mae, s) for s in sums]),
+      scores.sums_over_draws(people, moments, stats.ratio),
+  ):
+    assert got.value == pytest.approx(np.mean(alone))
+    assert (got.low, got.high) == pytest.approx(
+        (got.value - reach, got.value + reach))
+  got = scores.mean_over_draws(
+      people, [scores.of_sums(scores.mae, s) for s in sums],
+      intervals.POSITIVE)
   assert got.draws_sd == pytest.approx(np.std(alone, ddof=1))
-  drawn = []
-  for counts in people.weights:
-    rows = rows_of(people, counts)
-    drawn.append(np.mean([np.mean(np.abs(p - y)[rows]) for p in made]))
-  assert got.low == pytest.approx(np.percentile(drawn, 2.5))
-  assert got.high == pytest.approx(np.percentile(drawn, 97.5))
+  assert got.high / got.value == pytest.approx(
+      np.exp(reach / got.value)) == pytest.approx(got.value / got.low)
 
 
 def test_one_draw_has_no_spread_and_an_undefined_mean_is_said():
