@@ -124,8 +124,6 @@ def _add_retrieval(add):
           pool=8)
       add(at, spread(value / 3), variant="within_person", measure="recall@1",
           pool=4)
-    add(about, Estimate(0.5, 0.4, 0.6), subject=way, pool=8, rival="envelope",
-        measure="recall@1_minus_best_unlearned")
     at = dataclasses.replace(
         about, subject=way, variant="control_fails", pool=8)
     add(at, spread(0.77), measure="recall@1")

@@ -90,7 +90,9 @@ def rival(name: str) -> str:
 
 def ceilings(encoders: Iterable[str]) -> set[str]:
   """Those of the checkpoint's other encoder, which are no rivals."""
-  return {name for name in encoders if name not in ENCODERS}
+  return {
+      name for name in encoders if name not in ENCODERS and "." not in name
+  }
 
 
 def in_order(encoders: Iterable[str]) -> list[str]:
