@@ -5,12 +5,13 @@
 
 Each run is a folder with the metrics.json of accfm.evaluate. The rows that
 need no training (predict the mean, untrained, hand-made, motion envelope,
-chance) are those of the first run.
+identity alone, chance) and the ceiling, the encoder of the other signal, are
+those of the first run. Bold marks the best row of a column.
 """
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -22,6 +23,8 @@ from accfm.evals.results import marks, notes, saved
 from accfm.evals.results.figures import CHANCE, TESTED, Figure, key
 
 FACTS = ("dataset", "split_hash", "step", "code_version")
+CEILING = "ceiling"  # of the shared rows: the first run's other encoder
+LESS = ("mae", "rmse", "median_abs_error", "mean_rank", "median_rank")
 Row = dict[str, list[float | None] | None]
 
 
@@ -56,8 +59,12 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
         f"--runs: got evaluations of different splits {hashes}, want one")
   rows = {label: _row(config, metrics) for label, metrics in loaded.items()}
   first = next(iter(loaded.values()))
+  ceilings = [label for label, encoder in config.shared if encoder == CEILING]
   for label, encoder in config.shared:
-    rows[label] = _row(config, first, encoder)
+    if label in ceilings:
+      encoder = first["_meta"].get("teacher")
+    if encoder:  # else the first run has no encoder of another signal
+      rows[label] = _row(config, first, encoder)
   facts, counts, told = {}, {}, {}
   for label, metrics in loaded.items():
     about = metrics["_meta"]
@@ -66,7 +73,8 @@ def run(config: ConfigDict, runs: str, out: str) -> dict[str, Row]:
     facts[label] |= marks.to_facts(counts[label])
     told[label] = {k: about[k] for k in notes.FACTS if about.get(k)}
   text = "\n".join([
-      markdown(config, rows, marks.note(counts)), *notes.of_runs(told)])
+      markdown(config, rows, marks.note(counts), ceilings),
+      *notes.of_runs(told)])
   interrupts.check()
   os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
   files.write_atomic(f"{out}.json", json.dumps(
@@ -92,18 +100,20 @@ def _row(config: ConfigDict, metrics: Mapping[str, Any],
 
 
 def markdown(config: ConfigDict, rows: Mapping[str, Row],
-             note: tuple[str, str] | None = None) -> str:
-  """The table; columns that no row has are left out.
-
-  Args:
-    config, rows: as for and from `run`.
-    note: as `marks.note`.
+             note: tuple[str, str] | None = None,
+             ceilings: Sequence[str] = ()) -> str:
+  """The table of `run`, under a `marks.note`; columns that no row has are left
+  out, and the best row is in bold, which none of the `ceilings` is.
   """
   shown = [c for c in config.columns if any(r[c[0]] for r in rows.values())]
-  lines = [
-      [label, *(paired.cell(row[title], digits) for title, _, digits in shown)]
-      for label, row in rows.items()
+  columns = [
+      paired.mark_best({
+          label: (found[0] if (found := row[title]) else None,
+                  paired.cell(found, digits)) for label, row in rows.items()
+      }, fields["measure"] in LESS, ceilings)
+      for title, fields, digits in shown
   ]
+  lines = [[label, *(column[label] for column in columns)] for label in rows]
   table = paired.table(["encoder", *(c[0] for c in shown)], lines)
   return marks.with_note(note, table + "\n")
 

@@ -22,7 +22,7 @@ from accfm.evals.compare import page, paired
 from accfm.evals.embedding import cache
 from accfm.evals.files import store
 from accfm.evals.probes.found import find_targets
-from accfm.evals.results import marks, notes, saved, words
+from accfm.evals.results import marks, notes, saved, verdict, words
 from accfm.evals.results.figures import TESTED, load_figures
 from accfm.evals.results.outcome import task_name
 from accfm.evals.retrieval import pools, ranks
@@ -151,11 +151,13 @@ def tabulate_runs(
 
   Returns:
     {"runs": [names], "tasks": {task: part}, "retrieval": {name: part},
-    "facts": {run: some of its `_meta`}}. A part is {"measure", "unit",
-    "errors": {run: [value, low, high]}, "differences": {"a minus b": [value,
-    low, high]}}; a run that lacks a task is left out of its part. The part of
-    a task also has "evaluator", "target" and "share" (of the labelled
-    people), that of retrieval "query" and "answer" (signals) and "pool".
+    "facts": {run: some of its `_meta`}, "verdicts": {run: [(what was scored,
+    how it compares with its rivals, "good", "bad" or "")]}}. A part is
+    {"measure", "unit", "errors": {run: [value, low, high]}, "differences":
+    {"a minus b": [value, low, high]}}; a run that lacks a task is left out of
+    its part. The part of a task also has "evaluator", "target" and "share" (of
+    the labelled people), that of retrieval "query" and "answer" (signals) and
+    "pool".
     "errors" holds the measure, so for a classifier its AUC or accuracy and
     for retrieval the recall; with several draws of labels it is of the first
     draw. The facts of a run that learned labels have its "label_fraction".
@@ -170,12 +172,17 @@ def tabulate_runs(
     saved.check_counts(
         os.path.join(folder, "metrics.json"), facts[name], facts[name]["split"]
     )
-  scored, found = {}, {}
+  scored, found, verdicts = {}, {}, {}
   for name, folder in folders.items():
     scored[name] = paired.load([os.path.join(folder, "predictions.parquet")])
-    for target in find_targets(
-        load_figures(os.path.join(folder, "figures.json")), "probe", "direct"
-    ):
+    figures = load_figures(os.path.join(folder, "figures.json"))
+    verdicts[name] = [
+        (v.title, verdict.say(v), verdict.look(v))
+        for v in verdict.find_verdicts(
+            figures, (facts[name]["student"], facts[name]["teacher"]))
+        if v.score.share == 1.0
+    ]
+    for target in find_targets(figures, "probe", "direct"):
       about = target.about
       found.setdefault((about.evaluator, about.subject, about.share))
   tasks = {}
@@ -197,6 +204,7 @@ def tabulate_runs(
   return {
       "runs": list(folders), "tasks": tasks,
       "retrieval": _retrieval(folders, facts, draws, seed), "facts": facts,
+      "verdicts": verdicts,
   }
 
 
@@ -317,8 +325,17 @@ def markdown(table: Mapping[str, Any]) -> str:
       f"{intervals.FEW}",
       paired.table(["", *runs], lines("errors", runs)),
       paired.table(["", *pairs], lines("differences", pairs)),
-      *notes.of_runs(table["facts"]),
+      *_say_verdicts(table["verdicts"]), *notes.of_runs(table["facts"]),
   ]) + "\n")
+
+
+def _say_verdicts(verdicts: Mapping[str, Sequence[Sequence[str]]]) -> list[str]:
+  """A paragraph a run, and how rivals are chosen; [] without any."""
+  told = [
+      "\n".join([f"{run}:", *(f"- {title}: {said}" for title, said, _ in one)])
+      for run, one in verdicts.items() if one
+  ]
+  return [verdict.CHOICE, *told] if told else []
 
 
 def _title(name: str, part: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from accfm.evals.results.section import (
   Notice,
   Plot,
   Section,
+  Sentences,
   Table,
   number_cell,
 )
@@ -58,6 +59,7 @@ def draw_comparison(
         "why.", loud=False))
   sections = [
       *_overview(found, runs),
+      *_verdicts(comparison.get("verdicts") or {}),
       *_drawn("Retrieval", (
           "From one signal of a minute, find the other signal of the same "
           "minute: the share found first."), _first_pool(recalls), runs,
@@ -73,6 +75,16 @@ def draw_comparison(
       "comparison.html", title=f"accfm: {heading}", heading=heading,
       **_whose(facts), notices=notices, sections=sections, runs=_runs(facts),
   ))
+
+
+def _verdicts(
+    verdicts: Mapping[str, Sequence[Sequence[str]]]
+) -> list[Section]:
+  """What each run shows beside its own rivals."""
+  told = {run: one for run, one in verdicts.items() if one}
+  return [Section(f"What {run} shows", verdict.CHOICE, [
+      Sentences([(title, said, look) for title, said, look in one])
+  ]) for run, one in told.items()]
 
 
 class _Part:

@@ -12,12 +12,13 @@ the draws, and two encoders are compared draw by draw.
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from accfm.base.errors import InputError
 from accfm.evals.files import store
+from accfm.evals.probes import measures
 from accfm.evals.stats import intervals, scores
 from accfm.evals.stats import people as stats
 
@@ -185,6 +186,21 @@ def score(scored: Scored, draws: int, seed: int) -> list[float | None]:
       crowd, _statistics(scored, crowd), scores.WITHIN[scored.measure]))
 
 
+def typical(scored: Scored, draws: int, seed: int) -> dict[str, Cells]:
+  """What a mean error hides: {measure: [value, low, high]} of numbers.
+
+  The median of the absolute errors and, of heart rates, the share within 5
+  bpm; a reader that is mostly right and sometimes far off has a large mean.
+  """
+  crowd = stats.People(scored.people, draws, seed)
+  found = measures.of_number(
+      crowd, scored.true, list(scored.predicted), scored.unit, True)
+  return {
+      one.measure: _plain(one.estimate) for one in found
+      if one.measure in ("median_abs_error", "within_5bpm_share")
+  }
+
+
 def difference(
     scored: Scored, other: Scored, draws: int, seed: int
 ) -> list[float | None]:
@@ -277,6 +293,28 @@ def cell(found: Cells | None, digits: int, percent: bool = False) -> str:
   if low is None or high is None:
     return text
   return f"{text} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def mark_best(
+    column: Mapping[str, tuple[float | None, str]], less: bool,
+    ceilings: Collection[str] = (),
+) -> dict[str, str]:
+  """The cells of a column, the best one in bold.
+
+  Args:
+    column: line -> (its value, its text).
+    less: whether less is better.
+    ceilings: lines that are no rivals and are never in bold.
+  """
+  known = {
+      line: value for line, (value, _) in column.items()
+      if value is not None and line not in ceilings
+  }
+  best = (min if less else max)(known.values(), default=None)
+  return {
+      line: f"**{text}**" if line in known and known[line] == best else text
+      for line, (_, text) in column.items()
+  }
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -94,6 +94,8 @@ def tabulate_study(
   Returns:
     {"errors": {title: {"task@fraction": [value, low, high]}},
     "draws": {title: {"task@fraction": draws of labelled people}},
+    "typical": {title: {"task@fraction": `paired.typical`}} of heart rates,
+    "ceilings": titles of encoders of another signal than the subject's,
     "improvements": {title: the same for how far the subject is below},
     "retrieval": {title: {"a2b": [value, low, high]}}, "runs": {name: facts}}.
     Retrieval on several data sets has their mean, without an interval.
@@ -148,6 +150,12 @@ def tabulate_study(
       title: {cell: s.draws for cell, s in cells.items()}
       for title, cells in scored.items()
   }
+  typical = {
+      title: {
+          cell: paired.typical(s, config.bootstrap_draws, config.seed)
+          for cell, s in cells.items() if s.unit == "bpm"
+      } for title, cells in scored.items()
+  }
   mine = scored[config.runs[config.subject].title]
   improvements = {
       title: {
@@ -158,10 +166,20 @@ def tabulate_study(
       for title, cells in scored.items() if cells is not mine
   }
   return {
-      "errors": errors, "draws": draws, "improvements": improvements,
-      "retrieval": retrieval, "runs": facts, "datasets": list(config.datasets),
+      "errors": errors, "draws": draws, "typical": typical,
+      "improvements": improvements, "retrieval": retrieval, "runs": facts,
+      "ceilings": _ceilings(config, order), "datasets": list(config.datasets),
       "subject": config.runs[config.subject].title,
   }
+
+
+def _ceilings(config: ConfigDict, order: Sequence[str]) -> list[str]:
+  """Titles of the runs of another signal: no rivals, they see more."""
+  mine = config.runs[config.subject].config.signal
+  return list(dict.fromkeys(
+      config.runs[name].title for name in order
+      if config.runs[name].config.signal != mine
+  ))
 
 
 def _cells(
@@ -216,19 +234,35 @@ def markdown(config: ConfigDict, table: Table) -> str:
   def body(part, digits, percent=False):
     shown = [i for i, n in enumerate(names)
              if any(n in row for row in part.values())]
-    rows = [
-        [title, *(paired.cell(row.get(names[i]), digits, percent)
-                  for i in shown)]
-        for title, row in part.items() if row
-    ]
-    if not rows:
+    lines = {title: row for title, row in part.items() if row}
+    if not lines:
       return "Not evaluable: the metrics.json of each run says why."
-    return paired.table(["encoder", *(heads[i] for i in shown)], rows)
+    columns = [
+        _column(lines, names[i], digits, percent, None if percent else True)
+        for i in shown
+    ]
+    return _rows(lines, columns, [heads[i] for i in shown])
 
-  ways = [
-      [title, *(paired.cell(row.get(w), 3) for w in WAYS)]
-      for title, row in table["retrieval"].items() if row
-  ]
+  def _column(lines, name, digits, percent=False, less: bool | None = None):
+    cells = {
+        title: (None if name not in row else row[name][0],
+                paired.cell(row.get(name), digits, percent))
+        for title, row in lines.items()
+    }
+    if less is None:
+      return {title: text for title, (_, text) in cells.items()}
+    return paired.mark_best(cells, less, table["ceilings"])
+
+  def _rows(lines, columns, names):
+    return paired.table(["encoder", *names], [
+        [title + " (ceiling)" * (title in table["ceilings"]),
+         *(column[title] for column in columns)] for title in lines
+    ])
+
+  found = {t: row for t, row in table["retrieval"].items() if row}
+  ways = _rows(
+      found, [_column(found, way, 3, less=False) for way in WAYS],
+      list(WAYS.values()))
   pool = config.evaluate.pools[0]
   note = marks.note({
       facts["title"]: marks.count_saved(facts)
@@ -239,16 +273,40 @@ def markdown(config: ConfigDict, table: Table) -> str:
       "others in ms) by share of the labelled people of the training split; "
       f"brackets are 95 % intervals over people{_over_draws(table)} "
       f"{intervals.FEW}",
+      "Bold marks the best row; a ceiling reads another signal and is no "
+      "rival.",
       body(table["errors"], 2),
+      *_typical(table),
       f"How far the error of the {table['subject']} is below each row's, "
       "paired over people.",
       body(table["improvements"], 0, percent=True),
       f"Recall@1 among {pool}.",
-      paired.table(["encoder", *WAYS.values()], ways),
+      ways,
       *dict.fromkeys(
           line for facts in table["runs"].values()
           for line in facts.get("notes", ())),
   ]) + "\n")
+
+
+def _typical(table: Table) -> list[str]:
+  """The table of medians and shares within 5 bpm, [] without heart rates."""
+  lines = {title: row for title, row in table["typical"].items() if row}
+  cells = list(dict.fromkeys(cell for row in lines.values() for cell in row))
+  if not cells:
+    return []
+  heads, rows = ["encoder"], []
+  for cell in cells:
+    share = f"{100 * float(cell.partition('@')[2]):g} %"
+    heads += [f"median, {share}", f"within 5, {share}"]
+  for title, row in lines.items():
+    rows.append([title, *(
+        paired.cell(row.get(cell, {}).get(measure), 2)
+        for cell in cells
+        for measure in ("median_abs_error", "within_5bpm_share"))])
+  return [
+      "Heart rate: the median of the absolute errors in bpm, and the share "
+      "within 5 bpm.", paired.table(heads, rows),
+  ]
 
 
 def _over_draws(table: Table) -> str:
