@@ -39,20 +39,20 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
   student, teacher = facts["student"], facts["teacher"]
   has_ceiling = any(teacher in t.scores for t in targets)
   heads = [*columns, *([CEILING] if has_ceiling else [])]
-  width = 2 + max(map(len, heads))
+  widths = [max(2 + len(head), 8) for head in heads]
   lines = [
       f"{split}: {facts['windows'][split]} windows of "
       f"{facts['people'][split]} "
       + (f"people ({told.upper()})" if told else
          "people" if facts.get("kind") == "outside" else "unseen people"),
       *(f"{fact}: {follows}" for fact, follows in notes.describe_rest(facts)),
-      f"{'':42}" + "".join(f"{c:>{width}}" for c in heads),
+      f"{'':42}" + _in_columns(heads, widths),
   ]
 
   def line(name: str, values: Sequence[float | None], digits: int) -> None:
     if any(value is not None for value in values):
-      lines.append(f"{name:42}" + "".join(
-          f"{_number(v, digits):>{width}}" for v in values))
+      lines.append(f"{name:42}" + _in_columns(
+          [_number(v, digits) for v in values], widths))
 
   pair = student, teacher
   for a, b in (pair, pair[::-1]) if teacher else ():
@@ -69,7 +69,7 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
     for measure, (title, unit) in OF_RATES.items():
       line(f"  {words.in_brackets(title, unit)}", [
           figures.value(t.about, encoder=row, measure=measure, unit=unit)
-          for row in rows
+          if row != CHANCE else None for row in rows
       ] if t.about.unit == "bpm" else (), 2)
   if targets and not has_ceiling:
     lines.append("no ceiling: the checkpoint has no encoder of another signal "
@@ -88,6 +88,12 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
         f"{missing[0]['key']}: {missing[0]['reason']}"
     )
   return lines
+
+
+def _in_columns(texts: Sequence[str], widths: Sequence[int]) -> str:
+  """Texts at the right of columns; there may be fewer than columns."""
+  return "".join(
+      f"{text:>{width}}" for text, width in zip(texts, widths, strict=False))
 
 
 def _title(target: Target, figures: Figures) -> str:

@@ -20,6 +20,7 @@ ENCODERS = {
 RIVALS = {
     "mean": "predicting the mean", "envelope": "the motion envelope",
     "untrained": "the untrained encoder",
+    "traced": "the traced curve", "harmonic": "the harmonic sum",
 }
 # What stands after all encoders that were trained, in this order.
 _LAST = ("features", "traced", "harmonic", "demographics", "untrained", "mean")
