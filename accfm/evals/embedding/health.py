@@ -269,7 +269,7 @@ def describe_health(
       Cell(words.encoder(e), mark=f"{words.DASH} collapsed" if figures.value(
           about, encoder=e, measure="collapsed") else ""),
       *(number_cell(figures.get(about, encoder=e, measure=measure), digits,
-                    main=e == TESTED) for measure, _, digits in used),
+                    own=e == TESTED) for measure, _, digits in used),
   ]) for e in order]
   count = len(data.table["participant"])
   parts = [

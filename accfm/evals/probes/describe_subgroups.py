@@ -131,8 +131,8 @@ def describe_subgroups(figures: Figures) -> list[Section]:
   return [Section("Subgroups", (
       "The same predictions, scored in groups. Where intervals lie apart, the "
       "encoder serves somebody worse. The worst gap is the largest score minus "
-      "the smallest: it and its interval lie above zero even where groups are "
-      "served alike, the more so the fewer people they have."
+      "the smallest: it lies above zero even where groups are served alike, "
+      "the more so the fewer people they have. Its interval ends at zero."
   ), parts)]
 
 
@@ -140,7 +140,7 @@ def _table(panels: Sequence[Panel], name: str) -> Folded:
   """The figures of one attribute."""
   return Folded(f"The figures by {name}", [Table(
       ["group", p.scale or "error", "people", "windows"], [Line([
-          Cell(g.title), number_cell(g.score, 2, main=True),
+          Cell(g.title), number_cell(g.score, 2),
           *(Cell(words.DASH if n is None else f"{n:,}")
             for n in (g.people, g.segments)),
       ]) for g in p.groups], title=p.title,

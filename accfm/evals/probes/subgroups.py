@@ -138,8 +138,9 @@ def score_subgroups(
     if len(found) < 2:
       figures.skip(gap, f"{len(found)} groups with a score, want two")
     else:
-      figures.add(gap, crowd.weighted(
-          _range_of(found), intervals.POSITIVE))
+      got = crowd.weighted(_range_of(found))
+      low = None if got.low is None else max(got.low, 0.0)
+      figures.add(gap, dataclasses.replace(got, low=low))
 
 
 def _range_of(statistics: list[Statistic]) -> Statistic:

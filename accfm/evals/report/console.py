@@ -99,12 +99,14 @@ class _Lines:
     columns = [c for c in order if c in there]
     if not columns:
       return []
-    width = 2 + max(map(len, columns))
-    return [f"{'':42}" + "".join(f"{c:>{width}}" for c in columns), *(
-        f"{name:42}" + "".join(
-            f"{_number(known.get(c), digits):>{width}}" for c in columns)
+    rows = [("", columns), *(
+        (name, [_number(known.get(c), digits) for c in columns])
         for name, known, digits in self._lines
     )]
+    widths = [max(2 + len(c), 8) for c in columns]
+    return [f"{name:42}" + "".join(
+        f"{text:>{width}}" for text, width in zip(texts, widths, strict=True)
+    ) for name, texts in rows]
 
 
 def _title(target: Target, figures: Figures) -> str:

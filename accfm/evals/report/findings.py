@@ -30,7 +30,10 @@ def describe(figures: Figures, pair: Sequence[str]) -> list[Section]:
   return [Section("What this shows", (
       "Each score beside the best row that learns no encoder and, where it is "
       "another one, the best baseline of all. Differences are paired: both "
-      f"are scored on the same people. {verdict.CHOICE}"
+      f"are scored on the same people. {verdict.CHOICE}" + (
+          "" if any(v.ceiling is not None for v in found) else
+          " There is no ceiling to compare with: the checkpoint has no encoder "
+          "of another signal that was probed.")
   ), [
       Sentences([(v.title, verdict.say(v), verdict.look(v)) for v in whole]),
       Folded("The figures of these differences", [

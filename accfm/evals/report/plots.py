@@ -27,6 +27,7 @@ COLORS = {
     TESTED: BLUE, "envelope": ORANGE, "features": GREEN, "demographics": PINK,
     "untrained": GREY, "mean": GREY, "identity": "#a08a2c",
     "aligned_ridge": "#4aa3b5", "aligned_cca": "#4aa3b5",
+    "traced": "#a08a2c", "harmonic": "#4aa3b5",
 }
 DASHED = (0, (3, 3))
 # Of medium lightness throughout, so that it shows on light and dark pages.

@@ -104,7 +104,7 @@ def roc(
       ax.set_axis_off()
     plots.legend(axes)
 
-  return plots.svg(draw, 2.53 * columns, 0.6 + 2.65 * rows, columns=columns,
+  return plots.svg(draw, 2.53 * columns, 0.9 + 2.65 * rows, columns=columns,
                    rows=rows, alt="ROC curves")
 
 

@@ -20,6 +20,7 @@ ENCODERS = {
 RIVALS = {
     "mean": "predicting the mean", "envelope": "the motion envelope",
     "untrained": "the untrained encoder",
+    "traced": "the traced curve", "harmonic": "the harmonic sum",
 }
 # What stands after all encoders that were trained, in this order.
 _LAST = ("features", "traced", "harmonic", "demographics", "untrained", "mean")
@@ -90,7 +91,9 @@ def rival(name: str) -> str:
 
 def ceilings(encoders: Iterable[str]) -> set[str]:
   """Those of the checkpoint's other encoder, which are no rivals."""
-  return {name for name in encoders if name not in ENCODERS}
+  return {
+      name for name in encoders if name not in ENCODERS and "." not in name
+  }
 
 
 def in_order(encoders: Iterable[str]) -> list[str]:

@@ -181,7 +181,7 @@ def describe_membership(data: Inputs, figures: Figures) -> list[Section]:
   lines = [Line([
       Cell(words.encoder(e)),
       *(number_cell(figures.get(about, encoder=e, subject=a, measure="auc"),
-                    main=e == TESTED) for a in attacks),
+                    own=e == TESTED) for a in attacks),
   ]) for e in words.in_order(f.encoder for f in found)]
   members, others = (
       figures.value(about, measure=m) or 0 for m in ("members", "others"))

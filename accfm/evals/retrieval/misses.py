@@ -152,7 +152,7 @@ def describe_misses(
              for way, _ in ways for measure in (name, f"{name}_by_chance")]
     if any(cells):
       shares.append(Line([Cell(title.format(cfg.adjacent_sec)), *(
-          number_cell(x, main=place % 2 == 0)
+          number_cell(x, own=place % 2 == 0)
           for place, x in enumerate(cells))]))
   for name in QUARTERS:
     cells = [figures.get(about, subject=way, attribute="motion", group=name,

@@ -183,7 +183,7 @@ def describe_reidentification(
         Cell(words.encoder(e)),
         *(number_cell(
             figures.get(about, encoder=e, measure=m, variant=rule),
-            main=e == TESTED) for m in measures),
+            own=e == TESTED) for m in measures),
     ]) for e in (*encoders, CHANCE)]
   if not lines:
     return []

@@ -108,7 +108,8 @@ def test_every_group_is_scored_on_its_own_people(run):
 
     key = f"test/by_{name}/probe_hr/worst_gap_bpm"
     assert v[key] == pytest.approx(gap(np.arange(len(error))))
-    ends = t_ends(table["participant"], gap, intervals.POSITIVE)
+    low, high = t_ends(table["participant"], gap, intervals.ANY)
+    ends = np.maximum(low, 0), high  # a gap near 0 has no long scale above it
     if np.isnan(ends).any():  # a group has one person only
       assert f"{key}_ci95_low" not in v
     else:

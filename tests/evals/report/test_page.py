@@ -9,6 +9,7 @@ import pytest
 from accfm.evals.embedding import health
 from accfm.evals.probes import describe as probe_sections
 from accfm.evals.report import console, page
+from accfm.evals.results import verdict
 from accfm.evals.results.figures import TESTED, Figure, Figures
 from accfm.evals.results.outcome import Predictions, Queries
 from accfm.evals.results.section import (
@@ -227,6 +228,14 @@ def test_the_console_says_what_matters(run):
   assert "recall@1 acc->ppg, pool 16" in text
   assert "HR error, bpm (n=64)" in text and "sex AUC" in text
   assert "demographics" in text and "by_" not in text
+  assert ("HR: 2.00 bpm, 3.00 better (2.50 to 3.50) than motion features, the "
+          "best without learning.") in text
+  assert verdict.CHOICE in text
+  recalls, scores = (line.split() for line in text.splitlines()
+                     if line.split()[0] == "encoder")
+  assert recalls == ["encoder", "envelope", "chance", "untrained"]
+  assert scores == ["encoder", "mean", "features", "demographics",
+                    "untrained", "ceiling"]  # nothing has an error by chance
   assert "COLLAPSED" not in text
   collapsed = pages.changed(
       run.figures, 1.0, measure="collapsed", encoder=TESTED)
