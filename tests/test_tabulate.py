@@ -43,6 +43,30 @@ def test_rows_values_intervals_and_gaps(tmp_path):
   assert saved["runs"]["second"]["dataset"] == "toy"
 
 
+def test_the_best_is_bold_and_the_ceiling_is_no_rival(tmp_path):
+  key = "test/{}probe_hr/{}"
+  one = evaluation(tmp_path / "one", **{
+      key.format(who, "mae_bpm"): value for who, value in (
+          ("", 3.0), ("mean/", 8.0), ("features/", 2.5), ("ppg/", 1.0))
+  } | {key.format("", "within_5bpm_share"): 0.75,
+       key.format("mean/", "within_5bpm_share"): 0.5})
+  two = evaluation(tmp_path / "two", **{key.format("", "mae_bpm"): 3.0})
+  config, out = table.get_config(), tmp_path / "out"
+  tabulate.run(config, f"first={one}", str(out))
+  assert "(ceiling)" not in out.with_suffix(".md").read_text()
+  facts = json.loads((one / "metrics.json").read_text())
+  facts["_meta"]["teacher"] = "ppg"
+  (one / "metrics.json").write_text(json.dumps(facts))
+  rows = tabulate.run(config, f"first={one},second={two}", str(out))
+  lines = dict(
+      line.strip("| ").split(" | ", 1)
+      for line in out.with_suffix(".md").read_text().splitlines()[2:])
+  assert lines["first"] == "3.00 | **0.75**"
+  assert lines["hand-made features"] == "**2.50** | –"
+  title = "encoder of the other signal (ceiling)"
+  assert lines[title] == "1.00 | –" and rows[title]["HR, bpm"][0] == 1.0
+
+
 def test_people_seen_in_training_are_told(tmp_path):
   one = evaluation(tmp_path / "one", **{"test/probe_hr/mae_bpm": 3.0})
   two = evaluation(tmp_path / "two", seen=["a", "b"],

@@ -151,8 +151,8 @@ def tabulate_runs(
 
   Returns:
     {"runs": [names], "tasks": {task: part}, "retrieval": {name: part},
-    "facts": {run: some of its `_meta`}, "verdicts": {run: [(what was scored,
-    how it compares with its rivals, "good", "bad" or "")]}}. A part is
+    "facts": {run: some of its `_meta`}, "verdicts": {run: [[what was scored,
+    how it compares with its rivals, "good", "bad" or ""]]}}. A part is
     {"measure", "unit", "errors": {run: [value, low, high]}, "differences":
     {"a minus b": [value, low, high]}}; a run that lacks a task is left out of
     its part. The part of a task also has "evaluator", "target" and "share" (of
@@ -177,7 +177,7 @@ def tabulate_runs(
     scored[name] = paired.load([os.path.join(folder, "predictions.parquet")])
     figures = load_figures(os.path.join(folder, "figures.json"))
     verdicts[name] = [
-        (v.title, verdict.say(v), verdict.look(v))
+        [v.title, verdict.say(v), verdict.look(v)]
         for v in verdict.find_verdicts(
             figures, (facts[name]["student"], facts[name]["teacher"]))
         if v.score.share == 1.0

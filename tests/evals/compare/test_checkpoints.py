@@ -10,6 +10,7 @@ import pytest
 from accfm.base.errors import InputError
 from accfm.configs import evaluate as evaluate_config
 from accfm.evals.compare import checkpoints as compare
+from accfm.evals.compare import page
 from accfm.evals.files import store
 from accfm.evals.results.figures import (
   TESTED,
@@ -19,6 +20,8 @@ from accfm.evals.results.figures import (
 )
 from accfm.evals.results.outcome import Predictions
 from accfm.evals.stats import intervals
+from accfm.evals.stats.people import Estimate
+from tests.evals import pages
 from tests.evals.stats.oracle import t_ends
 
 DRAWS, SEED = 120, 3
@@ -65,6 +68,9 @@ def evaluation(folder, seed, rows=ROWS, facts=(), redaction="", sex=True):
   ):
     figures.add(Figure("test", "probe", subject=target, measure=measure,
                        unit=unit), 1.0)
+  figures.add(Figure("test", "probe", subject="hr", unit="bpm",
+                     measure="mae_minus_best_unlearned", rival="features"),
+              Estimate(-0.5, -0.9, -0.1))
   write_figures(folder / "figures.json", figures)
   return hr, ranks
 
@@ -103,6 +109,17 @@ def test_errors_and_differences_of_a_probe(two):
   assert table["tasks"]["sex"]["measure"] == "auc"
   assert table["facts"]["b"]["step"] == 1
   assert json.loads(json.dumps(table)) == table
+
+
+def test_each_run_is_told_beside_its_own_rival(two, tmp_path):
+  table = compare.tabulate_runs(two[0], DRAWS, SEED)
+  said = ("1.00 bpm, 0.50 better (0.10 to 0.90) than motion features, the best "
+          "without learning.")
+  assert table["verdicts"] == {run: [["HR", said, "good"]] for run in "ab"}
+  assert f"a:\n- HR: {said}\n\nb:\n- HR: {said}" in compare.markdown(table)
+  page.draw_comparison(tmp_path / "c.html", table)
+  heads, text = pages.read(tmp_path / "c.html")
+  assert "What a shows" in heads and f"HR: {said}" in text
 
 
 def hit(rank, pool):

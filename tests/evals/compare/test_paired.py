@@ -229,6 +229,33 @@ def test_classes_are_compared_by_their_own_measure(unit, judge):
       t_ends(people, less, intervals.DIFFERENCE))
 
 
+def test_what_a_mean_error_hides():
+  """Mostly right, sometimes far off: over draws, medians and shares' means."""
+  rng = np.random.default_rng(0)
+  true = rng.normal(70, 10, 40)
+  errors = np.where(rng.random((3, 40)) < 0.2, 40.0, rng.normal(0, 3, (3, 40)))
+  one = compare.Scored(
+      np.arange(40).astype(str), np.repeat([*"abcdefgh"], 5), true,
+      true + errors, "bpm")
+  found = compare.typical(one, 1, 0)
+  assert set(found) == {"median_abs_error", "within_5bpm_share"}
+  far = np.abs(errors)
+  value, low, high = found["median_abs_error"]
+  assert value == pytest.approx(np.median(far, axis=1).mean())
+  assert low < value < high < far.mean()
+  assert found["within_5bpm_share"][0] == pytest.approx((far <= 5).mean())
+
+
+def test_the_best_cell_is_bold():
+  column = {"a": (2.0, "2"), "b": (1.0, "1"), "c": (None, "-"), "d": (0.5, "h")}
+  assert compare.mark_best(column, True, ["d"]) == {
+      "a": "2", "b": "**1**", "c": "-", "d": "h"}
+  assert compare.mark_best(column, False)["a"] == "**2**"
+  equal = {"a": (1.0, "1"), "b": (1.0, "1")}
+  assert compare.mark_best(equal, True) == {"a": "**1**", "b": "**1**"}
+  assert compare.mark_best({"c": (None, "-")}, True) == {"c": "-"}
+
+
 def test_cells_and_tables():
   assert compare.cell([1.234, 1.1, 1.4], 2) == "1.23 [1.10, 1.40]"
   assert compare.cell([0.126, 0.05, 0.2], 0, percent=True) == "13 % [5, 20]"
