@@ -63,6 +63,7 @@ def test_the_best_is_bold_and_the_ceiling_is_no_rival(tmp_path):
       for line in out.with_suffix(".md").read_text().splitlines()[2:])
   assert lines["first"] == "3.00 | **0.75**"
   assert lines["hand-made features"] == "**2.50** | –"
+  assert lines["chance"] == "– | –"  # and not the encoder's own
   title = "encoder of the other signal (ceiling)"
   assert lines[title] == "1.00 | –" and rows[title]["HR, bpm"][0] == 1.0
 

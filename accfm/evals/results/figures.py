@@ -81,7 +81,9 @@ def key(figure: Figure) -> str:
   and the variant or the subgroup.
   """
   f = figure
-  encoder = "" if f.encoder in (TESTED, CHANCE) else f.encoder
+  sought = f.evaluator in ("retrieval", "reidentify")  # they name CHANCE below
+  encoder = "" if f.encoder == TESTED or (
+      sought and f.encoder == CHANCE) else f.encoder
   place, measure = f.variant, f.measure
   task = _join("_", f.evaluator, f.subject) + share_tail(f.share)
   if f.attribute:
