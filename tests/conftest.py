@@ -9,7 +9,13 @@ import os
 import pathlib
 import platform
 import shutil
+import signal
 import tempfile
+
+# A shell's background command ignores Ctrl-C, and so would all that tests
+# start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+  signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before jax is imported: tests, and the mains they start, run on the CPU
 # wherever they are. They compile much and compute little; what one process

@@ -23,13 +23,6 @@ from tests.processes import Job
 LINE = "stopped by Ctrl-C; run the same command again"
 
 
-@pytest.fixture(autouse=True)
-def ctrl_c_is_heard():
-  """Children of a shell's background command ignore it; not here."""
-  if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def started(main, *flags, fault="", **more):
   return Job("-m", f"accfm.{main}", *flags, devices=1, ACCFM_FAULT=fault,
              **{"count": 1, **more})
