@@ -305,14 +305,24 @@ def markdown(table: Mapping[str, Any]) -> str:
   """The comparison as text: scores, then differences."""
   parts, runs = table["tasks"] | table["retrieval"], table["runs"]
   pairs = [f"{a} minus {b}" for a, b in itertools.combinations(runs, 2)]
+  ceilings = page.find_ceilings(table["facts"])
 
   def lines(kind, columns):
-    return [
-        [_title(name, part), *(
-            paired.cell(part[kind].get(c), 2 if part["unit"] else 3)
-            for c in columns
-        )] for name, part in parts.items() if part[kind]
-    ]
+    out = []
+    for name, part in parts.items():
+      if not part[kind]:
+        continue
+      cells = {
+          c: ((part[kind].get(c) or [None])[0],
+              paired.cell(part[kind].get(c), 2 if part["unit"] else 3))
+          for c in columns
+      }
+      texts = [text for _, text in cells.values()]
+      if kind == "errors":
+        less = part["measure"] == "mae"
+        texts = paired.mark_best(cells, less, ceilings).values()
+      out.append([_title(name, part), *texts])
+    return out
 
   first = next(iter(table["facts"].values()))
   split = first["split"]
@@ -323,7 +333,10 @@ def markdown(table: Mapping[str, Any]) -> str:
       f"in {first['dataset']} / {split}; brackets are 95 % intervals over "
       "people; those of a difference are paired over the same people. "
       f"{intervals.FEW}",
-      paired.table(["", *runs], lines("errors", runs)),
+      f"Bold marks the best of a line. {page.NO_RIVAL}",
+      paired.table(["", *(
+          f"{run} (ceiling)" if run in ceilings else run for run in runs
+      )], lines("errors", runs)),
       paired.table(["", *pairs], lines("differences", pairs)),
       *_say_verdicts(table["verdicts"]), *notes.of_runs(table["facts"]),
   ]) + "\n")

@@ -22,12 +22,16 @@ from accfm.evals.results.section import (
   Section,
   Sentences,
   Table,
+  find_best,
   number_cell,
 )
 from accfm.evals.stats.people import Estimate
 
 MOST_PAIRS = 6  # in a drawing; tables have all
 DIRECT = ", direct"
+NO_RIVAL = (
+    "A ceiling reads another signal than the distilled run and is no rival."
+)
 Facts = Mapping[str, Mapping[str, Any]]
 
 
@@ -58,7 +62,7 @@ def draw_comparison(
         "Nothing could be compared", ": the metrics.json of each run says "
         "why.", loud=False))
   sections = [
-      *_overview(found, runs),
+      *_overview(found, runs, find_ceilings(facts)),
       *_verdicts(comparison.get("verdicts") or {}),
       *_drawn("Retrieval", (
           "From one signal of a minute, find the other signal of the same "
@@ -75,6 +79,16 @@ def draw_comparison(
       "comparison.html", title=f"accfm: {heading}", heading=heading,
       **_whose(facts), notices=notices, sections=sections, runs=_runs(facts),
   ))
+
+
+def find_ceilings(facts: Facts) -> list[str]:
+  """Runs of another signal than distilled runs: no rivals, they see more."""
+  distilled = {
+      about.get("student") for about in facts.values()
+      if about.get("kind") == "distill"
+  }
+  return [run for run, about in facts.items()
+          if distilled and about.get("student") not in distilled]
 
 
 def _verdicts(
@@ -115,11 +129,6 @@ class _Part:
         if given.get(f"{a} minus {b}")
         and given[f"{a} minus {b}"][0] is not None
     }
-
-  @property
-  def best(self) -> str:
-    """The run that scored best."""
-    return max(self.scores, key=lambda r: self.better * self.scores[r].value)
 
   @property
   def name(self) -> str:
@@ -180,20 +189,25 @@ def _seen(facts: Facts) -> list[Notice]:
   return [] if note is None else [Notice(note[0], f": {note[1]}.")]
 
 
-def _overview(parts: Sequence[_Part], runs: Sequence[str]) -> list[Section]:
+def _overview(
+    parts: Sequence[_Part], runs: Sequence[str], ceilings: Sequence[str]
+) -> list[Section]:
   """All scores: what was measured by runs, the best of each in bold."""
   if not parts:
     return []
   runs = [r for r in runs if any(r in p.scores for p in parts)]
-  lines = [Line([
-      Cell(p.name), *(number_cell(p.scores.get(r), p.digits, main=r == p.best)
-                      for r in runs),
-  ]) for p in parts]
+  lines = []
+  for p in parts:
+    best = find_best(p.scores, p.better < 0, ceilings)
+    lines.append(Line([
+        Cell(p.name), *(number_cell(p.scores.get(r), p.digits, main=r in best)
+                        for r in runs)]))
   return [Section("Scores", (
       "Of retrieval the share found first, of numbers the mean absolute "
       "error, of classes the area under the ROC curve unless said otherwise. "
-      "The best of each line is bold."
-  ), [Table(["", *runs], lines)])]
+      f"The best of each line is bold. {NO_RIVAL}"
+  ), [Table(["", *(
+      f"{r} (ceiling)" if r in ceilings else r for r in runs)], lines)])]
 
 
 def _drawn(

@@ -310,7 +310,9 @@ def mark_best(
       line: value for line, (value, _) in column.items()
       if value is not None and line not in ceilings
   }
-  best = (min if less else max)(known.values(), default=None)
+  best = None
+  if len(known) > 1:  # the best of one says nothing
+    best = (min if less else max)(known.values())
   return {
       line: f"**{text}**" if line in known and known[line] == best else text
       for line, (_, text) in column.items()

@@ -164,7 +164,17 @@ def say_rivals(verdict: Verdict) -> str:
 
 def say(verdict: Verdict) -> str:
   """`7.1 bpm, 0.9 better (0.3 to 1.6) than motion features, the best ...`."""
-  return f"{say_score(verdict)}, {say_rivals(verdict)}."
+  return f"{say_score(verdict)}, {say_rivals(verdict)}{_say_ceiling(verdict)}."
+
+
+def _say_ceiling(verdict: Verdict) -> str:
+  """`; PPG encoder (ceiling): 2.18 bpm`, "" without one."""
+  one = verdict.ceiling
+  if one is None or one.value is None:
+    return ""
+  value = words.number(one.value, verdict.digits)
+  unit = f" {one.unit}" if one.unit else ""
+  return f"; {words.encoder(one.encoder)}: {value}{unit}"
 
 
 def look(verdict: Verdict) -> str:

@@ -101,8 +101,23 @@ def test_the_best_is_bold(tmp_path, no_drawing):
   *_, html = _write(tmp_path, _comparison())
   table = html[html.index("<h2>Scores"):html.index("<h2>Retrieval")]
   bold = [part.split("<")[0] for part in table.split("<td class='main'>")[1:]]
-  assert bold == ["0.900", "0.900", "0.900", "0.900", "2.00", "3.12", "0.60",
-                  "1.50"] or bold[5] == "3.13"
+  assert bold == ["0.900", "0.900", "0.900", "0.900", "2.00", "0.60"]
+
+
+def test_a_teacher_is_a_ceiling_and_never_bold(tmp_path, no_drawing):
+  comparison = _comparison()
+  one, two, three = comparison["runs"]
+  for run, signal, kind in (
+      (one, "ppg", "contrastive"), (two, "acc", "distill"),
+      (three, "acc", "mae"),
+  ):
+    comparison["facts"][run] |= {"student": signal, "kind": kind}
+  assert page.find_ceilings(comparison["facts"]) == [one]
+  _, text, html = _write(tmp_path, comparison)
+  assert f"{one} (ceiling)" in text and f"{two} (ceiling)" not in text
+  table = html[html.index("<h2>Scores"):html.index("<h2>Retrieval")]
+  bold = [part.split("<")[0] for part in table.split("<td class='main'>")[1:]]
+  assert bold == ["0.55"]  # of sex, which another run has a score of as well
 
 
 def test_a_supervised_run_is_a_point_at_its_share(tmp_path, no_drawing):

@@ -108,7 +108,8 @@ def test_a_page_shows_everything(tmp_path, run):
       "0.900 0.800 to 1.000",  # recall and its interval
       "31 % of pairs", "among 4", "demographics",
       "3.00 better (2.50 to 3.50) than motion features, the best without "
-      "learning.", "recall@1 0.900, 0.500 better (0.400 to 0.600) than the "
+      "learning; PPG encoder (ceiling): 1.50 bpm.",
+      "recall@1 0.900, 0.500 better (0.400 to 0.600) than the "
       "motion envelope", "Choosing the best favours the rival",
       "median 1.2, 97 % within 5 bpm", "HR median error (bpm)",
       "Bias 1.0 bpm", "average precision", "5 draws of labelled people",
@@ -229,7 +230,7 @@ def test_the_console_says_what_matters(run):
   assert "HR error, bpm (n=64)" in text and "sex AUC" in text
   assert "demographics" in text and "by_" not in text
   assert ("HR: 2.00 bpm, 3.00 better (2.50 to 3.50) than motion features, the "
-          "best without learning.") in text
+          "best without learning; PPG encoder (ceiling): 1.50 bpm.") in text
   assert verdict.CHOICE in text
   recalls, scores = (line.split() for line in text.splitlines()
                      if line.split()[0] == "encoder")
