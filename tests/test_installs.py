@@ -56,6 +56,7 @@ def test_wheel(packages, tmp_path):
   assert (target / "accfm" / "py.typed").exists()
 
 
+@pytest.mark.full
 def test_source_archive(packages, tmp_path):
   target = installs.into_folder(packages[1], tmp_path / "target")
   (tmp_path / "empty").mkdir()
@@ -68,6 +69,7 @@ def test_editable_install(sources, tmp_path):
   works(python, [], tmp_path / "empty", sources / "configs")
 
 
+@pytest.mark.full
 def test_bare_clone(sources):
   """Nothing is installed: the clone is the current folder."""
   works(sys.executable, [installs.SITE], sources, sources / "configs")

@@ -42,30 +42,41 @@ def training(data_dir, workdir, *more):
   )
 
 
-@pytest.fixture(scope="module")
-def trained(simulated, tmp_path_factory):
-  """The workdir of a run that was interrupted twice, and ended."""
-  work = tmp_path_factory.mktemp("run")
-  for fault, code, line, more in (
-      ("after_step:1=SIGINT", 130, "stopped by Ctrl-C: saved step 1; run ag",
-       "--config.workers=1"),
-      ("in_step:2=SIGTERM", 143, "stopped by SIGTERM: saved step 2; run ag",
-       "--config.workers=0"),
-  ):
-    got, said = ended("pretrain", *training(simulated, work, more), fault=fault)
-    assert got == code and line in said and "Traceback" not in said, said
-  config = config_of(simulated)
+def train(data_dir, work):
+  """Trains to the end, in this process."""
+  config = config_of(data_dir)
   config.total_steps, config.validate_every = 3, 0
   pretrain.run(config, str(work))
-  rows = [row["step"] for row in writer.load_rows(work)]
-  assert checkpoints.load(work).step == 3 and rows == [1, 2, 3]
+
+
+@pytest.fixture(scope="module")
+def trained(simulated, tmp_path_factory):
+  """The workdir of a run that has ended."""
+  work = tmp_path_factory.mktemp("run")
+  train(simulated, work)
   return work
 
 
-def test_a_training_saves_before_it_ends(trained):
-  assert not list(trained.glob(".*"))  # no lock is left
+@pytest.mark.parametrize("fault, code, line, more", [
+    ("after_step:1=SIGINT", 130, "stopped by Ctrl-C: saved step 1; run ag",
+     "--config.workers=1"),
+    pytest.param(
+        "in_step:2=SIGTERM", 143, "stopped by SIGTERM: saved step 2; run ag",
+        "--config.workers=0", marks=pytest.mark.full),
+])
+def test_a_training_saves_before_it_ends(
+    simulated, tmp_path, fault, code, line, more
+):
+  got, said = ended(
+      "pretrain", *training(simulated, tmp_path, more), fault=fault)
+  assert got == code and line in said and "Traceback" not in said, said
+  assert not list(tmp_path.glob(".*"))  # no lock is left
+  train(simulated, tmp_path)
+  rows = [row["step"] for row in writer.load_rows(tmp_path)]
+  assert checkpoints.load(tmp_path).step == 3 and rows == [1, 2, 3]
 
 
+@pytest.mark.full
 def test_a_second_one_ends_it_at_once():
   code, said = ended(
       "plan", "--config=acc_mae:tiny", "--topology=v5e:4x4",
@@ -89,6 +100,7 @@ def test_before_a_main_has_begun(main, flags):
   assert code == 130 and said.startswith(LINE) and "\n" not in said, said
 
 
+@pytest.mark.full
 def test_an_evaluation(trained, tmp_path):
   flags = ("--config=evaluate:tiny", f"--checkpoint={trained}",
            f"--workdir={tmp_path}", "--config.report=false",
@@ -104,6 +116,7 @@ def test_an_evaluation(trained, tmp_path):
   assert code == 0 and "read, made of the same rows" in said, said
 
 
+@pytest.mark.full
 def test_a_watch_that_waits(tmp_path):
   with started(
       "evaluate", "--config=evaluate:tiny", "--watch",
@@ -182,6 +195,7 @@ def test_an_evaluation_beside_the_training_in_its_workdir(trained):
   assert found["_meta"]["step"] == 3
 
 
+@pytest.mark.full
 def test_files_that_may_not_grow_are_one_line(trained, tmp_path):
   """As on a full disk, which only a privileged user can make."""
   code = (
@@ -224,6 +238,7 @@ def test_no_room_for_an_evaluation_is_told_before_it(
   assert not os.listdir(tmp_path)
 
 
+@pytest.mark.full
 def test_ctrl_c_of_a_terminal_reaches_the_whole_group(tmp_path):
   """Worker processes say nothing of it, and none is left."""
   code = (

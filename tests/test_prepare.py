@@ -270,7 +270,7 @@ def simulated(tmp_path, fault="", workers=1):
 
 
 @pytest.mark.parametrize("kills, workers, done", [
-    (["after_recording:2"], 2, "[23]"),
+    pytest.param(["after_recording:2"], 2, "[23]", marks=pytest.mark.full),
     # Each start goes on from what the one before it left.
     (["in_recording:SIM", "in_shard:val:0", "before_publish:0"], 1, "3"),
 ])
@@ -312,8 +312,12 @@ def test_killed_when_all_is_there(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("fault, workers, code", [
-    ("after_recording:1=SIGINT", 1, 130), ("after_recording:1=SIGTERM", 2, 143),
-    ("after_recording:1=SIGINT", 2, 130), ("in_shard:val:0=SIGINT", 1, 130),
+    ("after_recording:1=SIGINT", 2, 130),
+    *(pytest.param(*one, marks=pytest.mark.full) for one in (
+        ("after_recording:1=SIGINT", 1, 130),
+        ("after_recording:1=SIGTERM", 2, 143),
+        ("in_shard:val:0=SIGINT", 1, 130),
+    )),
 ])
 def test_interrupted_and_run_again(tmp_path, fault, workers, code):
   """One line, no word of a worker, and all of them have ended."""

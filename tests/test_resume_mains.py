@@ -80,6 +80,7 @@ def interrupted(run, whole, killed, faults):
   check_same(whole, killed)
 
 
+@pytest.mark.full
 def test_pretraining(simulated, tmp_path):
   def run(workdir, fault=""):
     return command("pretrain", "acc_mae", simulated, workdir,

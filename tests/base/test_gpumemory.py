@@ -43,9 +43,11 @@ evaluate.MAIN.start(sys.argv[1:])
 
 @pytest.mark.parametrize("flags, given, want", [
     (["--watch"], {}, "False False"),
-    (["--watch"], {gpumemory.PREALLOCATE: "true"}, "True False"),
-    (["--watch"], {"XLA_CLIENT_MEM_FRACTION": "0.3"}, "None False"),
-    ([], {}, "None False"),
+    *(pytest.param(*one, marks=pytest.mark.full) for one in (
+        (["--watch"], {gpumemory.PREALLOCATE: "true"}, "True False"),
+        (["--watch"], {"XLA_CLIENT_MEM_FRACTION": "0.3"}, "None False"),
+        ([], {}, "None False"),
+    )),
 ])
 def test_a_watch_says_so_before_jax_looks_for_devices(
     tmp_path, flags, given, want

@@ -112,7 +112,6 @@ def measure(split, kind, rows, devices):
 
 # Kinds whose collectives another one has too wait for --full.
 @pytest.mark.parametrize("kind, rows", [
-    ("views", 13),
     *(pytest.param(kind, rows, marks=pytest.mark.full)
       for kind in KINDS for rows in (4, 13)),
 ])

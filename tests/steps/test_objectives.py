@@ -27,7 +27,8 @@ NORM_TOLERANCE = 1e-4
 
 # What shares every collective with another kind waits for --full; batch norm
 # over eight devices is in tests/models/encoders/test_efficientnet1d.py too.
-LONG = ("contrastive", "cosine", "efficientnet", "efficient_distill")
+LONG = ("contrastive", "cosine", "mse", "soft", "efficientnet",
+        "efficient_distill")
 
 
 @pytest.mark.parametrize("kind", [
