@@ -91,6 +91,8 @@ def base(name, scale):
   # name of the row, title.
   c.shared_rows = (
       ("untrained", "untrained encoder"), ("features", "hand-made features"),
+      ("traced", "traced curve, not fitted"),
+      ("harmonic", "harmonic sum, not fitted"),
       ("mean", "predict the mean"),
   )
   # Above 0: the table's intervals are t intervals over people, without draws.

@@ -31,6 +31,8 @@ def get_config(arg=None):
   # encoder of the other signal.
   c.shared = (
       ("untrained encoder", "untrained"), ("hand-made features", "features"),
+      ("traced curve, not fitted", "traced"),
+      ("harmonic sum, not fitted", "harmonic"),
       ("predict the mean", "mean"), ("motion-envelope control", "envelope"),
       ("identity alone", "identity"), ("chance", "chance"),
       ("encoder of the other signal (ceiling)", "ceiling"),

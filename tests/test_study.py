@@ -15,6 +15,7 @@ from accfm.evals.stats import intervals
 from accfm.signals import augment
 from accfm.train import checkpoints
 
+READ = ("traced curve, not fitted", "harmonic sum, not fitted")
 # A teacher, two that need it, one that does not; --full runs all.
 SOME = ("teacher", "distilled", "cosine", "accel_person")
 
@@ -51,13 +52,15 @@ def test_one_row_a_run_and_the_shared_rows(work):
   config, folder, table = work
   assert list(table["errors"]) == [
       "PPG teacher", "distilled", "untrained encoder", "hand-made features",
-      "predict the mean", "cosine regression", "Accel-CL, by person",
+      *READ, "predict the mean", "cosine regression", "Accel-CL, by person",
       "supervised",
   ]
   probed = {"hr@0.5", "hr@1", "sdnn@0.5", "sdnn@1", "rmssd@0.5", "rmssd@1"}
   for title, row in table["errors"].items():
     # A supervised run is judged at the fraction it was trained on.
     want = {n for n in probed if title != "supervised" or n.endswith("0.5")}
+    if title in READ:
+      want = {n for n in probed if n.startswith("hr")}
     assert set(row) == want, title
     assert all(value > 0 for value, _, _ in row.values())
     draws = {n: 2 if n.endswith("0.5") else 1 for n in want}
@@ -79,7 +82,14 @@ def test_one_row_a_run_and_the_shared_rows(work):
       metrics["test/probe_hr_at_50pct/mae_bpm"], rel=1e-4)
   text = (folder / "table.md").read_text()
   assert "below 100 % each error is the mean over 2 draws of labelled" in text
-  assert f"| {value:.2f} |" in text and intervals.FEW in text
+  assert f"{value:.2f}" in text and intervals.FEW in text
+  assert table["ceilings"] == ["PPG teacher"]
+  assert "| PPG teacher (ceiling) |" in text and "| distilled |" in text
+  typical = table["typical"]["distilled"]["hr@1"]
+  assert typical["median_abs_error"][0] == pytest.approx(
+      metrics["test/probe_hr/median_abs_error_bpm"], rel=1e-4)
+  assert typical["within_5bpm_share"][0] == pytest.approx(
+      metrics["test/probe_hr/within_5bpm_share"])
   assert json.loads((folder / "table.json").read_text()) == table
   assert (folder / "table.png").stat().st_size > 10_000
 
