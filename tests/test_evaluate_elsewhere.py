@@ -1,6 +1,7 @@
 """Evaluation on a cohort of another kind, and of probes fitted on another."""
 
 import dataclasses
+import html
 import json
 
 import numpy as np
@@ -48,6 +49,7 @@ def test_without_the_teachers_signal_the_rest_is_as_it_was(
   config = worlds.config(subgroups=False)
   want = evaluate.run(config, "c", str(tmp_path / "whole"))
   _change_ppg(world, **fields)
+  print("== without")
   got = evaluate.run(config, "c", str(tmp_path / "out"))
   assert got["test/acc2ppg/recall@1_pool8"] is None
   missing = {m["key"]: m["reason"]
@@ -65,8 +67,11 @@ def test_without_the_teachers_signal_the_rest_is_as_it_was(
     assert f"test/{key}" in same, key
   assert not any("/ppg/probe" in key or "envelope" in key for key in got)
   page = (tmp_path / "out/report.html").read_text()
-  assert "PPG of toy is not read" in page
-  assert "PPG of toy is not read" in capsys.readouterr().out
+  ceiling = f"ceiling{{}}: PPG of toy is not read: {reason}"
+  assert ceiling.format(" to compare with") in html.unescape(page)
+  told = capsys.readouterr().out.rpartition("== without")[2]
+  assert f"no {ceiling.format('')}" in told
+  assert "has no encoder of another signal" not in page + told
 
 
 def test_the_encoders_own_signal_must_be_there(world, tmp_path):
@@ -120,7 +125,9 @@ def test_probes_fitted_on_one_cohort_are_tested_on_another(
   assert about["fit_dataset"] == {
       "dataset": "toy", "split_hash": "abc", "data_hash": own.digest}
   assert about["windows"] == {"toy.train": 60, "toy.val": 24, "test": 48}
-  assert "Probes are fitted on people of toy" in capsys.readouterr().out
+  told = capsys.readouterr().out
+  assert "Probes are fitted on people of toy" in told
+  assert "embedding 132 windows of toy and other\n" in told
   assert "Probes are fitted on people of toy" in (
       (tmp_path / "out/report.html").read_text())
 

@@ -34,6 +34,12 @@ def embed_with_gaps(windows, rate_hz, unit):
 def cube(windows, rate_hz, unit):
   return windows
 
+def ragged(windows, rate_hz, unit):
+  return [[1.0] * (1 + n % 2) for n in range(len(windows))]
+
+def empty(windows, rate_hz, unit):
+  return np.zeros((len(windows), 0))
+
 NOT_A_FUNCTION = 3
 """
 
@@ -169,13 +175,14 @@ def test_a_port_to_numpy_scores_as_the_encoder_does(world, tmp_path):
 
 
 def test_a_function_alone_reads_windows_in_the_data_sets_unit(
-    world, tmp_path, code
+    world, tmp_path, code, capsys
 ):
   got = evaluate.run(
       _alone(evals=("probe", "health", "membership")), "",
       str(tmp_path / "out"), encoder=f"{code}:embed")
   assert got["test/probe_hr/mae_bpm"] is not None
   assert got["test/membership/auc"] is None
+  assert "no ceiling: no checkpoint was named" in capsys.readouterr().out
   assert not any("untrained" in key for key in got)
   about = _meta(tmp_path / "out")
   assert about["kind"] == "outside" and about["checkpoint"] == f"{code}:embed"
@@ -295,6 +302,8 @@ def test_refuses_another_length_in_another_file(world, files, tmp_path):
     (":NOT_A_FUNCTION", "want module:function or"),
     ("", "want module:function or"),
     (":cube", r"gave float32 \[60, 1280, 3\] for windows \[60, 1280, 3\]"),
+    (":ragged", r"gave list, which is no array \(.*\), for windows \[60, 12"),
+    (":empty", r"gave float64 \[60, 0\] for .*, want numbers \[60, D\]"),
 ])
 def test_refuses_what_is_no_encoder(world, tmp_path, code, encoder, match):
   with pytest.raises(InputError, match=match):

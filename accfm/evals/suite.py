@@ -140,7 +140,8 @@ def evaluate_checkpoint(
     space.check(workdir, space.estimate(splits, config.split, 0))
     learned = outside.embedded(others[0], opened)
   else:
-    say(f"embedding {sum(map(len, splits.values()))} windows of {dataset}")
+    places = " and ".join(filter(None, (opened.fit_dataset, dataset)))
+    say(f"embedding {sum(map(len, splits.values()))} windows of {places}")
     learned = _embed(config, loaded, opened, workdir, naming, say)
   data = _gather(config, record, opened, learned, extra, shared)
   figures, found, more = figures_lib.Figures(), {}, {}

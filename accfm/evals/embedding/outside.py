@@ -250,14 +250,20 @@ def _call(outside: Outside, split: Any, signal: str) -> np.ndarray:
     batch = split.read(rows, [signal])
     x = np.asarray(
         feed.dequantize(batch[signal], batch[f"{signal}_scale"]), np.float32)
-    got = np.asarray(outside.function(x, rate, spec.unit))
+    given = outside.function(x, rate, spec.unit)
     want = parts[0].shape[1] if parts else "D"
-    fits = got.ndim == 2 and got.shape == (
+    try:
+      got = np.asarray(given)
+      what = f"{got.dtype} {list(got.shape)}"
+    except (TypeError, ValueError) as error:  # such as lists of two lengths
+      got = np.empty((0, 0))
+      what = f"{type(given).__name__}, which is no array ({error}),"
+    fits = got.ndim == 2 and got.size and got.shape == (
         len(rows), want if parts else got.shape[1])
     if not fits or got.dtype.kind not in "fiu":
       raise InputError(
-          f"--encoder: {outside.source} gave {got.dtype} {list(got.shape)} "
-          f"for windows {list(x.shape)}, want numbers [{len(rows)}, {want}]")
+          f"--encoder: {outside.source} gave {what} for windows "
+          f"{list(x.shape)}, want numbers [{len(rows)}, {want}]")
     parts.append(got.astype(np.float32))
   return np.concatenate(parts)
 

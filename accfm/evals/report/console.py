@@ -61,8 +61,7 @@ def make_lines(figures: Figures, facts: dict[str, Any]) -> list[str]:
       *recalls.table(order), *scores.table(order),
   ]
   if targets and not has_ceiling:
-    lines.append("no ceiling: the checkpoint has no encoder of another signal "
-                 "to probe")
+    lines.append(f"no ceiling: {notes.no_ceiling(facts)}")
   found = verdict.find_verdicts(figures, pair)
   lines += [f"{v.title}: {verdict.say(v)}" for v in found
             if v.score.share == 1.0]

@@ -1,8 +1,9 @@
 """The first section of the report: what was found, rivals beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from accfm.evals.results import verdict, words
+from accfm.evals.results import notes, verdict, words
 from accfm.evals.results.figures import Figures
 from accfm.evals.results.section import (
   Cell,
@@ -16,14 +17,14 @@ from accfm.evals.results.section import (
 from accfm.evals.results.verdict import Verdict
 
 
-def describe(figures: Figures, pair: Sequence[str]) -> list[Section]:
+def describe(figures: Figures, facts: Mapping[str, Any]) -> list[Section]:
   """The section "What this shows", [] where nothing was compared.
 
   Args:
     figures: of the evaluation.
-    pair: the two signals of the checkpoint.
+    facts: of the run (`facts.describe_run`).
   """
-  found = verdict.find_verdicts(figures, pair)
+  found = verdict.find_verdicts(figures, (facts["student"], facts["teacher"]))
   if not found:
     return []
   whole = [v for v in found if v.score.share == 1.0]
@@ -32,8 +33,7 @@ def describe(figures: Figures, pair: Sequence[str]) -> list[Section]:
       "another one, the best baseline of all. Differences are paired: both "
       f"are scored on the same people. {verdict.CHOICE}" + (
           "" if any(v.ceiling is not None for v in found) else
-          " There is no ceiling to compare with: the checkpoint has no encoder "
-          "of another signal that was probed.")
+          f" There is no ceiling to compare with: {notes.no_ceiling(facts)}.")
   ), [
       Sentences([(v.title, verdict.say(v), verdict.look(v)) for v in whole]),
       Folded("The figures of these differences", [

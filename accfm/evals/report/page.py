@@ -49,7 +49,7 @@ def draw_report(
       unseen=not told and facts.get("kind") != "outside",
       cards=[c for s in sections for c in s.cards][:MOST_CARDS],
       sections=[
-          *findings.describe(figures, (facts["student"], facts["teacher"])),
+          *findings.describe(figures, facts),
           *sections], reasons=missing,
       missing=sum(map(len, missing.values())), values=figures.flat(),
       run=json.dumps(facts, indent=1),

@@ -46,6 +46,16 @@ def describe_rest(facts: Mapping[str, Any]) -> list[Note]:
   return out
 
 
+def no_ceiling(facts: Mapping[str, Any]) -> str:
+  """Why no row of an encoder of another signal was probed."""
+  for signal, reason in (facts.get("absent") or {}).items():
+    return (f"{words.signal(signal)} of {facts['dataset']} is not read: "
+            f"{reason}")
+  if facts.get("kind") == "outside":
+    return "no checkpoint was named"
+  return "the checkpoint has no encoder of another signal to probe"
+
+
 def of_runs(runs: Mapping[str, Mapping[str, Any]]) -> list[str]:
   """Lines of Markdown under a table of several evaluations, each once.
 
