@@ -118,10 +118,6 @@ def compare(difference: Figure, digits: int) -> str:
   """`0.9 better (0.3 to 1.6) than motion features`."""
   value, low, high = better_by(difference)
   than, found = words.rival(difference.rival), outcome(difference)
-  if found == "same":
-    span = words.interval(low, high, digits)
-    by = words.number(value, digits)
-    return f"not told apart from {than} (better by {by}, {span})"
   side = "better"
   if value < 0:
     side, value = "worse", -value
@@ -129,6 +125,8 @@ def compare(difference: Figure, digits: int) -> str:
       low, high = -high, -low
   span = words.interval(low, high, digits)
   text = f"{words.number(value, digits)} {side}"
+  if found == "same":
+    return f"not told apart from {than} ({text}, {span})"
   return f"{text}{f' ({span})' if span else ''} than {than}"
 
 

@@ -161,9 +161,12 @@ def test_what_is_said_follows_the_interval():
   assert verdict.look(worse) == "bad"
   same = _told(7.1, (-0.9, -1.6, 0.3), "mean")
   assert verdict.say(same) == (
-      "7.10 bpm, not told apart from predicting the mean (better by 0.90, "
+      "7.10 bpm, not told apart from predicting the mean (0.90 better, "
       "\u22120.30 to 1.60), the best without learning.")
   assert verdict.look(same) == ""
+  lost = _told(7.1, (0.9, -0.3, 1.6), "mean")
+  assert "predicting the mean (0.90 worse, \u22120.30 to 1.60)" in (
+      verdict.say(lost))
   few = _told(7.1, (-0.9, None, None))
   assert "no interval tells whether that is chance" in verdict.say(few)
 
