@@ -28,8 +28,9 @@ def test_the_page_has_the_figures_of_the_closed_form(monkeypatch):
       controls.PAPER_PEOPLE, controls.EACH, 256))
   assert f"{controls.uneven(0.5)[256][0]:.3f}" == "0.991" in text
   ours = controls.our_result()
-  assert f"{ours['recall@1']:.2f}" == "0.82"
-  assert f"{ours['identity']:.3f}" == "0.039"
+  said = " ".join(text.split())
+  assert f"finds {ours['recall@1']:.2f} of the minutes of ten unseen" in said
+  assert f"and identity alone finds {ours['identity']:.3f}" in said
 
 
 def test_rows_of_two_evaluations(tmp_path):
