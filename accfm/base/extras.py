@@ -13,8 +13,9 @@ from accfm.base.errors import InputError
 EXTRAS = {
     "tensorflow_datasets": "train", "grain": "train", "array_record": "train",
     "google": "train", "optax": "train", "orbax": "train", "sklearn": "train",
-    "threadpoolctl": "train", "pyarrow": "train", "matplotlib": "train",
-    "tensorboardX": "train", "jinja2": "train", "libtpu": "tpu",
+    "threadpoolctl": "train", "matplotlib": "train", "tensorboardX": "train",
+    "jinja2": "train", "actfast": "devices", "fastavro": "devices",
+    "pyarrow": "devices", "libtpu": "tpu",
 }
 
 

@@ -51,6 +51,7 @@ class SignalSpec:
       This corrects a device, so two contracts match with different delays.
     normalize: "zscore" (each channel of a segment, on the device, after
       augmentation) or "none".
+    rate_hz: rate of this signal; None for that of the contract.
   """
 
   channels: int
@@ -61,15 +62,16 @@ class SignalSpec:
   band_order: int = 2
   delay_s: float = 0.0
   normalize: str = "zscore"
+  rate_hz: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Contract:
-  """Signals at one rate, and the length of a segment.
+  """Signals, their rates, and the length of a segment.
 
   Attributes:
     signals: name -> SignalSpec.
-    rate_hz: rate of all signals.
+    rate_hz: rate of each signal that names none of its own.
     window_sec: length of a segment in seconds.
     labels: how labels were made (beat source, coverage threshold, ...), as
       plain values; for information, not compared.
@@ -81,6 +83,15 @@ class Contract:
   window_sec: float
   labels: Mapping[str, object] = dataclasses.field(default_factory=dict)
   code_version: str = __version__
+
+  def rate(self, signal: str) -> float:
+    """Samples per second of a signal."""
+    own = self.signals[signal].rate_hz
+    return self.rate_hz if own is None else own
+
+  def length(self, signal: str) -> int:
+    """Samples of a segment of a signal."""
+    return round(self.rate(signal) * self.window_sec)
 
   @property
   def samples(self) -> int:

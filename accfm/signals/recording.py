@@ -14,31 +14,38 @@ import numpy as np
 
 from accfm.base import shapes
 from accfm.base.errors import InputError
-from accfm.signals import plausible
+from accfm.signals import clocks, plausible
 
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-  """Evenly sampled values on their own clock.
+  """Samples on their own clock.
 
   Attributes:
-    values: [N, C] float; NaN marks a gap.
-    rate_hz: samples per second.
+    values: [N, C] float; NaN marks a gap. An array, or something that reads
+      a long recording piece by piece: it has a `shape`, a length, and
+      `values[i:j]` is an array.
+    rate_hz: samples per second, as the device names it.
     unit: "g" for acceleration, "au" for uncalibrated optics, "mV", ...
     start_s: time of the first sample, Unix seconds.
     limits: lowest and highest value that the device can report, in `unit`;
       samples at a limit count as clipped. None where they are not known.
+    clock: where the samples lie in time, if the device's stamps say so; None
+      for even steps of `rate_hz` from `start_s` on.
   """
 
-  values: np.ndarray
+  values: Any
   rate_hz: float
   unit: str
   start_s: float
   limits: tuple[float, float] | None = None
+  clock: clocks.Clock | None = None
 
   @property
   def end_s(self) -> float:
     """Time just after the last sample."""
+    if self.clock is not None:
+      return self.clock.end_s(len(self.values))
     return self.start_s + len(self.values) / self.rate_hz
 
 
@@ -103,6 +110,8 @@ class Recording:
     attributes: facts about the participant as numbers, such as
       {"age_years": 61.0, "sex": 1.0, "bmi": 24.2, "target_smoker": 0.0}; sex
       is 0 for female, 1 for male. What a number can be is in `plausible`.
+    zone: time zone of the wearer, "Europe/Berlin" or "+02:00"; "" if unknown.
+    notes: what the source noticed, as counts, such as {"blocks dropped": 2}.
   """
 
   participant: str
@@ -112,6 +121,8 @@ class Recording:
   tracks: Mapping[str, Track] = dataclasses.field(default_factory=dict)
   spans: Sequence[Span] = ()
   attributes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  zone: str = ""
+  notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     where = f"recording {self.participant}/{self.session}"
