@@ -99,7 +99,8 @@ def test_using_a_model_needs_little():
   """What trains, and what draws reports, comes with extras alone."""
   names = {Requirement(text).name for text in project()["dependencies"]}
   assert names == {
-      "jax", "flax", "numpy", "scipy", "ml-collections", "absl-py"
+      "jax", "flax", "numpy", "scipy", "ml-collections", "absl-py",
+      "safetensors"
   }
 
 

@@ -145,7 +145,7 @@ def change(plain, path, value):
     (("contract", "signals", "acc", "chanels"), 3,
      "w: record.contract.signals.acc: got a field 'chanels', want some of "
      "['band_hz', 'band_order', 'channels', 'delay_s', 'gravity_kept', "
-     "'kind', 'normalize', 'unit']; did you mean 'channels'?"),
+     "'kind', 'normalize', 'rate_hz', 'unit']; did you mean 'channels'?"),
     (("cohorts", 0, "splits", "train"), [1],
      "w: record.cohorts[0].splits.train[0]: got 1, want text"),
     (("teacher",), "w", "w: record.parent: got 'w', want an object (a JSON "
