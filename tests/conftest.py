@@ -23,9 +23,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Few optimisations compile faster; tests/test_optimised.py runs some with all.
 # XLA's newer way to fuse loops on a CPU costs two fifths of the tests' time.
-OPTIMISED = "ACCFM_TEST_OPTIMISED" in os.environ
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(not OPTIMISED).lower()
-if not OPTIMISED:
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = (
+    "false" if "ACCFM_TEST_OPTIMISED" in os.environ else "true"
+)
+if "ACCFM_TEST_OPTIMISED" not in os.environ:
   os.environ["XLA_FLAGS"] = (
       os.environ.get("XLA_FLAGS", "")
       + " --xla_cpu_use_fusion_emitters=false"
