@@ -61,7 +61,8 @@ def test_zscore(offset, size):
   got = jax.jit(feed.zscore)(x)
   assert got.dtype == jnp.float32
   np.testing.assert_allclose(got, zscore_oracle(x), atol=5e-3)
-  np.testing.assert_allclose(got.mean(1), 0.0, atol=1e-4)
+  # A float32 mean of 3,840 values of size 1e4 is off by about 5e-4.
+  np.testing.assert_allclose(got.mean(1), 0.0, atol=5e-4)
   np.testing.assert_allclose(got.std(1), 1.0, rtol=1e-3)
 
 
