@@ -73,7 +73,7 @@ def sizes(task, config):
   from accfm.plans import aot
   encoder = config.encoder
   out = {
-      "batch": config.batch_size, "samples": aot.CONTRACT.samples,
+      "batch": config.batch_size, "samples": aot.CONTRACT.length("acc"),
       "channels": {
           name: aot.CONTRACT.signals[name].channels for name in CHANNELS[task]
       },
@@ -117,7 +117,7 @@ def make_step(task, config):
   mesh = meshlib.make_mesh()
   batch = {}
   for name in CHANNELS[task]:
-    shape = (config.batch_size, contract.samples,
+    shape = (config.batch_size, contract.length(name),
              contract.signals[name].channels)
     batch[name] = rng.integers(-20_000, 20_000, shape, np.int16)
     batch[f"{name}_scale"] = np.full((shape[0], shape[2]), 1e-4, np.float32)

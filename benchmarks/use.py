@@ -31,7 +31,7 @@ NOW = START + """
 import accfm
 encoder = accfm.load(sys.argv[1])
 import numpy as np
-minute = np.ones((encoder.contract.samples, 3)) / 3**0.5
+minute = np.ones((encoder.contract.length("acc"), 3)) / 3**0.5
 encoder.embed(minute, rate_hz=encoder.contract.rate_hz, unit="g")
 emit()
 """
@@ -46,7 +46,7 @@ from accfm.train import checkpoints
 loaded = checkpoints.load(sys.argv[1])
 tower = towers.from_checkpoint(
     loaded.params, loaded.carried, loaded.frozen, loaded.meta)["acc"]
-samples = contract.from_dict(loaded.meta["contract"]).samples
+samples = contract.from_dict(loaded.meta["contract"]).length("acc")
 stored, scale = quantise.quantise(np.ones((samples, 3)) / 3**0.5)
 np.asarray(tower.embed(stored[None], scale[None]))
 emit()

@@ -58,7 +58,8 @@ def get_config(arg=None):
   c.cohort = arg.cohort
   # What reads the recordings: a name, or a file or module of your own.
   c.source = arg.source
-  c.rate_hz = 64.0  # samples per second of all signals, after resampling
+  # Samples per second, after resampling, of a signal that names no rate.
+  c.rate_hz = 64.0
   c.window_sec = 60.0  # length of a segment
   c.hop_sec = 60.0  # from the start of a segment to that of the next
   c.signals = ConfigDict({
@@ -153,9 +154,10 @@ def signal(channels, unit, kind, gravity_kept=False, band_hz=None):
   """The fields of one signal: `accfm.signals.contract.SignalSpec`."""
   band = placeholder(tuple)  # so that "none" empties the field
   band.set(band_hz)
+  rate = placeholder(float)  # None: that of all signals
   return dict(
       channels=channels, unit=unit, kind=kind, gravity_kept=gravity_kept,
-      band_hz=band, band_order=2, delay_s=0.0, normalize="zscore",
+      band_hz=band, band_order=2, delay_s=0.0, normalize="zscore", rate_hz=rate,
   )
 
 

@@ -48,7 +48,7 @@ def check(config: ConfigDict) -> Contract:
       signals, config.rate_hz, config.window_sec, config.labels.to_dict()
   )
   contract_lib.check(contract, "")
-  windows.hop_samples(config.hop_sec, config.rate_hz)
+  windows.hop_samples(config.hop_sec, contract)
   labels.check(config.labels, contract)
   rules = quality.read_rules(config.quality, signals)
   _check_motion(contract, rules.max_motion_g)
@@ -67,5 +67,6 @@ def _check_motion(contract: Contract, wanted: float | None) -> None:
       )
     return
   quality.check_motion(
-      (contract.samples, contract.signals[acc[0]].channels), contract.rate_hz
+      (contract.length(acc[0]), contract.signals[acc[0]].channels),
+      contract.rate(acc[0]),
   )

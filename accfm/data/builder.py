@@ -219,8 +219,9 @@ def plan_shards(
 
 def row_bytes(contract: Contract) -> int:
   """Bytes of the samples of a row."""
-  return 2 * contract.samples * sum(
-      spec.channels for spec in contract.signals.values()
+  return 2 * sum(
+      contract.length(name) * spec.channels
+      for name, spec in contract.signals.items()
   )
 
 

@@ -44,7 +44,7 @@ def of_row(
   columns = {}
   for name, spec in contract.signals.items():
     columns[f"{name}/values"] = Column(
-        BYTES, "int16", (contract.samples, spec.channels)
+        BYTES, "int16", (contract.length(name), spec.channels)
     )
     columns[f"{name}/scale"] = Column(BYTES, "float32", (spec.channels,))
   return {

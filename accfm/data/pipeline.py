@@ -256,7 +256,7 @@ def empty_rows(
   out = {}
   for name in signals:
     channels = contract.signals[name].channels
-    out[name] = np.empty((count, contract.samples, channels), np.int16)
+    out[name] = np.empty((count, contract.length(name), channels), np.int16)
     out[f"{name}_scale"] = np.empty((count, channels), np.float32)
   return out
 

@@ -212,11 +212,11 @@ def table(manifest: Mapping[str, Any], digest: str = "") -> str:
     digest: its hash, `manifest.digest`; "" if it has none.
   """
   contract, labels = manifest["contract"], manifest["labels"]
-  rate, length = contract["rate_hz"], contract["window_sec"]
+  length = contract["window_sec"]
   qc = manifest["qc"]
   lines = [
       f"{manifest['name']} (source {manifest['source']}): windows of "
-      f"{length:g} s at {rate:g} Hz every {manifest['hop_sec']:g} s",
+      f"{length:g} s at {_rates(contract)} every {manifest['hop_sec']:g} s",
       f"{'split':6}{'people':>8}{'windows':>9}{'hours':>8}"
       + "".join(f"{name:>12}" for name in labels),
   ]
@@ -266,3 +266,12 @@ def _still(manifest):
       f"{100 * kept / sound:.1f} % of the time, have a motion of at most "
       f"{limit:g} g"
   ]
+
+
+def _rates(contract):
+  """Such as "64 Hz", or "64 Hz (acc 50 Hz)" where a signal has its own."""
+  own = ", ".join(
+      f"{name} {spec['rate_hz']:g} Hz"
+      for name, spec in contract["signals"].items() if spec.get("rate_hz")
+  )
+  return f"{contract['rate_hz']:g} Hz" + (f" ({own})" if own else "")

@@ -20,8 +20,10 @@ def batch_bytes(
     contract: Contract, signals: Iterable[str], rows: int
 ) -> int:
   """Bytes of a batch: int16 samples and a float32 scale for each channel."""
-  channels = sum(contract.signals[name].channels for name in signals)
-  return rows * channels * (2 * contract.samples + 4)
+  return rows * sum(
+      contract.signals[name].channels * (2 * contract.length(name) + 4)
+      for name in signals
+  )
 
 
 def check(workers: int, prefetch: int, batch_bytes: int) -> None:

@@ -190,7 +190,7 @@ def _rows(recording, aligned, cuts, rules, wanted, rejected):
   rows, sums = [], []
   for window in cuts:
     motion = (
-        quality.motion_g(window.signals[acc[0]], contract.rate_hz)
+        quality.motion_g(window.signals[acc[0]], contract.rate(acc[0]))
         if acc else None
     )
     reason = quality.check(

@@ -207,7 +207,7 @@ def make_handmade(
   """
   out = {}
   for title, split in splits.items():
-    rate = split.contract.rate_hz
+    rate = split.contract.rate
     made = {s: [] for s in pair} if title == tested and all(pair) else {}
     found, traces = [], []
     wanted = sorted(set(made) | ({motion} if motion else set()))
@@ -218,10 +218,10 @@ def make_handmade(
       for name in wanted:
         x = feed.dequantize(batch[name], batch[f"{name}_scale"])
         if name in made:
-          made[name].append(envelope.vectors(x, rate))
+          made[name].append(envelope.vectors(x, rate(name)))
         if name == motion:
-          found.append(features.extract(x, rate))
-          traces.append(traced.read_windows(x, rate))
+          found.append(features.extract(x, rate(name)))
+          traces.append(traced.read_windows(x, rate(name)))
     out[title] = {
         "features": np.concatenate(found) if found else None,
         "readings": {

@@ -30,6 +30,7 @@ RULES = {
     "signals.*.band_order": values.between(1, 10),  # above, it may be unstable
     "signals.*.delay_s": values.ANY,
     "signals.*.normalize": values.one_of("zscore", "none"),
+    "signals.*.rate_hz": values.maybe(values.above(0)),
 }
 
 
@@ -92,11 +93,6 @@ class Contract:
   def length(self, signal: str) -> int:
     """Samples of a segment of a signal."""
     return round(self.rate(signal) * self.window_sec)
-
-  @property
-  def samples(self) -> int:
-    """Samples of a segment."""
-    return round(self.rate_hz * self.window_sec)
 
   def to_dict(self) -> dict[str, Any]:
     """Plain values, for JSON."""
@@ -175,14 +171,14 @@ def check(contract: Contract, where: str = "contract.") -> None:
   plain = contract.to_dict()
   del plain["labels"]  # for information
   values.check(plain, RULES, where=where)
-  rate = contract.rate_hz
-  if not 2 <= rate * contract.window_sec <= MAX_SAMPLES:
-    raise InputError(
-        f"{where}window_sec: got {contract.window_sec} s at {rate} Hz, want "
-        f"at least two samples and at most {MAX_SAMPLES:,}"
-    )
   for name, spec in contract.signals.items():
     place = f"{where}signals.{name}"
+    rate = contract.rate(name)
+    if not 2 <= rate * contract.window_sec <= MAX_SAMPLES:
+      raise InputError(
+          f"{where}window_sec: got {contract.window_sec} s at {rate} Hz of "
+          f"{name}, want at least two samples and at most {MAX_SAMPLES:,}"
+      )
     if spec.band_hz and not spec.band_hz[1] < rate / 2:
       raise InputError(
           f"{place}.band_hz: got {list(spec.band_hz)}, want 0 <= low < high < "
@@ -207,21 +203,26 @@ def differences(
     want: of the checkpoint.
     signals: names of the signals that will be fed.
   """
-  found = [
-      Difference(field, getattr(have, field), getattr(want, field))
-      for field in ("rate_hz", "window_sec")
-  ]
+  found = [Difference("window_sec", have.window_sec, want.window_sec)]
   for name in signals:
     if name not in have.signals:
+      if want.signals[name].rate_hz is None:
+        found.append(Difference("rate_hz", have.rate_hz, want.rate_hz))
       found.append(Difference(name, None, name))
       continue
     a = dataclasses.asdict(have.signals[name])
     b = dataclasses.asdict(want.signals[name])
+    shared = a["rate_hz"] is None and b["rate_hz"] is None
+    found.append(Difference(
+        "rate_hz" if shared else f"{name}.rate_hz", have.rate(name),
+        want.rate(name),
+    ))
     found += [
         Difference(f"{name}.{field}", a[field], b[field])
-        for field in a if field != "delay_s"
+        for field in a if field not in ("delay_s", "rate_hz")
     ]
-  return [one for one in found if one.have != one.want]
+  different = [one for one in found if one.have != one.want]
+  return list({one.place: one for one in different}.values())
 
 
 def mismatch(have: Contract, want: Contract, name: str) -> str:

@@ -216,7 +216,10 @@ def ppg_beats(
   found = []
   for channel in range(x.shape[1]):
     for sign in (1, -1):
-      beats = _run_beats(sign * x[:, channel], aligned, rules.min_template_r)
+      beats = _run_beats(
+          sign * x[:, channel], aligned.start_s, contract.rate(name),
+          rules.min_template_r,
+      )
       found.append((clean_intervals(beats, vars(rules)).sum(), beats))
   return max(found, key=lambda item: item[0])[1]
 
@@ -308,12 +311,12 @@ def _condition(spans, start_s, stop_s, min_share):
   return name if enough else ""
 
 
-def _run_beats(x, aligned, min_r):
+def _run_beats(x, start_s, rate_hz, min_r):
   """Beats of one channel [N], found in each run between gaps by itself."""
   end, interval = [np.zeros(0)], [np.zeros(0)]
   for first, last in windows.runs(np.isfinite(x)):
-    time, good = beats_lib.pulses(x[first:last], aligned.rate_hz, min_r)
-    time = time + aligned.start_s + first / aligned.rate_hz
+    time, good = beats_lib.pulses(x[first:last], rate_hz, min_r)
+    time = time + start_s + first / rate_hz
     keep = good[1:] & good[:-1]
     end.append(time[1:][keep])
     interval.append(np.diff(time)[keep])

@@ -25,12 +25,12 @@ from accfm.signals.recording import Beats, Recording, Span, Track
 
 @dataclasses.dataclass(frozen=True)
 class Aligned:
-  """A recording on one clock: sample k of every signal has the same time.
+  """A recording on one clock: the first sample of every signal has one time.
 
   Attributes:
     start_s: time of sample 0, Unix seconds.
-    rate_hz: samples per second.
-    signals: name -> [N, C] float32, NaN in gaps.
+    rates_hz: name -> samples per second.
+    signals: name -> [N, C] float32, NaN in gaps; N differs with the rate.
     clipped: name -> [N] bool, whether the nearest raw sample was at a device
       limit in any channel. It is judged before filtering, which hides
       clipping.
@@ -42,7 +42,7 @@ class Aligned:
   """
 
   start_s: float
-  rate_hz: float
+  rates_hz: Mapping[str, float]
   signals: Mapping[str, np.ndarray]
   clipped: Mapping[str, np.ndarray]
   beats: Beats | None
@@ -74,7 +74,7 @@ def align(
     recording: Recording, contract: Contract, cfg: settings.Given = None,
     settled: bool = True,
 ) -> Aligned:
-  """Puts the contract's signals on one clock at `contract.rate_hz`.
+  """Puts the contract's signals on one clock, each at its own rate.
 
   A signal's `delay_s` is subtracted from its times and from those of the
   beats and tracks that name it. Beats and tracks of a signal that the
@@ -86,14 +86,14 @@ def align(
 
   Args:
     recording: signals that the contract does not name are left out.
-    contract: names the signals, their filters and the rate.
+    contract: names the signals, their filters and rates.
     cfg: fields of `quality.DEFAULTS`, for impossible samples.
     settled: whether to leave out the ends of runs. False is for who has no
       more than a window, and takes its ends as the filter makes them.
 
   Raises:
     InputError: a signal is absent or has other channels or another unit;
-      the signals overlap for less than a window; the rates are not in a
+      the signals overlap for less than a window; two rates are not in a
       ratio of whole numbers up to 20,000; a pass band does not fit the rate
       or contradicts `gravity_kept`.
   """
@@ -114,13 +114,15 @@ def align(
       ) for name in clocks
   }
   ends = {
-      name: _end_s(contract.rate_hz, spec) if settled else 0.0
+      name: _end_s(contract.rate(name), spec) if settled else 0.0
       for name, spec in contract.signals.items()
   }
-  start, count = _overlap(recording, contract, clocks, there, ends, where)
+  start, seconds_all = _overlap(
+      recording, contract, clocks, there, ends, where)
   signals, clipped, faults = {}, {}, {}
   for name, spec in contract.signals.items():
-    raw = recording.signals[name]
+    raw, rate = recording.signals[name], contract.rate(name)
+    count = math.floor(seconds_all * rate + SNAP)
     codes = impossible.find(raw, name, spec, rules, contract.window_sec)
     out = np.full((count, spec.channels), np.nan, np.float32)
     for first, last in runs(there[name]):
@@ -128,24 +130,24 @@ def align(
       if seconds + 1 / raw.rate_hz - 2 * ends[name] < contract.window_sec:
         continue
       begin = clocks[name] + first / raw.rate_hz - start  # s on the clock
-      k0 = max(0, _place(begin + ends[name], contract.rate_hz))
-      k1 = min(count, _place(begin + seconds - ends[name], contract.rate_hz))
+      k0 = max(0, _place(begin + ends[name], rate))
+      k1 = min(count, _place(begin + seconds - ends[name], rate))
       if k1 > k0:
         out[k0:k1] = _filtered(
             impossible.bridged(raw.values[first:last], codes[first:last]),
-            raw.rate_hz, begin, k0, k1, contract.rate_hz, spec,
+            raw.rate_hz, begin, k0, k1, rate, spec,
             f"{where} signal {name}",
         )
     faults[name] = _spread(
-        codes, raw.rate_hz, clocks[name] - start, contract.rate_hz, count,
+        codes, raw.rate_hz, clocks[name] - start, rate, count,
         filters.reach_s(
-            raw.rate_hz, start - clocks[name], contract.rate_hz, spec.band_hz,
+            raw.rate_hz, start - clocks[name], rate, spec.band_hz,
             spec.band_order,
         ),
     )
     out[faults[name] > 0] = np.nan
     signals[name] = out
-    times = start - clocks[name] + np.arange(count) / contract.rate_hz
+    times = start - clocks[name] + np.arange(count) / rate
     nearest = np.clip(
         np.rint(times * raw.rate_hz).astype(np.int64), 0, len(raw.values) - 1
     )
@@ -153,7 +155,7 @@ def align(
   delays = {name: spec.delay_s for name, spec in contract.signals.items()}
   return Aligned(
       start_s=start,
-      rate_hz=contract.rate_hz,
+      rates_hz={name: contract.rate(name) for name in contract.signals},
       signals=signals,
       clipped=clipped,
       beats=_moved(recording.beats, "end_s", delays),
@@ -207,35 +209,51 @@ def cut(
   Args:
     aligned: a recording on one clock.
     contract: the one it was aligned by.
-    hop_sec: time between starts; a whole number of samples.
+    hop_sec: time between starts; a whole number of samples of each signal.
 
   Raises:
     InputError: the hop is not a whole number of samples, at least one.
   """
-  hop = hop_samples(hop_sec, aligned.rate_hz)
-  length = contract.samples
-  count = len(next(iter(aligned.signals.values())))
-  for first in range(0, count - length + 1, hop):
-    rows = slice(first, first + length)
+  hops = hop_samples(hop_sec, contract)
+  lengths = {name: contract.length(name) for name in hops}
+  count = min(
+      (len(aligned.signals[name]) - lengths[name]) // hop + 1
+      for name, hop in hops.items()
+  )
+  clock = next(iter(hops))  # any signal tells the time of a window's start
+  for k in range(count):
+    rows = {
+        name: slice(k * hop, k * hop + lengths[name])
+        for name, hop in hops.items()
+    }
     yield Window(
-        start_s=aligned.start_s + first / aligned.rate_hz,
-        signals={name: x[rows] for name, x in aligned.signals.items()},
+        start_s=aligned.start_s + k * hops[clock] / aligned.rates_hz[clock],
+        signals={name: x[rows[name]] for name, x in aligned.signals.items()},
         clipped={
-            name: float(x[rows].mean()) for name, x in aligned.clipped.items()
+            name: float(x[rows[name]].mean())
+            for name, x in aligned.clipped.items()
         },
-        impossible=_reasons(x[rows] for x in aligned.impossible.values()),
+        impossible=_reasons(
+            x[rows[name]] for name, x in aligned.impossible.items()),
     )
 
 
-def hop_samples(hop_sec: float, rate_hz: float) -> int:
-  """Samples between the starts of windows; InputError unless it is whole."""
-  hop = round(hop_sec * rate_hz)
-  if hop < 1 or abs(hop - hop_sec * rate_hz) > 1e-6:
-    raise InputError(
-        f"hop_sec: got {hop_sec} s at {rate_hz} Hz, want a whole number of "
-        "samples, at least one"
-    )
-  return hop
+def hop_samples(hop_sec: float, contract: Contract) -> dict[str, int]:
+  """Samples of each signal between the starts of windows.
+
+  Raises:
+    InputError: for a signal they are not a whole number, at least one.
+  """
+  hops = {}
+  for name in contract.signals:
+    rate = contract.rate(name)
+    hop = hops[name] = round(hop_sec * rate)
+    if hop < 1 or abs(hop - hop_sec * rate) > 1e-6:
+      raise InputError(
+          f"hop_sec: got {hop_sec} s at {rate:g} Hz of {name}, want a whole "
+          "number of samples, at least one"
+      )
+  return hops
 
 
 def _reasons(codes: Iterable[np.ndarray]) -> tuple[str, ...]:
@@ -294,7 +312,7 @@ def _check(recording, name, spec, where):
 
 
 def _overlap(recording, contract, clocks, there, ends, where):
-  """(start in s, samples) of the time that all signals cover, settled."""
+  """(start, length) in s of the time that all signals cover, settled."""
   spans = {}
   for name, clock in clocks.items():
     rows = np.flatnonzero(there[name])
@@ -311,14 +329,16 @@ def _overlap(recording, contract, clocks, there, ends, where):
         f"{where}: signals do not overlap in time ({text}); check their start "
         "times"
     )
-  count = math.floor((end - start) * contract.rate_hz + SNAP)
-  if count < contract.samples:
+  if any(
+      math.floor((end - start) * contract.rate(name) + SNAP)
+      < contract.length(name) for name in clocks
+  ):
     raise InputError(
         f"{where}: shorter than a window: signals overlap for "
         f"{end - start:.2f} s{_without(ends)}, want at least "
         f"{contract.window_sec} s"
     )
-  return start, count
+  return start, end - start
 
 
 def _without(ends):

@@ -88,9 +88,10 @@ def make_objective(config: ConfigDict, given: Given) -> Objective:
   """
   contract = given.contract
   encoder = nets.encoder(config.encoder)
-  build.check_maskable(encoder, contract.samples)
+  samples = contract.length(config.signal)
+  build.check_maskable(encoder, samples)
   channels = contract.signals[config.signal].channels
-  patch, length = encoder.patch, contract.samples // encoder.patch
+  patch, length = encoder.patch, samples // encoder.patch
   decoder = build.build_mae_decoder(config.decoder, patch, channels)
   visible = jnp.zeros((1, 1, encoder.width))
   params = {

@@ -36,7 +36,7 @@ def init_encoder(
   """Variables of a fresh encoder of a signal."""
   channels = contract.signals[signal].channels
   return init(
-      module, seed, name, jnp.zeros((1, contract.samples, channels))
+      module, seed, name, jnp.zeros((1, contract.length(signal), channels))
   )
 
 

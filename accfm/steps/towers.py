@@ -109,7 +109,7 @@ def untrained(record: Record, seed: int) -> dict[str, Tower]:
   params, fresh = {}, {}
   for name, signal in zip(kind.encoders, record.signals, strict=True):
     channels = contract.signals[signal].channels
-    x = jnp.zeros((1, contract.samples, channels))
+    x = jnp.zeros((1, contract.length(signal), channels))
     encoder = build.build_encoder(configs[name])
     fresh[name] = jax.jit(encoder.init)(
         keys.stream(root, f"untrained/{name}"), x

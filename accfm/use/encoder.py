@@ -36,7 +36,7 @@ class Encoder:
 
   Attributes:
     tower: weights and modules (`accfm.steps.towers.Tower`).
-    contract: what it is fed: `contract.rate_hz`, `contract.window_sec` and
+    contract: what it is fed: `contract.window_sec`, and
       `contract.signals[signal]` with unit, channels and filter.
     signal: name of its signal, such as "acc".
   """
@@ -44,6 +44,11 @@ class Encoder:
   tower: Tower = dataclasses.field(repr=False)  # it would print all weights
   contract: Contract
   signal: str
+
+  @property
+  def rate_hz(self) -> float:
+    """Samples per second that it was trained on."""
+    return self.contract.rate(self.signal)
 
   @property
   def unit(self) -> str:
@@ -138,9 +143,9 @@ class Encoder:
       raise InputError("x: got no samples, want at least one segment")
     if not rate_hz > 0:
       raise InputError(f"rate_hz: got {rate_hz}, want more than 0")
-    if rate_hz != self.contract.rate_hz and not resample:
+    if rate_hz != self.rate_hz and not resample:
       raise InputError(
-          f"rate_hz: got {rate_hz:g}, want {self.contract.rate_hz:g}; pass "
+          f"rate_hz: got {rate_hz:g}, want {self.rate_hz:g}; pass "
           "resample=True to bring it there"
       )
     bad = np.count_nonzero(~np.isfinite(x))

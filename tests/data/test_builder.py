@@ -125,7 +125,7 @@ def test_read_by_parsing_the_bytes(tmp_path):
       if kind in dtypes:
         value = np.frombuffer(feature.bytes_list.value[0], dtypes[kind])
         if kind == "values":
-          value = value.reshape(contract.samples, -1)
+          value = value.reshape(contract.length(key.split("/")[0]), -1)
         row[key] = value[0] if kind == "start_s" else value
       elif feature.bytes_list.value:
         row[key] = feature.bytes_list.value[0].decode()

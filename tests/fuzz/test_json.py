@@ -60,7 +60,8 @@ def test_a_contract(fuzz):
   def check(judge, case):
     found = judge.call(case, contract.from_dict, case)
     if found is not None:
-      judge.call(case, lambda: (found.samples, found.to_dict()))
+      judge.call(case, lambda: ([found.length(n) for n in found.signals],
+                               found.to_dict()))
 
   fuzz(hostile.changed(CONTRACT, most=2, values=hostile.plain_values), check)
 

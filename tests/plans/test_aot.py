@@ -161,7 +161,7 @@ def test_default_data_are_the_simulated_ones():
   config = prepare_config.get_config("simulated")
   want = prepare.make_contract(config, "")
   assert aot.CONTRACT.signals == want.signals
-  assert aot.CONTRACT.samples == want.samples == 3840
+  assert aot.CONTRACT.length("acc") == want.length("acc") == 3840
 
 
 def test_a_data_set_is_believed(simulated):

@@ -258,7 +258,8 @@ def test_heart_rate_agrees_with_the_device(real_data):
     x = bvp[2:, None].astype(np.float32)
     contract = Contract({"ppg": SignalSpec(1, "au", "ppg")}, 64.0, 60.0)
     found = labels.ppg_beats(
-        windows.Aligned(0.0, 64.0, {"ppg": x}, {}, None, {}, ()), contract
+        windows.Aligned(
+            0.0, {"ppg": 64.0}, {"ppg": x}, {}, None, {}, ()), contract
     )
     for start in range(0, len(x) // 64 - 60, 30):
       ours, theirs_ = (

@@ -28,7 +28,7 @@ def changed(signal=None, **fields):
 
 def test_json_round_trip():
   again = contracts.from_dict(json.loads(json.dumps(HAVE.to_dict())))
-  assert again == HAVE and again.samples == 3840
+  assert again == HAVE and again.length("acc") == 3840
   assert again.signals["ppg"].band_hz == (0.5, 8.0)
 
 

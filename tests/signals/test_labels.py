@@ -236,7 +236,8 @@ def pulses(times, seconds, rate=64.0, foot=-1.0):
 
 def aligned(x):
   contract = Contract({"ppg": SignalSpec(x.shape[1], "au", "ppg")}, 64.0, 30.0)
-  rows = Aligned(T0, 64.0, {"ppg": x.astype(np.float32)}, {}, None, {}, ())
+  rows = Aligned(
+      T0, {"ppg": 64.0}, {"ppg": x.astype(np.float32)}, {}, None, {}, ())
   return rows, contract
 
 

@@ -75,7 +75,7 @@ def test_times_are_right_to_less_than_a_tenth_of_a_millisecond(
       "a": sine(freq, 64.0, 20.0), "b": sine(freq, rate_hz, 20.0, offset_s)
   })
   a = windows.align(r, contract(a=spec(), b=spec()))
-  t = a.start_s - T0 + np.arange(len(a.signals["b"])) / a.rate_hz
+  t = a.start_s - T0 + np.arange(len(a.signals["b"])) / a.rates_hz["b"]
   inner = slice(70, -70)
   for name in ("a", "b"):
     got = a.signals[name][inner, 0]

@@ -64,7 +64,7 @@ def test_a_record_of_yesterday():
   assert got.contract.signals["ppg"] == SignalSpec(
       4, "au", "ppg", band_hz=(0.5, 8.0)
   )
-  assert got.contract.samples == 512
+  assert got.contract.length("acc") == 512
   assert got.cohorts == (Cohort(
       "simulated_easy", {
           "train": ("simulated/p00000",), "val": ("simulated/p00003",),

@@ -58,7 +58,7 @@ def samples(raw, encoder):
   first = raw.signals[encoder.signal]
   skip = round((aligned.start_s - first.start_s) * first.rate_hz)
   count = len(aligned.signals[encoder.signal])
-  kept = count - count % contract.samples
+  kept = count - count % contract.length(encoder.signal)
   return first.values[skip:skip + kept], first.rate_hz
 
 
@@ -91,7 +91,7 @@ def test_segments_are_a_recording_cut(run, raw):
   encoder = accfm.load(run[1])
   x, rate_hz = samples(raw, encoder)
   whole = encoder.embed(x, rate_hz=rate_hz, unit="g")
-  cut = x.reshape(-1, encoder.contract.samples, 3)
+  cut = x.reshape(-1, encoder.contract.length(encoder.signal), 3)
   np.testing.assert_array_equal(
       encoder.embed(cut, rate_hz=rate_hz, unit="g"), whole
   )

@@ -56,7 +56,8 @@ def row_bytes(towers: Mapping[str, Any], contract: Contract) -> int:
   batch = {}
   for name in towers:
     channels = contract.signals[name].channels
-    batch[name] = jax.ShapeDtypeStruct((1, contract.samples, channels), "int16")
+    batch[name] = jax.ShapeDtypeStruct(
+        (1, contract.length(name), channels), "int16")
     batch[f"{name}_scale"] = jax.ShapeDtypeStruct((1, channels), "float32")
   out = jax.eval_shape(_outputs, towers, batch)
   return sum(4 * x.size for x in jax.tree.leaves(out))

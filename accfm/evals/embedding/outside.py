@@ -241,7 +241,7 @@ def _unit(x: np.ndarray) -> np.ndarray:
 
 def _call(outside: Outside, split: Any, signal: str) -> np.ndarray:
   """[N, D] what a function makes of a split, batch by batch."""
-  spec, rate = split.contract.signals[signal], split.contract.rate_hz
+  spec, rate = split.contract.signals[signal], split.contract.rate(signal)
   parts = []
   assert outside.function is not None
   for at in range(0, len(split), BATCH):

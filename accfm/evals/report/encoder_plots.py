@@ -199,31 +199,32 @@ def embedding_map(
 
 def pair(
     query: np.ndarray, found: np.ndarray, right: np.ndarray | None,
-    rate_hz: float, names: tuple[str, str],
+    rates_hz: tuple[float, float], names: tuple[str, str],
 ) -> str:
   """A query and what it found, the first 15 s.
 
   Args:
     query, found: [T, C].
     right: [T, C] the right answer where another was found, else None.
-    rate_hz: of all.
+    rates_hz: of the query and of the answer.
     names: the signals of the query and of the answer.
   """
-  n = min(len(query), round(15 * rate_hz))
-  t = np.arange(n) / rate_hz
-  panels = [(query, f"query: {names[0]}"), (found, f"found: {names[1]}")]
+  shown = min(15.0, len(query) / rates_hz[0])
+  panels = [(query, f"query: {names[0]}", rates_hz[0]),
+            (found, f"found: {names[1]}", rates_hz[1])]
   if right is not None:
-    panels.append((right, f"right answer: {names[1]}"))
+    panels.append((right, f"right answer: {names[1]}", rates_hz[1]))
 
   def draw(axes):
-    for ax, (x, title) in zip(axes[:, 0], panels, strict=True):
-      x = x[:n] - x[:n].mean(axis=0)
+    for ax, (x, title, rate_hz) in zip(axes[:, 0], panels, strict=True):
+      x = x[:round(shown * rate_hz)]
+      t, x = np.arange(len(x)) / rate_hz, x - x.mean(axis=0)
       x = x / (x.std() + 1e-12)
       for c in range(x.shape[1]):
         ax.plot(t, x[:, c], color=plots.PALETTE[(0, 2, 1, 3)[c % 4]], lw=0.9,
                 alpha=0.9)
       ax.set_title(title, fontsize=8.5, fontweight="normal", pad=3)
-      ax.set(yticks=[], xlim=(0, n / rate_hz))
+      ax.set(yticks=[], xlim=(0, shown))
       ax.spines["left"].set_visible(False)
     axes[-1, 0].set_xlabel("s")
 

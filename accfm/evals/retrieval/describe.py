@@ -290,7 +290,7 @@ def _describe_examples(
     plots.append(Plot("pair", {
         "query": x[a][0], "found": x[b][1],
         "right": x[b][0] if rank[i] > 1 else None,
-        "rate_hz": data.recordings.contract.rate_hz,
+        "rates_hz": tuple(data.recordings.contract.rate(s) for s in (a, b)),
         "names": (words.signal(a), words.signal(b)),
     }, text))
   return plots
