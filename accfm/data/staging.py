@@ -160,13 +160,12 @@ def cut_recording(
   }
   wanted = quality.read_rules(rules.quality, contract.signals)
   try:
-    aligned = windows.align(recording, contract, rules.quality)
-    cuts = list(windows.cut(aligned, contract, rules.hop_sec))
+    placed = windows.on_clock(recording, contract, rules.quality)
   except InputError as error:
     summary["unusable"] = str(error)
     return {}, summary
   rejected = summary["rejected"]
-  rows, sums = _rows(recording, aligned, cuts, rules, wanted, rejected)
+  rows, sums = _rows(recording, placed, rules, wanted, rejected)
   if not rows:
     return {}, summary
   arrays = {k: np.stack([row[k] for row in rows]) for k in rows[0]}
@@ -182,13 +181,13 @@ def cut_recording(
   return arrays, summary
 
 
-def _rows(recording, aligned, cuts, rules, wanted, rejected):
+def _rows(recording, placed, rules, wanted, rejected):
   """Rows of the windows that pass, and the quantisation error of each."""
   contract = rules.contract
   acc = [n for n, spec in contract.signals.items() if spec.kind == "acc"]
-  beats = labels.select_beats(aligned, contract, rules.labels)
+  beats = labels.select_beats(placed, contract, rules.labels)
   rows, sums = [], []
-  for window in cuts:
+  for window in placed.windows(rules.hop_sec):
     motion = (
         quality.motion_g(window.signals[acc[0]], contract.rate(acc[0]))
         if acc else None
@@ -212,8 +211,8 @@ def _rows(recording, aligned, cuts, rules, wanted, rejected):
       row[f"{name}.values"], row[f"{name}.scale"] = stored, scale
       cost[name] = quantise.error_sums(values, stored, scale)
     known = dict(labels.window_labels(
-        window.start_s, contract.window_sec, beats, aligned.tracks,
-        aligned.spans, rules.labels,
+        window.start_s, contract.window_sec, beats, placed.tracks,
+        placed.spans, rules.labels,
     ))
     row["condition"] = np.str_(known.pop("condition"))
     row["start_s"] = np.float64(window.start_s)

@@ -17,6 +17,7 @@ HOW = ("refuse", "join")
 SHOWN = 5  # names or pairs in a message
 # A signal that changes less often is no evidence: a sensor that lay still.
 MIN_CHANGES = 64
+BLOCK = 1 << 20  # samples that are hashed together
 DAY_S = 86_400.0  # recordings that start earlier have no date
 
 # {recording: (the one before it, what both have)}.
@@ -35,18 +36,28 @@ def sample_hashes(recording: Recording) -> dict[str, str]:
 
   Samples are compared as float32, whatever a source stores them as.
   """
-  out = {}
-  for name, signal in recording.signals.items():
+  return {
+      name: found for name, signal in recording.signals.items()
+      if (found := _hash(signal.values))
+  }
+
+
+def _hash(raw: Any) -> str:
+  """Hash of samples [N, C], read in blocks; "" if they are no evidence."""
+  found = hashlib.sha256(str(tuple(raw.shape)).encode())
+  changes, before = 0, None
+  for low in range(0, len(raw), BLOCK):
     with np.errstate(over="ignore"):
-      values = np.array(signal.values, np.float32, order="C")
+      values = np.array(raw[low:low + BLOCK], np.float32, order="C")
     values += 0.0  # -0 is 0
     values[np.isnan(values)] = np.nan
+    found.update(values.tobytes())
     finite = values[np.isfinite(values).all(axis=1)]
-    if np.count_nonzero((finite[1:] != finite[:-1]).any(axis=1)) < MIN_CHANGES:
-      continue
-    shape = str(values.shape).encode()
-    out[name] = hashlib.sha256(shape + values.tobytes()).hexdigest()[:32]
-  return out
+    if before is not None:
+      finite = np.concatenate([before, finite])
+    changes += np.count_nonzero((finite[1:] != finite[:-1]).any(axis=1))
+    before = finite[-1:]
+  return found.hexdigest()[:32] if changes >= MIN_CHANGES else ""
 
 
 def by_files(bare: Mapping[str, str]) -> Pairs:

@@ -95,12 +95,14 @@ def label_names(cfg: settings.Given) -> tuple[str, ...]:
 
 
 def select_beats(
-    aligned: windows.Aligned, contract: Contract, cfg: settings.Given
+    aligned: windows.Aligned | windows.OnClock, contract: Contract,
+    cfg: settings.Given,
 ) -> Beats | None:
   """The beats that `cfg.beat_source` asks for.
 
   Args:
-    aligned: a recording on one clock.
+    aligned: a recording on one clock. Beats are found in the PPG as a whole,
+      which is read into memory for it.
     contract: the one it was aligned by.
     cfg: fields of `DEFAULTS`.
 
@@ -111,6 +113,8 @@ def select_beats(
   if rules.beat_source == "beats":
     return aligned.beats
   if rules.beat_source == "ppg_beats":
+    if isinstance(aligned, windows.OnClock):
+      aligned = aligned.whole([_ppg_name(rules, contract)])
     return ppg_beats(aligned, contract, vars(rules))
   return None
 

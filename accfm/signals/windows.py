@@ -1,10 +1,8 @@
-"""Puts the signals of a recording on one clock and rate, and cuts windows.
+"""Puts the signals of a recording on one clock, and cuts windows.
 
-Each gap-free run of a signal is evaluated at the times of the common clock by
-one band-limited interpolation. It changes the rate, suppresses aliases and
-corrects start offsets smaller than a sample. Gaps stay NaN. A raw sample that
-is impossible (`impossible`) becomes a gap as well, together with all that it
-reaches through the filters: what is left is as if it had been sound.
+`on_clock` opens a recording; its windows are read in blocks (`stream`), so
+that a month of acceleration needs no more memory than an hour. `align` and
+`cut` are the same for a recording that is held as a whole.
 """
 
 import dataclasses
@@ -17,10 +15,17 @@ import numpy as np
 from accfm.base import settings
 from accfm.base.errors import InputError
 from accfm.signals import contract as contract_lib
-from accfm.signals import filters, impossible, quality
+from accfm.signals import impossible, quality
 from accfm.signals.contract import Contract
 from accfm.signals.filters import SNAP
+from accfm.signals.onclock import Lines, SignalOnClock, runs
 from accfm.signals.recording import Beats, Recording, Span, Track
+
+__all__ = [
+    "Aligned", "OnClock", "Window", "align", "cut", "hop_samples", "on_clock",
+    "runs", "stream",
+]
+BLOCK_S = 1800.0  # of a recording that are read together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +75,69 @@ class Window:
   impossible: tuple[str, ...] = ()
 
 
-def align(
+@dataclasses.dataclass(frozen=True)
+class OnClock:
+  """A recording on one clock, whose samples are read when they are needed.
+
+  Attributes:
+    start_s: time of sample 0 of every signal, Unix seconds.
+    counts: name -> samples of the signal on this clock.
+    lines: name -> the signal.
+    contract: that it follows.
+    beats, tracks, spans: as in `Aligned`.
+  """
+
+  start_s: float
+  counts: Mapping[str, int]
+  lines: Mapping[str, SignalOnClock]
+  contract: Contract
+  beats: Beats | None
+  tracks: Mapping[str, Track]
+  spans: Sequence[Span]
+
+  def whole(self, names: Iterable[str] | None = None) -> Aligned:
+    """All of it in memory, or the signals of some names."""
+    names = list(self.lines if names is None else names)
+    pieces = {
+        name: self.lines[name].piece(self.start_s, 0, self.counts[name])
+        for name in names
+    }
+    return Aligned(
+        self.start_s, {name: self.contract.rate(name) for name in names},
+        {name: piece.values for name, piece in pieces.items()},
+        {name: piece.clipped for name, piece in pieces.items()},
+        self.beats, self.tracks, self.spans,
+        {name: piece.impossible for name, piece in pieces.items()},
+    )
+
+  def windows(self, hop_sec: float) -> Iterator[Window]:
+    """As `cut`, a block after the other."""
+    hops = hop_samples(hop_sec, self.contract)
+    count = min(
+        (self.counts[name] - self.contract.length(name)) // hop + 1
+        for name, hop in hops.items()
+    )
+    many = max(1, int(BLOCK_S / hop_sec))
+    for first in range(0, count, many):
+      last = min(first + many, count)
+      block = {
+          name: self.lines[name].piece(
+              self.start_s, first * hop,
+              (last - 1) * hop + self.contract.length(name))
+          for name, hop in hops.items()
+      }
+      for k in range(first, last):
+        yield _window(
+            self.start_s, self.contract, hops, k,
+            {n: piece.values for n, piece in block.items()},
+            {n: piece.clipped for n, piece in block.items()},
+            {n: piece.impossible for n, piece in block.items()}, first)
+
+
+def on_clock(
     recording: Recording, contract: Contract, cfg: settings.Given = None,
     settled: bool = True,
-) -> Aligned:
+) -> OnClock:
   """Puts the contract's signals on one clock, each at its own rate.
 
   A signal's `delay_s` is subtracted from its times and from those of the
@@ -93,112 +157,47 @@ def align(
 
   Raises:
     InputError: a signal is absent or has other channels or another unit;
-      the signals overlap for less than a window; two rates are not in a
-      ratio of whole numbers up to 20,000; a pass band does not fit the rate
-      or contradicts `gravity_kept`.
+      the signals overlap for less than a window; a pass band does not fit the
+      rate or contradicts `gravity_kept`.
   """
   where = f"recording {recording.participant}/{recording.session}"
   rules = quality.read_rules(cfg, contract.signals)
   contract_lib.check(contract, "")
   for name, spec in contract.signals.items():
     _check(recording, name, spec, where)
-  clocks = {
-      name: recording.signals[name].start_s - spec.delay_s
-      for name, spec in contract.signals.items()
+  lines = {
+      name: SignalOnClock(recording.signals[name], Lines(
+          name, spec, contract.rate(name), rules, contract.window_sec, settled,
+          where,
+      )) for name, spec in contract.signals.items()
   }
-  # A sample that is impossible was there all the same: the clock begins where
-  # it would begin without the fault.
-  there = {
-      name: ~np.logical_or.reduce(
-          np.isnan(recording.signals[name].values), axis=1
-      ) for name in clocks
-  }
-  ends = {
-      name: _end_s(contract.rate(name), spec) if settled else 0.0
-      for name, spec in contract.signals.items()
-  }
-  start, seconds_all = _overlap(
-      recording, contract, clocks, there, ends, where)
-  signals, clipped, faults = {}, {}, {}
-  for name, spec in contract.signals.items():
-    raw, rate = recording.signals[name], contract.rate(name)
-    count = math.floor(seconds_all * rate + SNAP)
-    codes = impossible.find(raw, name, spec, rules, contract.window_sec)
-    out = np.full((count, spec.channels), np.nan, np.float32)
-    for first, last in runs(there[name]):
-      seconds = (last - first) / raw.rate_hz
-      if seconds + 1 / raw.rate_hz - 2 * ends[name] < contract.window_sec:
-        continue
-      begin = clocks[name] + first / raw.rate_hz - start  # s on the clock
-      k0 = max(0, _place(begin + ends[name], rate))
-      k1 = min(count, _place(begin + seconds - ends[name], rate))
-      if k1 > k0:
-        out[k0:k1] = _filtered(
-            impossible.bridged(raw.values[first:last], codes[first:last]),
-            raw.rate_hz, begin, k0, k1, rate, spec,
-            f"{where} signal {name}",
-        )
-    faults[name] = _spread(
-        codes, raw.rate_hz, clocks[name] - start, rate, count,
-        filters.reach_s(
-            raw.rate_hz, start - clocks[name], rate, spec.band_hz,
-            spec.band_order,
-        ),
-    )
-    out[faults[name] > 0] = np.nan
-    signals[name] = out
-    times = start - clocks[name] + np.arange(count) / rate
-    nearest = np.clip(
-        np.rint(times * raw.rate_hz).astype(np.int64), 0, len(raw.values) - 1
-    )
-    clipped[name] = quality.at_limit(raw.values, raw.limits)[nearest]
+  start, seconds = _overlap(contract, lines, where)
   delays = {name: spec.delay_s for name, spec in contract.signals.items()}
-  return Aligned(
-      start_s=start,
-      rates_hz={name: contract.rate(name) for name in contract.signals},
-      signals=signals,
-      clipped=clipped,
-      beats=_moved(recording.beats, "end_s", delays),
-      tracks={
-          name: _moved(track, "start_s", delays)
-          for name, track in recording.tracks.items()
-      },
-      spans=tuple(recording.spans),
-      impossible=faults,
+  return OnClock(
+      start,
+      {name: math.floor(seconds * contract.rate(name) + SNAP)
+       for name in lines},
+      lines, contract, _moved(recording.beats, "end_s", delays),
+      {name: _moved(track, "start_s", delays)
+       for name, track in recording.tracks.items()},
+      tuple(recording.spans),
   )
 
 
-def _end_s(rate_hz, spec):
-  """Seconds of each end of a run that are left out: whole samples."""
-  settle = filters.settle_s(rate_hz, spec.band_hz, spec.band_order)
-  return math.ceil(settle * rate_hz) / rate_hz
+def align(
+    recording: Recording, contract: Contract, cfg: settings.Given = None,
+    settled: bool = True,
+) -> Aligned:
+  """The whole of a recording on one clock; as `on_clock`."""
+  return on_clock(recording, contract, cfg, settled).whole()
 
 
-def _place(time_s, rate_hz):
-  """The first sample of the clock at or after a time on it."""
-  return math.ceil(time_s * rate_hz - SNAP)
-
-
-def _filtered(x, rate_in, begin_s, k0, k1, rate_hz, spec, where):
-  """Samples k0, ..., k1 - 1 of the clock, from a run x [N, C] between gaps.
-
-  Args:
-    begin_s: time of x[0] on the clock. The band filter sees what the run has
-      before k0 and after k1, as far as it reaches.
-  """
-  first, last = k0, k1
-  if spec.band_hz:
-    far = _place(filters.reach_s(
-        rate_hz, 0.0, rate_hz, spec.band_hz, spec.band_order), rate_hz)
-    first = max(_place(begin_s, rate_hz), k0 - far)
-    last = min(_place(begin_s + len(x) / rate_in, rate_hz), k1 + far)
-  values = filters.resample(
-      x, rate_in, max(0.0, first / rate_hz - begin_s), rate_hz, last - first,
-      where=where,
-  )
-  if spec.band_hz:
-    values = filters.bandpass(values, rate_hz, spec.band_hz, spec.band_order)
-  return values[k0 - first:k1 - first]
+def stream(
+    recording: Recording, contract: Contract, hop_sec: float,
+    cfg: settings.Given = None, settled: bool = True,
+) -> Iterator[Window]:
+  """The windows of a recording, in bounded memory; as `on_clock` and `cut`."""
+  return on_clock(recording, contract, cfg, settled).windows(hop_sec)
 
 
 def cut(
@@ -215,27 +214,29 @@ def cut(
     InputError: the hop is not a whole number of samples, at least one.
   """
   hops = hop_samples(hop_sec, contract)
-  lengths = {name: contract.length(name) for name in hops}
   count = min(
-      (len(aligned.signals[name]) - lengths[name]) // hop + 1
+      (len(aligned.signals[name]) - contract.length(name)) // hop + 1
       for name, hop in hops.items()
   )
-  clock = next(iter(hops))  # any signal tells the time of a window's start
   for k in range(count):
-    rows = {
-        name: slice(k * hop, k * hop + lengths[name])
-        for name, hop in hops.items()
-    }
-    yield Window(
-        start_s=aligned.start_s + k * hops[clock] / aligned.rates_hz[clock],
-        signals={name: x[rows[name]] for name, x in aligned.signals.items()},
-        clipped={
-            name: float(x[rows[name]].mean())
-            for name, x in aligned.clipped.items()
-        },
-        impossible=_reasons(
-            x[rows[name]] for name, x in aligned.impossible.items()),
-    )
+    yield _window(aligned.start_s, contract, hops, k, aligned.signals,
+                  aligned.clipped, aligned.impossible)
+
+
+def _window(start_s, contract, hops, k, signals, clipped, codes, first=0):
+  """Window k of samples that begin with window `first`."""
+  rows = {
+      name: slice((k - first) * hop, (k - first) * hop + contract.length(name))
+      for name, hop in hops.items()
+  }
+  clock = next(iter(hops))  # any signal tells the time of a window's start
+  return Window(
+      start_s=start_s + k * hops[clock] / contract.rate(clock),
+      signals={name: x[rows[name]] for name, x in signals.items()},
+      clipped={name: float(x[rows[name]].mean())
+               for name, x in clipped.items()},
+      impossible=_reasons(x[rows[name]] for name, x in codes.items()),
+  )
 
 
 def hop_samples(hop_sec: float, contract: Contract) -> dict[str, int]:
@@ -262,36 +263,6 @@ def _reasons(codes: Iterable[np.ndarray]) -> tuple[str, ...]:
   return tuple(impossible.REASONS[code] for code in sorted(found - {0}))
 
 
-def runs(mask: np.ndarray) -> np.ndarray:
-  """[K, 2]: the first index of each run of True in [N] bool, and the one after
-  its last.
-  """
-  edges = np.diff(np.concatenate([[0], np.asarray(mask, np.int8), [0]]))
-  return np.stack(
-      [np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1
-  )
-
-
-def _spread(codes, rate_in, begin_s, rate_out, count, reach_s):
-  """uint8 [count]: `codes` [N] on the common clock, spread by the reach.
-
-  Args:
-    codes: of the raw samples, as from `impossible.find`.
-    rate_in: their rate.
-    begin_s: time of the first one on the common clock.
-    rate_out, count: of that clock.
-    reach_s: on both sides.
-  """
-  out = np.zeros(count, np.uint8)
-  for code in range(len(impossible.REASONS) - 1, 0, -1):  # the first one wins
-    for first, last in runs(codes == code):
-      low = (begin_s + first / rate_in - reach_s) * rate_out
-      high = (begin_s + (last - 1) / rate_in + reach_s) * rate_out
-      low, high = math.floor(low + SNAP), math.ceil(high - SNAP)
-      out[max(0, low):max(0, high + 1)] = code
-  return out
-
-
 def _check(recording, name, spec, where):
   """Raises InputError unless the recording has signal `name` as in `spec`."""
   if name not in recording.signals:
@@ -311,27 +282,22 @@ def _check(recording, name, spec, where):
       )
 
 
-def _overlap(recording, contract, clocks, there, ends, where):
+def _overlap(contract, lines, where):
   """(start, length) in s of the time that all signals cover, settled."""
-  spans = {}
-  for name, clock in clocks.items():
-    rows = np.flatnonzero(there[name])
-    if not len(rows):
-      raise InputError(f"{where} signal {name}: every sample is a gap")
-    rate = recording.signals[name].rate_hz
-    spans[name] = (clock + rows[0] / rate + ends[name],
-                   clock + (rows[-1] + 1) / rate - ends[name])
-  start = max(a for a, _ in spans.values())
-  end = min(b for _, b in spans.values())
+  start = max(line.first_s for line in lines.values())
+  end = min(line.last_s for line in lines.values())
+  ends = {name: line.end_s for name, line in lines.items()}
   if end <= start:
-    text = ", ".join(f"{n} {a:.2f}-{b:.2f} s" for n, (a, b) in spans.items())
+    text = ", ".join(
+        f"{name} {line.first_s:.2f}-{line.last_s:.2f} s"
+        for name, line in lines.items())
     raise InputError(
         f"{where}: signals do not overlap in time ({text}); check their start "
         "times"
     )
   if any(
       math.floor((end - start) * contract.rate(name) + SNAP)
-      < contract.length(name) for name in clocks
+      < contract.length(name) for name in lines
   ):
     raise InputError(
         f"{where}: shorter than a window: signals overlap for "

@@ -211,7 +211,7 @@ def test_one_process_at_a_time_for_a_name(tmp_path):
 
 def test_windows_come_from_the_one_place(monkeypatch, tmp_path):
   # No second implementation of cutting hides in staging.
-  monkeypatch.setattr(windows_lib, "cut", lambda *a: iter(()))
+  monkeypatch.setattr(windows_lib.OnClock, "windows", lambda *a: iter(()))
   _, summary = staging.cut_recording(
       fake_source.recording("P5/one"), make_job(Fake(), tmp_path)
   )

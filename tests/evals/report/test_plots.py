@@ -72,7 +72,8 @@ def _forest(pairs):
     lambda: encoder_plots.spectra({TESTED: np.array([3.0, 1.0, 0.0])}),
     lambda: encoder_plots.pair(RNG.normal(size=(99, 3)),
                                RNG.normal(size=(99, 1)),
-                               RNG.normal(size=(99, 1)), 8.0, ("a", "b")),
+                               RNG.normal(size=(99, 1)), (8.0, 4.0),
+                               ("a", "b")),
     lambda: encoder_plots.lines(
         {TESTED: [(1, Estimate(0.5)), (10, Estimate(0.7, 0.6, 0.8))],
          "mean": [(1, Estimate(0.1))]}, "dimensions", "share", log=True),
