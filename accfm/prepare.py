@@ -1,7 +1,8 @@
 """Main: recordings -> TFDS shards.
 
-  accfm prepare --config=prepare:SOURCE --source_dir=DIR --data_dir=DIR
+  accfm prepare --source=SOURCE --source_dir=DIR --data_dir=DIR
 
+SOURCE: e4,split=20/5/10 or ./watch.py; short for --config=prepare:SOURCE.
 Killed at any point, the same command continues with what is left to do.
 """
 
@@ -122,7 +123,7 @@ MAIN = mains.Main(
         ),
         mains.Flag("data_dir", "where the prepared data set goes"),
     ),
-    usual=("prepare",),
+    usual=("prepare",), short=("source", "prepare"),
 )
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from ml_collections.config_dict import placeholder
 
 from accfm.base import configlib, plugins
 from accfm.base.errors import InputError
+from accfm.data.sources import SOURCES
 from accfm.signals import labels, quality
 
 # What `still` keeps: motion up to this level, in g. The paper says that its
@@ -46,8 +47,8 @@ def get_config(arg=None):
       split="", fold=0, folds=1, tiny=False, difficulty="easy", participants=0,
       minutes=0, seed=0, still=False,
   )
-  fill = SOURCES.get(arg.source, own)
-  if fill is own and not plugins.is_plugin(arg.source):
+  own = arg.source not in SOURCES
+  if own and not plugins.is_plugin(arg.source):
     raise InputError(
         f"config argument source: got {arg.source!r}, want one of "
         f"{tuple(SOURCES)}, or a file of your own such as ./watch.py"
@@ -81,73 +82,21 @@ def get_config(arg=None):
   # the first by name.
   c.same_recording = "refuse"
   c.workers = 0  # processes; 0: one for each core
-  fill(c, arg)
+  if own:
+    plugins.allow([arg.source])
+    c.name = arg.name or plugins.stem(arg.source)
+    source = plugins.load(arg.source, "source")
+  else:
+    source = SOURCES[arg.source]
+  # What a source without defaults of its own is given.
+  c.source_cfg = ConfigDict(getattr(source, "DEFAULTS", {}))
+  if hasattr(source, "prepare_config"):
+    source.prepare_config(c, arg)
   if arg.still:
     c.quality.max_motion_g = STILL_G
     c.name = arg.name or f"{c.name}_still"
   c.split = split(arg)
   return c.lock()
-
-
-def simulated(c, arg):
-  """Generated people with four PPG channels and exact beats."""
-  c.name = arg.name or f"simulated_{arg.difficulty}"
-  c.source_cfg = ConfigDict(dict(
-      # Number of people.
-      participants=arg.participants or (12 if arg.tiny else 240),
-      # Minutes of each person's recording.
-      minutes_per_participant=arg.minutes or (4 if arg.tiny else 20),
-      difficulty=arg.difficulty,  # "easy", or "realistic": noise hides beats
-      seed=arg.seed,  # of the people and everything about them
-  ))
-  c.signals.ppg.channels = 4
-
-
-def e4(c, arg):
-  """Empatica E4: one PPG channel, acceleration in steps of 15.6 mg."""
-  c.source_cfg = ConfigDict(dict(
-      acc_rate_hz=32.0,  # rate that the header of ACC.csv must give
-      bvp_rate_hz=64.0,  # rate that the header of BVP.csv must give
-      # Conditions by button presses: (name, tag that starts it, tag that ends
-      # it, shortest and longest in s).
-      tag_spans=(),
-  ))
-  if arg.name.startswith("stress_predict"):
-    c.source_cfg.tag_spans = (
-        ("stroop", 1, 2, 210, 500),
-        ("interview", 3, 4, 400, 780),
-        ("hyperventilation", 5, 6, 60, 240),
-    )
-    arg.split = arg.split or "20/5/10"
-  # The device stamps BVP 1.25 s late, as movement shows that disturbs both
-  # sensors. The inter-beat intervals come from BVP and are shifted with it.
-  c.signals.ppg.delay_s = 1.25
-  c.labels.beat_grid_s = 1 / 64  # of the times in IBI.csv
-
-
-def ieee_spc(c, arg):
-  """Treadmill and arm exercise: two PPG channels, heart rate from ECG."""
-  del arg
-  c.source_cfg = ConfigDict(dict(
-      rate_hz=125.0,  # of all rows of the files
-      ecg=False,  # also read the ECG, where there is one, and its beats
-      acc_limits_g=(-512 * 0.0078, 511 * 0.0078),  # the sensor's range
-  ))
-  c.signals.ppg.channels = 2
-  # Recordings last about five minutes: overlapping windows give more.
-  c.hop_sec = 20.0
-  c.labels.beat_source = "track"
-
-
-def own(c, arg):
-  """A source outside the package; what it calls DEFAULTS is its config."""
-  plugins.allow([arg.source])
-  c.name = arg.name or plugins.stem(arg.source)
-  found = plugins.load(arg.source, "source")
-  c.source_cfg = ConfigDict(getattr(found, "DEFAULTS", {}))
-
-
-SOURCES = {"simulated": simulated, "e4": e4, "ieee_spc": ieee_spc}
 
 
 def signal(channels, unit, kind, gravity_kept=False, band_hz=None):

@@ -31,6 +31,8 @@ ROOMS = {
 # Configs (`accfm.configs` is the folder configs/) take defaults, such as an
 # encoder's sizes or an augmentation's, from layer 1.
 CONFIGS_SEE = 1
+# The prepare defaults of a source lie beside its reader.
+CONFIGS_SEE_ALSO = {"accfm.data.sources"}
 EVERYBODY_IMPORTS = {"accfm", "accfm.version"}
 # TensorFlow is slow to import and not needed; the others run what they read.
 FORBIDDEN_MODULES = {"tensorflow", "pickle", "dill", "cloudpickle", "joblib"}
@@ -119,7 +121,7 @@ def import_problems(root):
         seen = CONFIGS_SEE if is_config(name) else 0
         if not (is_config(name) and is_config(target)) and (
             layer(target) is None or layer(target) > seen
-        ):
+        ) and not (is_config(name) and target in CONFIGS_SEE_ALSO):
           problems.append(
               f"{where} sees layers up to {seen}, imports {target}"
           )

@@ -30,6 +30,9 @@ EXPLAINED_IN = {
     "signals": ("signals/contract.py",),
     "order": ("data/orders.py",),
     "split": ("data/splits.py",),
+    "source_cfg": tuple(
+        f"data/sources/{name}.py" for name in ("simulated", "e4", "ieee_spc")
+    ),
 }
 PACKAGE = pathlib.Path(__file__).parents[1]
 

@@ -50,6 +50,8 @@ class Main:
       `accfm.base.processes.cluster`).
     tells_command: see `run`.
     again: how to go on after Ctrl-C.
+    short: a flag, and the config whose argument it gives: with ("source",
+      "prepare"), --source=X is --config=prepare:X.
   """
 
   doc: str | None
@@ -60,6 +62,7 @@ class Main:
   several: bool = False
   tells_command: bool = False
   again: str = f"{errors.AGAIN} to go on"
+  short: tuple[str, str] | None = None
 
   @property
   def summary(self) -> str:
@@ -69,8 +72,16 @@ class Main:
   def parse(self, arguments: Sequence[str]) -> commandline.Parsed:
     """Reads and checks arguments; raises InputError."""
     return commandline.parse(
-        arguments, self.flags, self.config, set(absl_flags.FLAGS)
+        [self._long(argument) for argument in arguments], self.flags,
+        self.config, set(absl_flags.FLAGS),
     )
+
+  def _long(self, argument):
+    """An argument as it is without `short`."""
+    name, config = self.short or ("", "")
+    if name and argument.startswith(f"--{name}="):
+      return f"--config={config}:{argument.partition('=')[2]}"
+    return argument
 
   def start(
       self, arguments: Sequence[str] | None = None, program: str = ""

@@ -111,6 +111,8 @@ class Recording:
       {"age_years": 61.0, "sex": 1.0, "bmi": 24.2, "target_smoker": 0.0}; sex
       is 0 for female, 1 for male. What a number can be is in `plausible`.
     zone: time zone of the wearer, "Europe/Berlin" or "+02:00"; "" if unknown.
+    local: whether all times count from 1970 on the wearer's own clock instead
+      of in UTC, since the file names no zone.
     notes: what the source noticed, as counts, such as {"blocks dropped": 2}.
   """
 
@@ -122,6 +124,7 @@ class Recording:
   spans: Sequence[Span] = ()
   attributes: Mapping[str, float] = dataclasses.field(default_factory=dict)
   zone: str = ""
+  local: bool = False
   notes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):

@@ -92,7 +92,8 @@ def test_flags_of_other_libraries_are_handed_on():
      "you mean 'encoder'?"),
     (["--config=prepare:e5", WORKDIR],
      "config argument source: got 'e5', want one of ('simulated', 'e4', "
-     "'ieee_spc'), or a file of your own such as ./watch.py"),
+     "'ieee_spc', 'embraceplus', 'cwa', 'geneactiv', 'gt3x'), or a file of "
+     "your own such as ./watch.py"),
     ([WORKDIR], "--config is missing, want --config=... (a config's name, or "
      "the path of one of your own)"),
     (["--config=", WORKDIR], "--config is missing, want --config=... (a "

@@ -2,9 +2,16 @@
 
 A source has `list_recordings(source_dir, cfg) -> [name]` and
 `read_recording(source_dir, name, cfg) -> Recording`, and knows nothing else.
-It may also have `recording_files(source_dir, name, cfg) -> [path]`, the files
-that it reads for a recording. One outside the package is a plug-in: a module or
-file with these functions.
+It may also have
+
+- `recording_files(source_dir, name, cfg) -> [path]`, the files that it reads
+  for a recording;
+- `prepare_config(c, arg)`, which sets what `accfm prepare` should do with its
+  recordings (signals, delays, labels, split, hop) in a prepare config; or
+  `DEFAULTS`, the fields of its own config alone;
+- `recognise(path) -> bool`, whether a file or folder is of its kind.
+
+One outside the package is a plug-in: a module or file with these functions.
 """
 
 import dataclasses
@@ -15,7 +22,15 @@ from typing import Any, Protocol
 from accfm.base import plugins
 from accfm.base.errors import InputError
 from accfm.data import source_code
-from accfm.data.sources import e4, ieee_spc, simulated
+from accfm.data.sources import (
+  cwa,
+  e4,
+  embraceplus,
+  geneactiv,
+  gt3x,
+  ieee_spc,
+  simulated,
+)
 from accfm.data.sources.numbers import check_name
 from accfm.signals.recording import Recording
 
@@ -36,6 +51,8 @@ class Source(Protocol):
 
 SOURCES: dict[str, Source] = {
     "simulated": simulated, "e4": e4, "ieee_spc": ieee_spc,
+    "embraceplus": embraceplus, "cwa": cwa, "geneactiv": geneactiv,
+    "gt3x": gt3x,
 }
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from absl import logging
+from ml_collections import ConfigDict
 
 from accfm.base import settings, textfile
 from accfm.base.errors import InputError
@@ -40,6 +41,28 @@ WANT_PEOPLE = (
     "target_*"
 )
 _FILES = ("ACC.csv", "BVP.csv", "IBI.csv", "HR.csv")
+
+
+def prepare_config(c: Any, arg: Any) -> None:
+  """Empatica E4: one PPG channel, acceleration in steps of 15.6 mg."""
+  c.source_cfg = ConfigDict(dict(
+      acc_rate_hz=32.0,  # rate that the header of ACC.csv must give
+      bvp_rate_hz=64.0,  # rate that the header of BVP.csv must give
+      # Conditions by button presses: (name, tag that starts it, tag that ends
+      # it, shortest and longest in s).
+      tag_spans=(),
+  ))
+  if arg.name.startswith("stress_predict"):
+    c.source_cfg.tag_spans = (
+        ("stroop", 1, 2, 210, 500),
+        ("interview", 3, 4, 400, 780),
+        ("hyperventilation", 5, 6, 60, 240),
+    )
+    arg.split = arg.split or "20/5/10"
+  # The device stamps BVP 1.25 s late, as movement shows that disturbs both
+  # sensors. The inter-beat intervals come from BVP and are shifted with it.
+  c.signals.ppg.delay_s = 1.25
+  c.labels.beat_grid_s = 1 / 64  # of the times in IBI.csv
 
 
 def list_recordings(

@@ -18,9 +18,11 @@ Data: Z. Zhang, Z. Pi, B. Liu, "TROIKA", IEEE Trans. Biomed. Eng. 62(2),
 import os
 import pathlib
 import re
+from typing import Any
 
 import numpy as np
 from absl import logging
+from ml_collections import ConfigDict
 
 from accfm.base import settings
 from accfm.base.errors import InputError
@@ -41,6 +43,20 @@ DEFAULTS = dict(
 
 _NAME = re.compile(r"(DATA_(\d\d)_TYPE\d\d|(?:DATA|TEST)_(S\d\d)_T\d\d)")
 _SPAN_S, _HOP_S = 8.0, 2.0  # of the reference
+
+
+def prepare_config(c: Any, arg: Any) -> None:
+  """Treadmill and arm exercise: two PPG channels, heart rate from ECG."""
+  del arg
+  c.source_cfg = ConfigDict(dict(
+      rate_hz=125.0,  # of all rows of the files
+      ecg=False,  # also read the ECG, where there is one, and its beats
+      acc_limits_g=(-512 * 0.0078, 511 * 0.0078),  # the sensor's range
+  ))
+  c.signals.ppg.channels = 2
+  # Recordings last about five minutes: overlapping windows give more.
+  c.hop_sec = 20.0
+  c.labels.beat_source = "track"
 
 
 def list_recordings(

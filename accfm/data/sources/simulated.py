@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from accfm.base.errors import InputError
 from accfm.data.sources import simulated_people as people
@@ -234,6 +235,20 @@ def _ppg(person, sensors, beats, breath, move, envelope, rng):
     share = np.exp(rng.normal(0.0, 0.2))
     out[:, channel] = gain_au * (pulse + share * (wander + artefact) + noise)
   return out
+
+
+def prepare_config(c: Any, arg: Any) -> None:
+  """Generated people with four PPG channels and exact beats."""
+  c.name = arg.name or f"simulated_{arg.difficulty}"
+  c.source_cfg = ConfigDict(dict(
+      # Number of people.
+      participants=arg.participants or (12 if arg.tiny else 240),
+      # Minutes of each person's recording.
+      minutes_per_participant=arg.minutes or (4 if arg.tiny else 20),
+      difficulty=arg.difficulty,  # "easy", or "realistic": noise hides beats
+      seed=arg.seed,  # of the people and everything about them
+  ))
+  c.signals.ppg.channels = 4
 
 
 def list_recordings(source_dir: Any, cfg: Any) -> list[str]:
