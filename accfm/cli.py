@@ -25,7 +25,7 @@ from accfm.version import __version__
 # In the order of a first use.
 COMMANDS = (
     "prepare", "pretrain", "distill", "supervise", "evaluate", "study",
-    "tabulate", "plan",
+    "tabulate", "export", "embed", "collate", "plan",
 )
 
 

@@ -8,6 +8,8 @@ from the ends of what is given (`Encoder.embed`).
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +23,7 @@ from accfm.signals import impossible, windows
 from accfm.signals.contract import Contract
 from accfm.signals.recording import Recording, Signal
 from accfm.steps.towers import Tower
+from accfm.use.probes import Probe
 
 # Acceleration in other units, as multiples of g (CGPM 1901).
 GRAVITIES = {"g": 1.0, "mg": 1e-3, "m/s2": 1 / 9.80665}
@@ -39,11 +42,16 @@ class Encoder:
     contract: what it is fed: `contract.window_sec`, and
       `contract.signals[signal]` with unit, channels and filter.
     signal: name of its signal, such as "acc".
+    config: of the encoder, plain values.
+    probes: what linear models read from an embedding.
   """
 
   tower: Tower = dataclasses.field(repr=False)  # it would print all weights
   contract: Contract
   signal: str
+  config: Mapping[str, Any] = dataclasses.field(
+      default_factory=dict, repr=False)
+  probes: tuple[Probe, ...] = dataclasses.field(default=(), repr=False)
 
   @property
   def rate_hz(self) -> float:
@@ -90,6 +98,15 @@ class Encoder:
     stored, scale = (np.stack(part) for part in zip(
         *(quantise.quantise(one, self.signal) for one in segments), strict=True
     ))
+    return self.embed_stored(stored, scale)
+
+  def embed_stored(self, stored: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Embeddings [n, D] of segments as shards hold them.
+
+    Args:
+      stored: [n, T, C] int16.
+      scale: [n, C] float32.
+    """
     out = []
     for at in range(0, len(stored), BATCH):
       rows, scales = stored[at:at + BATCH], scale[at:at + BATCH]

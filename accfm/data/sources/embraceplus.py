@@ -134,13 +134,13 @@ def read(
   )
 
 
-def _records(path):
+def _records(path: str) -> Any:
   """The records of a file, as plain dicts."""
   with extras.explained("an EmbracePlus file"):
     import fastavro
   try:
     with open(path, "rb") as f:
-      records = list(fastavro.reader(f))
+      records: Any = list(fastavro.reader(f))
   except OSError as error:
     raise InputError(f"{path}: cannot be read ({error.strerror})") from error
   except Exception as error:  # whatever a damaged file makes of the parser

@@ -1,0 +1,186 @@
+"""The model folder: written, opened without training code, refused."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import accfm
+from accfm import distill, export
+from accfm.base.errors import InputError
+from accfm.configs import acc_distill
+from accfm.configs import export as export_config
+from accfm.steps import record as recordlib
+from accfm.use import folder, weights
+
+
+@pytest.fixture(scope="module")
+def run(simulated, tmp_path_factory):
+  """(data_dir, workdir of a tiny distilled student)."""
+  workdir = tmp_path_factory.mktemp("runs") / "student"
+  config = acc_distill.get_config("tiny")
+  config.data_dir, config.teacher_mode = simulated, "scratch"
+  distill.run(config, str(workdir))
+  return simulated, workdir
+
+
+@pytest.fixture(scope="module")
+def model(run, tmp_path_factory):
+  """A model folder with probes."""
+  path = tmp_path_factory.mktemp("models") / "m"
+  config = export_config.get_config()
+  config.data_dir, config.coverage = run[0], 0.6
+  export.run(config, str(run[1]), str(path))
+  return path
+
+
+@pytest.fixture
+def copy(model, tmp_path):
+  """A copy of it to damage."""
+  out = tmp_path / "m"
+  out.mkdir()
+  for file in model.iterdir():
+    (out / file.name).write_bytes(file.read_bytes())
+  return out
+
+
+def minutes(encoder, count=3):
+  rng = np.random.default_rng(0)
+  n = encoder.contract.length(encoder.signal)
+  return np.array([0.0, 0.6, 0.8]) + 0.01 * rng.normal(size=(count * n, 3))
+
+
+def test_the_folder_embeds_as_the_checkpoint_does(run, model):
+  one, two = accfm.load(run[1]), accfm.load(model)
+  x = minutes(one)
+  np.testing.assert_array_equal(
+      two.embed(x, rate_hz=64, unit="g"), one.embed(x, rate_hz=64, unit="g"))
+  assert [p.name for p in two.probes] == ["hr", "sdnn", "rmssd"]
+  hr = two.probes[0].predict(two.embed(x, rate_hz=64, unit="g"))
+  assert np.isfinite(hr.value).all()
+  assert list(two.contract.signals) == ["acc"]
+
+
+def test_it_opens_without_training_code(model):
+  code = (
+      "import sys\n"
+      "for name in ('orbax', 'tensorflow_datasets', 'grain', 'sklearn',"
+      " 'pyarrow'):\n"
+      "  sys.modules[name] = None\n"
+      f"import accfm; print(accfm.load({str(model)!r}).embed)\n"
+  )
+  found = subprocess.run(
+      [sys.executable, "-c", code], capture_output=True, text=True)
+  assert found.returncode == 0, found.stderr
+
+
+def test_the_ledger_names_nobody_and_tells_who_was_seen(run, model):
+  plain = folder.ledger(model)
+  text = json.dumps(plain["cohorts"])
+  assert "p00001" not in text
+  record = recordlib.from_plain(plain)
+  assert record.cohorts[0].salt and record.parent is None
+  from accfm.base.pseudonyms import pseudonym
+  from accfm.data import manifest
+
+  people = manifest.load(manifest.find(run[0], "simulated_easy"))["splits"]
+  for person in people["train"]:
+    assert pseudonym(person, record.cohorts[0].salt) in (
+        record.cohorts[0].splits["train"])
+
+
+def test_the_card_says_what_it_is(model):
+  text = (model / "README.md").read_text()
+  assert text.startswith("---\nlicense: ")
+  for words in ("library_name: accfm", "8 people in train", "`hr` in bpm",
+                "Not a medical device", "Embeddings identify people"):
+    assert words in text
+
+
+def test_what_is_there_is_not_overwritten(run, model):
+  with pytest.raises(InputError, match="is there already"):
+    export.run(export_config.get_config(), str(run[1]), str(model))
+
+
+def rewrite(path, **fields):
+  plain = json.loads(path.read_text())
+  path.write_text(json.dumps({**plain, **fields}))
+
+
+@pytest.mark.parametrize("damage, message", [
+    (lambda m: (m / "model.safetensors").unlink(), "is not there"),
+    (lambda m: (m / "model.safetensors").write_bytes(b"x" * 99),
+     "not the file that config.json was written for"),
+    (lambda m: (m / "contract.json").unlink(), "contract.json"),
+    (lambda m: (m / "config.json").write_text("{"), "not valid JSON"),
+    (lambda m: rewrite(m / "config.json", format="x"), "got format 'x'"),
+    (lambda m: rewrite(m / "config.json", version=9), "got version 9"),
+    (lambda m: rewrite(m / "config.json", signal="ppg"), "signal is 'ppg'"),
+    (lambda m: rewrite(m / "config.json", more=1), "field 'more'"),
+    (lambda m: (m / "golden.safetensors").unlink(), "is not there"),
+    (lambda m: rewrite(m / "config.json", encoder={"family": "os:system"}),
+     "family|plug-in"),
+])
+def test_a_damaged_folder_is_refused(copy, damage, message):
+  damage(copy)
+  with pytest.raises(InputError, match=message):
+    folder.load(copy)
+
+
+def change(path, name, edit, config=None):
+  """Rewrites an array, and the digest if the config is to agree."""
+  arrays = weights.load(path)
+  arrays[name] = edit(arrays[name])
+  weights.save(path, {k: v for k, v in arrays.items() if v is not None})
+  if config is not None:
+    rewrite(config, sha256=weights.digest(path))
+
+
+def test_other_weights_are_found_by_the_golden_window(copy):
+  name = next(k for k in weights.load(copy / "model.safetensors")
+              if k.endswith("kernel"))
+  change(copy / "model.safetensors", name, lambda x: np.roll(x, 1, 0),
+         copy / "config.json")
+  with pytest.raises(InputError, match="golden window's embedding differs"):
+    folder.load(copy)
+
+
+@pytest.mark.parametrize("edit, message", [
+    (lambda x: np.full_like(x, np.nan), "NaN or infinite"),
+    (lambda x: x[..., :1], "the encoder wants"),
+    (lambda x: x.astype(np.float16), "the encoder wants float32"),
+    (lambda x: None, "lacks 1 of the encoder's"),
+])
+def test_weights_that_do_not_fit(copy, edit, message):
+  name = next(k for k in weights.load(copy / "model.safetensors")
+              if k.endswith("kernel"))
+  change(copy / "model.safetensors", name, edit, copy / "config.json")
+  with pytest.raises(InputError, match=message):
+    folder.load(copy)
+
+
+def test_a_link_out_of_the_folder_is_read_as_any_file(copy, tmp_path):
+  """What it leads to has to be the very weights."""
+  other = tmp_path / "w"
+  os.replace(copy / "model.safetensors", other)
+  (copy / "model.safetensors").symlink_to(other)
+  assert folder.load(copy).signal == "acc"
+
+
+def test_nothing_half_written_is_left(run, tmp_path, monkeypatch):
+  encoder = accfm.load(run[1])
+  monkeypatch.setattr(folder.weights, "digest", lambda path: 1 / 0)
+  with pytest.raises(ZeroDivisionError):
+    folder.write(tmp_path / "m", encoder)
+  assert not list(pathlib.Path(tmp_path).iterdir())
+
+
+def test_a_model_folder_has_no_steps(model):
+  with pytest.raises(InputError, match="has no steps"):
+    accfm.load(model, step=3)
+  with pytest.raises(InputError, match="has no other encoder"):
+    accfm.load(model, signal="ppg")
