@@ -13,6 +13,7 @@ as much of the run around the piece as it reaches.
 
 import dataclasses
 import functools
+import itertools
 import math
 import types
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from accfm.signals.filters import SNAP
 from accfm.signals.recording import Signal
 
 SCAN = 1 << 18  # samples that are looked at together for gaps
+LONGEST_GAP_S = 30 * 86_400.0  # within a recording
 
 
 class Piece(NamedTuple):
@@ -80,7 +82,7 @@ class SignalOnClock:
     """Finds the gaps; reads all values once unless they say that none is NaN.
 
     Raises:
-      InputError: every sample is a gap.
+      InputError: every sample is a gap, or a gap lasts longer than a month.
     """
     self._raw, self._lines = raw, lines
     spec = lines.spec
@@ -93,6 +95,14 @@ class SignalOnClock:
     if not self._runs:
       raise InputError(f"{lines.where} signal {lines.name}: every sample is a "
                        "gap")
+    for before, after in itertools.pairwise(self._runs):
+      gap = after.begin_s - before.end_s
+      if gap > LONGEST_GAP_S:
+        raise InputError(
+            f"{lines.where} signal {lines.name}: no samples for "
+            f"{gap / 86_400:.0f} days, want at most "
+            f"{LONGEST_GAP_S / 86_400:.0f}; make two recordings of it"
+        )
     self.end_s = 0.0
     if lines.settled:
       settle = filters.settle_s(lines.rate_hz, spec.band_hz, spec.band_order)

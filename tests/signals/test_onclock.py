@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from accfm.base.errors import InputError
 from accfm.signals import clocks, windows
 from accfm.signals.contract import Contract, SignalSpec
 from accfm.signals.recording import Recording, Signal
@@ -150,3 +151,13 @@ def test_the_interpolation_of_any_place_is_that_of_the_filter():
   np.testing.assert_allclose(
       windows.align(real, contract).signals["acc"],
       windows.align(plain, contract).signals["acc"], atol=2e-5)
+
+
+def test_a_gap_of_months_is_refused():
+  clock = clocks.Clock(
+      np.array([0, 6400]), T0 + np.array([0.0, 40 * 86_400.0]),
+      np.array([64.0, 64.0]))
+  raw = Recording("p", "s", {
+      "acc": Signal(np.zeros((12_800, 3)), 64.0, "g", T0, clock=clock)})
+  with pytest.raises(InputError, match="no samples for 40 days, want at most"):
+    windows.align(raw, Contract({"acc": ACC}, 64.0, 60.0))

@@ -44,8 +44,15 @@ def prepare_config(c: Any, arg: Any) -> None:
   single_files.acceleration_alone(c, arg)
 
 
-list_recordings = single_files.lister(SUFFIXES)
-recording_files = single_files.files
+def list_recordings(source_dir: Any, cfg: Any) -> list[str]:
+  """The files, relative to `source_dir`."""
+  del cfg
+  return single_files.listed(source_dir, SUFFIXES)
+
+
+def recording_files(source_dir: Any, name: str, cfg: Any) -> list[str]:
+  """The one file of a recording."""
+  return single_files.files(source_dir, name, cfg)
 
 
 def read_recording(source_dir: Any, name: str, cfg: Any) -> Recording:

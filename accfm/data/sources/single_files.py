@@ -6,7 +6,6 @@ two folders are two participants, since their names hold the folders.
 
 import os
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -15,28 +14,27 @@ from accfm.base.errors import InputError
 from accfm.data.sources.numbers import check_name
 
 
-def lister(suffixes: tuple[str, ...]) -> Callable[[Any, Any], list[str]]:
-  """`list_recordings` of a source whose files end in some suffixes."""
+def listed(source_dir: Any, suffixes: tuple[str, ...]) -> list[str]:
+  """The files below a folder whose names end in some suffixes, sorted.
 
-  def list_recordings(source_dir, cfg):
-    del cfg
-    root = pathlib.Path(source_dir)
-    if not root.is_dir():
-      raise InputError(f"--source_dir: got {source_dir!r}, want a folder")
-    found = []
-    for folder, folders, names in os.walk(root):
-      folders.sort()
-      for name in names:
-        if name.lower().endswith(suffixes) and not name.startswith("."):
-          file = pathlib.Path(folder, name)
-          check_name(file)
-          found.append(file.relative_to(root).as_posix())
-    if not found:
-      raise InputError(
-          f"{source_dir}: no {' or '.join(suffixes)} file in it or below")
-    return sorted(found)
-
-  return list_recordings
+  Raises:
+    InputError: it is no folder, has none, or a name cannot be stored.
+  """
+  root = pathlib.Path(source_dir)
+  if not root.is_dir():
+    raise InputError(f"--source_dir: got {source_dir!r}, want a folder")
+  found = []
+  for folder, folders, names in os.walk(root):
+    folders.sort()
+    for name in names:
+      if name.lower().endswith(suffixes) and not name.startswith("."):
+        file = pathlib.Path(folder, name)
+        check_name(file)
+        found.append(file.relative_to(root).as_posix())
+  if not found:
+    raise InputError(
+        f"{source_dir}: no {' or '.join(suffixes)} file in it or below")
+  return sorted(found)
 
 
 def path(source_dir: Any, name: str, cfg: Any) -> pathlib.Path:
