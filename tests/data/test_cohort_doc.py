@@ -17,12 +17,11 @@ DOC = pathlib.Path(__file__).parents[2] / "docs" / "cohort.md"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-  """A folder with the document's two files, which is the current one."""
+  """A folder with the document's file, which is the current one."""
   monkeypatch.setattr(plugins, "_named", {})
   monkeypatch.setattr(plugins, "_files", {})
-  texts = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.S)
-  for name, text in zip(("watch.py", "my_watch.py"), texts, strict=True):
-    (tmp_path / name).write_text(text)
+  text, = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.S)
+  (tmp_path / "watch.py").write_text(text)
   monkeypatch.chdir(tmp_path)
   return tmp_path
 
@@ -40,9 +39,9 @@ def write_cohort(folder, seconds=70):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_example_source_and_config_prepare_a_cohort(folder, workers):
+def test_the_example_source_prepares_a_cohort(folder, workers):
   write_cohort(folder)
-  c = configfiles.load("./my_watch.py:split=1/1/1")
+  c = configfiles.load("prepare:./watch.py,split=1/1/1")
   with c.unlocked():
     c.workers = workers
   made = prepare.run(c, str(folder), "data")
@@ -61,10 +60,14 @@ def test_the_example_source_and_config_prepare_a_cohort(folder, workers):
     prepare.run(c, str(folder), "data")
 
 
-def test_the_defaults_do_without_a_config_of_ones_own(folder):
+def test_the_source_holds_its_prepare_config(folder):
   write_cohort(folder)
   c = configfiles.load("prepare:./watch.py,name=plain,split=1/1/1")
-  assert c.source_cfg.rate_hz == 50.0 and c.labels.beat_source == "beats"
+  assert c.source_cfg.rate_hz == 50.0 and c.labels.beat_source == "track"
+  short = prepare.MAIN.parse([
+      "--source=./watch.py,name=plain,split=1/1/1", "--source_dir=.",
+      "--data_dir=data"])
+  assert short.config.to_dict() == c.to_dict()
   with c.unlocked():
     c.workers = 1
   facts = manifest.load(prepare.run(c, str(folder), "data"))
