@@ -4,10 +4,9 @@
       --checkpoint=DIR[,DIR...] --workdir=W [--config.split=test] \
       [--watch] [--redact] [--embeddings=PATH] [--encoder=module:function]
 
-Rebuilds the encoders from the checkpoint alone, embeds people they never saw,
-and scores retrieval and linear probes beside what needs no learning, and
-beside somebody else's encoder. Compares several checkpoints pair by pair. With
---watch it evaluates each new checkpoint of a run while that trains.
+Rebuilds the encoders, embeds people they never saw, and scores retrieval and
+linear probes beside what needs no learning, and beside somebody else's encoder.
+With --watch it evaluates a run while that trains.
 """
 
 import json
@@ -28,6 +27,7 @@ from accfm.evals.files import privacy
 from accfm.train import checkpoints
 from accfm.train import workdir as workdir_lib
 from accfm.train.checkpoints import follow
+from accfm.use import as_checkpoint
 
 Wait = Callable[[float], None]  # seconds
 
@@ -39,18 +39,19 @@ def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
 
   Args:
     config: as `configs/evaluate.py`.
-    checkpoint: a workdir, its checkpoints folder or one step's folder;
-      several with commas between; "" to score other encoders alone.
-    workdir: results go here; files of an earlier evaluation are replaced.
+    checkpoint: a workdir, one step's folder or a model folder, or several with
+      commas; "" to score other encoders alone.
+    workdir: results go here, in place of an earlier evaluation's.
     watch: evaluate each new checkpoint of a run until that has ended.
     redact: as `config.redact`.
-    embeddings, encoder: somebody else's encoders, as `outside.name_all`.
+    embeddings, encoder: as `outside.name_all`; or encoder: a model folder.
     wait: `wait(seconds)` of a watch.
 
   Returns:
-    Flat metrics, as in `metrics.json`; {data set: metrics} where there are
-    several. For several checkpoints {run: these}, for a watch {step: these}.
+    Flat metrics, as in `metrics.json`; {data set: metrics} for several, for
+    several checkpoints {run: these}, for a watch {step: these}.
   """
+  checkpoint, encoder = as_checkpoint.named(checkpoint, encoder)
   if watch:  # beside a training, perhaps on the same GPU
     gpumemory.take_as_needed()
   files.refuse_file(workdir, "--workdir")
@@ -71,13 +72,13 @@ def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
     if len(given) > 1:
       paths = [checkpoints.find(path, step) for path in given]
       return compare_runs(config, paths, workdir, shared)
-    loaded = checkpoints.load(given[0], step) if checkpoint else None
+    loaded = as_checkpoint.load(given[0], step) if checkpoint else None
     return suite.evaluate_data_sets(config, loaded, workdir, shared)
 
 
 def compare_runs(config: ConfigDict, paths: Sequence[pathlib.Path],
                  workdir: str, shared: inputs.Shared) -> dict[str, Any]:
-  """Evaluates several checkpoints on the same people and compares them."""
+  """Evaluates several checkpoints on the same people."""
   runs = dict(zip(compare.name_runs(paths), paths, strict=True))
   records = {
       name: checkpoints.read_record(path) for name, path in runs.items()
@@ -99,8 +100,7 @@ def follow_run(config: ConfigDict, given: Sequence[str], work: pathlib.Path,
   """Evaluates each checkpoint of a run as it comes, into WORK/STEP."""
   if len(given) > 1:
     raise InputError(
-        f"--watch: got {len(given)} checkpoints, want the workdir of one run"
-    )
+        f"--watch: got {len(given)} checkpoints, want the workdir of one run")
   source, out = pathlib.Path(given[0]).absolute(), {}
   source = source.parent if source.name == "checkpoints" else source
   plain = privacy.public(json.loads(configlib.to_json(config)))

@@ -5,6 +5,7 @@ became of each, days.parquet sums up its days.
 """
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -15,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from accfm.base import locks
+from accfm.base import files, jsonfile, locks
 from accfm.base.errors import InputError
-from accfm.data.sources import SOURCES, detect
+from accfm.data import sources
+from accfm.data.sources import detect
 from accfm.signals import wear
 from accfm.signals.recording import Recording
 from accfm.use import recordings, tables, weights
@@ -139,7 +141,7 @@ def _embed_all(found, job, check, out):
 
 def _embed_one(one, path, about, job, check):
   """(summary, Days) of a recording, whose table is written."""
-  source = SOURCES[one.source]
+  source = sources.SOURCES[one.source]
   recording, delay_s = _open(source, one, job)
   how = dataclasses.replace(job.how, delay_s=delay_s)
   recordings.check(recording, job.encoder, how)
@@ -174,13 +176,9 @@ def _embed_one(one, path, about, job, check):
 
 def _open(source: Any, one: detect.Found, job: Job) -> tuple[Recording, float]:
   """(recording, delay of the encoder's signal on this device)."""
-  from accfm.configs import prepare  # the device's own defaults
-
-  config = prepare.get_config(one.source)
-  signal = job.encoder.signal
-  delay = config.signals[signal].delay_s if signal in config.signals else 0.0
-  return (source.read_recording(one.source_dir, one.name, config.source_cfg),
-          delay)
+  cfg, delays = sources.defaults(one.source)
+  return (source.read_recording(one.source_dir, one.name, cfg),
+          delays.get(job.encoder.signal, 0.0))
 
 
 def _of_survey(seen, recording, signal):
@@ -210,11 +208,9 @@ def _stem(one):
 
 def _about(one, job):
   """What decides a table: other content, another table."""
-  source = SOURCES[one.source]
-  from accfm.configs import prepare
-
-  config = prepare.get_config(one.source)
-  paths = source.recording_files(one.source_dir, one.name, config.source_cfg)
+  source: Any = sources.SOURCES[one.source]
+  cfg, _ = sources.defaults(one.source)
+  paths = source.recording_files(one.source_dir, one.name, cfg)
   found = hashlib.sha256()
   for path in paths:
     size = os.path.getsize(path)
@@ -234,14 +230,10 @@ def _summary_path(path):
 
 
 def _write_summary(path: pathlib.Path, plain: Mapping[str, Any]) -> None:
-  from accfm.base import files
-
   files.write_atomic(_summary_path(path), json.dumps(plain))
 
 
 def _read_summary(path):
-  from accfm.base import jsonfile
-
   place = _summary_path(path)
   if not place.exists():
     return None
@@ -254,7 +246,5 @@ def _add_days(days, rows):
 
 
 def _is_full(error):
-  import errno
-
   return isinstance(error, OSError) and error.errno in (
       errno.ENOSPC, errno.EROFS, errno.EDQUOT)

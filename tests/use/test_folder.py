@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import accfm
-from accfm import distill, export
+from accfm import distill, evaluate, export
 from accfm.base.errors import InputError
 from accfm.configs import acc_distill
+from accfm.configs import evaluate as evaluate_config
 from accfm.configs import export as export_config
 from accfm.steps import record as recordlib
-from accfm.use import folder, weights
+from accfm.use import as_checkpoint, folder, weights
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +185,23 @@ def test_a_model_folder_has_no_steps(model):
     accfm.load(model, step=3)
   with pytest.raises(InputError, match="has no other encoder"):
     accfm.load(model, signal="ppg")
+
+
+def test_it_is_evaluated_under_the_guard(run, model, tmp_path):
+  """Its scores are those of the checkpoint's encoder; who was seen is known."""
+  config = evaluate_config.get_config("tiny").unlock()
+  config.data_dir = run[0]
+  config.update(report=False, untrained=False, evals=("probe", "health"))
+  one = evaluate.run(config, str(run[1]), str(tmp_path / "run"))
+  two = evaluate.run(config, "", str(tmp_path / "model"), encoder=str(model))
+  for name in ("test/probe_hr/mae_bpm", "test/health/effective_rank"):
+    assert two[name] == pytest.approx(one[name], rel=1e-4), name
+  config.split = "train"
+  with pytest.raises(InputError, match="leak guard"):
+    evaluate.run(config, str(model), str(tmp_path / "leak"))
+  (model / "ledger.json").rename(model / "x.json")
+  try:
+    with pytest.raises(InputError, match="has no ledger.json"):
+      as_checkpoint.load(model)
+  finally:
+    (model / "x.json").rename(model / "ledger.json")

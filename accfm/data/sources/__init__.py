@@ -16,8 +16,11 @@ One outside the package is a plug-in: a module or file with these functions.
 
 import dataclasses
 import pathlib
+import types
 from collections.abc import Mapping
 from typing import Any, Protocol
+
+from ml_collections import ConfigDict
 
 from accfm.base import plugins
 from accfm.base.errors import InputError
@@ -94,6 +97,26 @@ class Outside:
     # `load` has let the command's own source pass; a worker starts anew.
     plugins.allow([name or self.name])
     return plugins.load(name or self.name, "source")
+
+
+def defaults(name: str) -> tuple[ConfigDict, dict[str, float]]:
+  """(config of a built-in source, delay of each of its signals in s).
+
+  They are what `prepare_config` of the source sets in a prepare config.
+  """
+  source: Any = SOURCES[name]
+  c = ConfigDict({
+      "signals": {
+          signal: {"channels": 1, "delay_s": 0.0} for signal in ("acc", "ppg")
+      },
+      "labels": {}, "hop_sec": 60.0, "name": name,
+      "source_cfg": getattr(source, "DEFAULTS", {}),
+  })
+  if hasattr(source, "prepare_config"):
+    source.prepare_config(c, types.SimpleNamespace(
+        name="", split="", tiny=True, difficulty="easy", participants=0,
+        minutes=0, seed=0))
+  return c.source_cfg, {n: s.delay_s for n, s in c.signals.items()}
 
 
 def digest(source: Source) -> str:
