@@ -38,8 +38,9 @@ def see(
   train = heart.impulses(found, person.transit_s, height, OUT_HZ)
   pulse = jnp.fft.irfft(
       jnp.fft.rfft(train) * jnp.fft.rfft(kernel(person), LENGTH), LENGTH)
-  white = jnp.sqrt(LENGTH / 2) * jax.lax.complex(
-      *jax.random.normal(d.next(), (2, len(f), CHANNELS)))
+  white = jax.random.normal(d.next(), (2 * len(f) * CHANNELS,))
+  white = white.reshape(2, -1, CHANNELS)
+  white = jnp.sqrt(LENGTH / 2) * jax.lax.complex(white[0], white[1])
   wander = jnp.maximum(f, 0.05) ** -2.0 * (f > 0)
   wander /= wander.sum() * (f[1] - f[0])
   power = person.ppg_noise ** 2 + (

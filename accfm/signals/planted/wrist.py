@@ -15,6 +15,7 @@ KERNEL = FINE_HZ  # samples of a beat: one second
 LENGTH = int(SPAN_S * FINE_HZ)
 BURSTS = 10  # of movement, at most
 RISE_S = 0.01  # of a beat
+COARSE = 8  # samples at FINE_HZ between two places of what moves slowly
 # Mean bursts a minute of each activity of `people.ACTIVITIES`.
 BURSTS_PER_MIN = (0.5, 1.2, 5.0, 8.0)
 # What holds no beat, as shares of all minutes.
@@ -133,6 +134,28 @@ def _power(person, minute, f):
              )[:, None])
 
 
+def _finer(x):
+  """[LENGTH / COARSE + 1, C] -> [LENGTH, C], along straight lines."""
+  part = (jnp.arange(COARSE) / COARSE)[:, None]
+  out = x[:-1, None] * (1 - part) + x[1:, None] * part
+  return out.reshape(LENGTH, -1)
+
+
+def _rhythm(minute, t):
+  """[LENGTH, 3]: three harmonics of a rhythm of movement."""
+  angle = 2 * np.pi * minute.rhythm_hz * t[:, None]
+  real, imag = jnp.cos(angle), jnp.sin(angle)
+  r, i = real, imag
+  out = jnp.zeros((1, 3))
+  for harmonic, size in enumerate((1.0, 0.6, 0.3)):
+    phase = minute.rhythm_phase[:, harmonic]
+    # sin(angle + phase), from products alone
+    out += size * minute.rhythm_g * (
+        i * jnp.cos(phase) + r * jnp.sin(phase))
+    r, i = r * real - i * imag, r * imag + i * real
+  return out
+
+
 class Movement(NamedTuple):
   """Movement of the wrist over a minute and its margins.
 
@@ -152,8 +175,9 @@ def move(
   d = Draws(key)
   f = jnp.arange(LENGTH // 2 + 1) * (FINE_HZ / LENGTH)
   # White noise of SD 1 has a spectrum of this size in numpy's convention.
-  white = jnp.sqrt(LENGTH / 2) * jax.lax.complex(
-      *jax.random.normal(d.next(), (2, len(f), 3)))
+  # One flat draw is faster than one of three axes on a CPU.
+  white = jax.random.normal(d.next(), (2 * len(f) * 3,)).reshape(2, -1, 3)
+  white = jnp.sqrt(LENGTH / 2) * jax.lax.complex(white[0], white[1])
   spectrum = white * jnp.sqrt(_power(person, minute, f) * FINE_HZ / 2)
   beat = jnp.fft.rfft(kernel(person), LENGTH, axis=0)
   strength = jnp.exp(person.strength_sd * found.draws[:, 0]) * (
@@ -170,16 +194,13 @@ def move(
   slow = jnp.conj(white)[:, ::-1] * (1 / (1 + (f / 2.5) ** 2))[:, None]
   slow *= np.sqrt(FINE_HZ / 4.0) / 2
   rough = jnp.fft.irfft(slow, LENGTH, axis=0)
-  inside = (t[:, None] - minute.burst_s) / minute.burst_long_s  # [N, BURSTS]
+  coarse = jnp.arange(LENGTH // COARSE + 1) * (COARSE / FINE_HZ) - BEFORE_S
+  inside = (coarse[:, None] - minute.burst_s) / minute.burst_long_s
   bell = jnp.sqrt(jnp.maximum(jnp.sin(np.pi * jnp.clip(inside, 0, 1)), 0.0))
-  envelope = (bell * minute.burst_g).sum(1)
-  cycle = 2 * np.pi * minute.rhythm_hz * t[:, None] * jnp.arange(1, 4)
-  rhythm = jnp.einsum(
-      "nah,h->na",
-      jnp.sin(cycle[:, None] + minute.rhythm_phase), jnp.array([1, 0.6, 0.3]))
-  bursts = rough * envelope[:, None] + rhythm * minute.rhythm_g
+  envelope = _finer((bell * minute.burst_g).sum(1, keepdims=True))
+  bursts = rough * envelope + _rhythm(minute, t)
   ease = jax.nn.sigmoid((inside - 0.5) * 8.0)
   turned = jnp.where(minute.burst_g > 0, 1.0, 0.0)[:, None] * minute.turn
-  up = person.up + ease @ turned
+  up = person.up + _finer(ease @ turned)
   up /= jnp.linalg.norm(up, axis=1, keepdims=True)
   return Movement(out + bursts + up, bursts)
