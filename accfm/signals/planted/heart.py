@@ -16,10 +16,9 @@ from accfm.signals.planted.people import Person
 
 SPAN_S = 64.0  # of a minute with a margin of 2 s on either side
 BEFORE_S = 2.0
-BEATS = 240  # at most, within SPAN_S
+BEATS = 256  # at most, within SPAN_S
 GRID_HZ = 8.0  # where the integral is worked out; beats lie between
 MAYER_HZ = 0.1
-FASTEST_HZ, SLOWEST_HZ = 210 / 60, 33 / 60
 
 
 class Beats(NamedTuple):
@@ -95,8 +94,8 @@ def beats(key: jax.Array, person: Person, start_s: jax.Array) -> Beats:
     return jax.random.normal(k, (4,))
 
   draws = jax.vmap(own)(number)
-  interval = jnp.diff(time, append=time[-1:] + 1.0)
-  interval = jnp.where(there, interval, 1.0)
+  interval = jnp.diff(time)
+  interval = jnp.concatenate([interval[:1], interval])  # up to each beat
   early = jax.scipy.special.ndtr(draws[:, 1]) < person.ectopic
   move = person.jitter * jnp.clip(draws[:, 0], -3, 3) - 0.28 * early
   time = time + move * interval

@@ -21,6 +21,7 @@ STEP_SHARES = (0.2, 0.2, 0.1, 0.2, 0.3)
 RANGES_G = (2.0, 4.0, 8.0, 16.0)
 SINES = 4  # at most, of a beat
 EPISODES = 4  # of a faster heart
+SLOWEST_BPM, FASTEST_BPM = 35.0, 200.0  # breathing adds to it
 WAVES = 3  # slow ones, of the rate
 CHANNELS = 4  # of the PPG
 
@@ -164,16 +165,26 @@ def draw(key: jax.Array, minutes: float) -> Person:
   channels = d.uniform(0.0, CHANNELS)
   there = (jnp.arange(CHANNELS) <= channels).astype(jnp.float32)
   step = jnp.array(STEPS_MG)[d.choice(STEP_SHARES)] / 1000
+  level = jnp.clip(level, SLOWEST_BPM + 1, FASTEST_BPM - 10)
+  waves = d.uniform(0.0, 0.04, (WAVES,))
+  episodes = d.uniform(-0.08, 0.25, (EPISODES,))
+  # However they add up, the rate stays within what is asked for.
+  up = (FASTEST_BPM / level - 1) / (
+      waves.sum() + jnp.maximum(episodes, 0).sum() + 1e-6)
+  down = (1 - SLOWEST_BPM / level) / (
+      waves.sum() - jnp.minimum(episodes, 0).sum() + 1e-6)
+  waves *= jnp.minimum(1.0, jnp.minimum(up, down))
+  episodes *= jnp.minimum(1.0, jnp.where(episodes > 0, up, down))
   return Person(
       activity=d.choice(ACTIVITY_SHARES),
-      level_hz=jnp.clip(level, 35.0, 185.0) / 60,
-      wave_size=d.uniform(0.0, 0.04, (WAVES,)),
+      level_hz=level / 60,
+      wave_size=waves,
       wave_hz=1 / jnp.array([
           d.uniform(90.0, 240.0), d.uniform(240.0, 900.0),
           d.uniform(900.0, 5400.0),
       ]),
       wave_phase=d.uniform(0.0, 2 * np.pi, (WAVES,)),
-      episode_size=d.uniform(-0.08, 0.25, (EPISODES,)),
+      episode_size=episodes,
       episode_s=d.uniform(0.0, seconds, (EPISODES,)),
       episode_long_s=d.log_uniform(60.0, 900.0, (EPISODES,)),
       episode_rise_s=d.log_uniform(4.0, 60.0, (EPISODES,)),
