@@ -1,0 +1,1 @@
+"""Stems: how an encoder turns samples into tokens, one a file."""
