@@ -67,12 +67,11 @@ def quadrature_init(low: float, high: float) -> Any:
 
 
 def local_mean(x: jax.Array, span: int) -> jax.Array:
-  """[B, N, F]: the mean of `span` steps around each, of those that exist."""
-  total = jnp.cumsum(jnp.pad(x, ((0, 0), (1, 0), (0, 0))), 1)
-  n = x.shape[1]
-  low = np.clip(np.arange(n) - span // 2, 0, n)
-  high = np.clip(np.arange(n) + (span + 1) // 2, 0, n)
-  return (total[:, high] - total[:, low]) / (high - low)[:, None]
+  """[B, N, F]: the mean of `span` steps around each, of those that exist.
+
+  No difference of running sums: after a burst of movement it may be below 0.
+  """
+  return nn.avg_pool(x, (span,), (1,), "SAME", count_include_pad=False)
 
 
 def standard(x: jax.Array) -> jax.Array:
@@ -82,7 +81,7 @@ def standard(x: jax.Array) -> jax.Array:
 
 
 class Rhythm(nn.Module):
-  """[B, T, C] in g -> tokens [B, L, W] and which of them see the whole.
+  """[B, T, C] in g -> tokens [B, L, W].
 
   Attributes:
     width: W.
@@ -109,6 +108,7 @@ class Rhythm(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
+    """[B, T, C] -> [B, L, W]; token 0 and token WHOLE see the whole minute."""
     b, t, c = x.shape
     x = x.astype(jnp.float32)
     x = x - x.mean(1, keepdims=True)
@@ -139,7 +139,7 @@ class Rhythm(nn.Module):
     return nn.Dense(self.width, name=name)(
         rows.reshape(*rows.shape[:2], -1))
 
-  def energy(self, x, b, c):
+  def energy(self, x: Any, b: int, c: int) -> tuple[Any, Any]:
     """Tokens of the energy's spectrum: 24 s each, and the whole minute."""
     hz = self.rate_hz / self.stride
     wave = nn.Conv(
@@ -158,7 +158,7 @@ class Rhythm(nn.Module):
     return (self._tokens(whole, "energy_whole"),
             self._tokens(parts, "energy_parts"))
 
-  def likeness(self, x, b, c):
+  def likeness(self, x: Any, b: int, c: int) -> tuple[Any, Any]:
     """Tokens of the wave's autocorrelation: 12 s each, and their mean."""
     hz = self.rate_hz / self.stride
     wave = nn.Conv(
@@ -186,7 +186,7 @@ class Rhythm(nn.Module):
     found = jnp.einsum("bkfw,fr->bkwr", power, both, precision="highest")
     zero = power.sum(2)[..., None] + 1e-6
     overlap = np.concatenate([1 / np.maximum(1 - lag / 12.0, 0.1)] * 2)
-    found = found / zero * overlap.astype(np.float32)
+    found = found / zero * overlap.astype(np.float32)[None, None, None]
     real, imag = found[..., :self.rates], found[..., self.rates:]
     size = jnp.sqrt(jnp.square(real) + jnp.square(imag) + 1e-8)
     rows = jnp.concatenate([real, size], 2)  # [B, K, 2 waves, R]

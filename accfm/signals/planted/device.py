@@ -87,8 +87,10 @@ def take(movement: jax.Array, person: Person) -> jax.Array:
 
 
 def measure(samples: jax.Array, person: Person) -> jax.Array:
-  """What it writes of its samples [..., 3]: gain, offset, steps, range."""
-  x = samples * person.gain + person.offset_g
+  """What it writes of samples [seconds, MOST_HZ, 3]: gain, offset, steps,
+  range.
+  """
+  x = samples * person.gain[None, None] + person.offset_g[None, None]
   x = jnp.round(x / person.step_g) * person.step_g
   return jnp.clip(x, -person.range_g, person.range_g - person.step_g)
 
@@ -107,8 +109,8 @@ def hold(
   flat = samples.reshape(-1, 3)
   second, inside = np.divmod(np.arange(len(flat)), MOST_HZ)
   time = second - 1 + inside / hz
-  held = ((time[:, None] >= start_s) & (time[:, None] < start_s + long_s)
-          ).any(1)
+  stop_s = (start_s + long_s)[None]
+  held = ((time[:, None] >= start_s[None]) & (time[:, None] < stop_s)).any(1)
   valid = inside < hz
   place = jnp.where(valid & ~held, np.arange(len(flat)), 0)
   last = jax.lax.cummax(place)

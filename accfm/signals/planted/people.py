@@ -4,6 +4,7 @@ The ranges follow trials on real wrists (wider than what was met there): a beat
 of 0.25 to 6 mg in noise of 0.4 to 6 mg.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -42,7 +43,6 @@ class Person(NamedTuple):
     mayer_phase: of that wave.
     jitter: SD of a beat's time, share of the interval.
     ectopic: share of beats that come early.
-    beat_g: [3] peak of the beat on each axis ... see `wrist.kernel`.
     sine_hz, decay_s, delay_s, size: [SINES] of the damped sines of a beat;
       size 0 for one that is absent.
     direction: [SINES, 3] unit vectors.
@@ -112,6 +112,7 @@ class Draws:
   """Numbers drawn one after another under one key."""
 
   def __init__(self, key: jax.Array):
+    """Draws hang on the key and on how many there were before."""
     self._key, self._count = key, 0
 
   def next(self) -> jax.Array:
@@ -119,28 +120,32 @@ class Draws:
     self._count += 1
     return jax.random.fold_in(self._key, self._count)
 
-  def uniform(self, low: float, high: float, shape=()) -> jax.Array:
+  def uniform(
+      self, low: float, high: float, shape: tuple[int, ...] = ()
+  ) -> jax.Array:
     """Uniform between two numbers."""
     return jax.random.uniform(self.next(), shape, minval=low, maxval=high)
 
-  def log_uniform(self, low: float, high: float, shape=()) -> jax.Array:
+  def log_uniform(
+      self, low: float, high: float, shape: tuple[int, ...] = ()
+  ) -> jax.Array:
     """Uniform in the logarithm."""
     return jnp.exp(self.uniform(np.log(low), np.log(high), shape))
 
-  def normal(self, shape=()) -> jax.Array:
+  def normal(self, shape: tuple[int, ...] = ()) -> jax.Array:
     """Standard normal."""
     return jax.random.normal(self.next(), shape)
 
-  def chance(self, share: float, shape=()) -> jax.Array:
+  def chance(self, share: float, shape: tuple[int, ...] = ()) -> jax.Array:
     """True with a probability."""
     return jax.random.uniform(self.next(), shape) < share
 
-  def choice(self, shares) -> jax.Array:
+  def choice(self, shares: Sequence[float]) -> jax.Array:
     """A place in `shares`, which add up to 1."""
     edges = np.cumsum(shares)[:-1].astype(np.float32)
     return (jax.random.uniform(self.next()) >= edges).sum()
 
-  def unit(self, shape=()) -> jax.Array:
+  def unit(self, shape: tuple[int, ...] = ()) -> jax.Array:
     """Unit vectors [*shape, 3], even over the sphere."""
     v = jax.random.normal(self.next(), (*shape, 3))
     return v / jnp.linalg.norm(v, axis=-1, keepdims=True)

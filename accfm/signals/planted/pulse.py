@@ -2,7 +2,6 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from accfm.signals.planted import heart
 from accfm.signals.planted.device import FINE_HZ, OUT_HZ
@@ -43,11 +42,11 @@ def see(
   white = jnp.sqrt(LENGTH / 2) * jax.lax.complex(white[0], white[1])
   wander = jnp.maximum(f, 0.05) ** -2.0 * (f > 0)
   wander /= wander.sum() * (f[1] - f[0])
-  power = person.ppg_noise ** 2 + (
+  power = (person.ppg_noise ** 2)[None] + (
       wander * person.ppg_wander ** 2 * OUT_HZ / 2)[:, None]
   noise = jnp.fft.irfft(white * jnp.sqrt(power), LENGTH, axis=0)
   moved = movement.bursts[::FINE_HZ // OUT_HZ]
   artefact = moved @ person.ppg_motion.T
-  out = (pulse[:, None] + noise + artefact) * person.ppg_gain
+  out = (pulse[:, None] + noise + artefact) * person.ppg_gain[None]
   first = int(BEFORE_S * OUT_HZ)
   return out[first:first + 60 * OUT_HZ]

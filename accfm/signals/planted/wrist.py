@@ -105,11 +105,12 @@ def draw(key: jax.Array, person: Person) -> Minute:
 
 def kernel(person: Person) -> jax.Array:
   """[KERNEL, 3]: the movement of one beat, the peak of its length 1."""
-  lag = jnp.arange(KERNEL)[:, None] / FINE_HZ - person.delay_s  # [K, SINES]
+  lag = jnp.arange(KERNEL)[:, None] / FINE_HZ - person.delay_s[None]
   after = jnp.maximum(lag, 0.0)
   rise = 1 - jnp.exp(-after / RISE_S)
-  wave = person.size * rise * jnp.exp(-after / person.decay_s) * jnp.sin(
-      2 * np.pi * person.sine_hz * after)
+  ring = jnp.sin(2 * np.pi * person.sine_hz[None] * after)
+  wave = person.size[None] * rise * ring * jnp.exp(
+      -after / person.decay_s[None])  # [K, SINES]
   out = jnp.matmul(wave, person.direction, precision="highest")
   return out / jnp.maximum(jnp.linalg.norm(out, axis=1).max(), 1e-6)
 
@@ -129,14 +130,13 @@ def _power(person, minute, f):
   sway = shaped(low ** minute.sway_slope * (f > 0))
   tremor = shaped(jnp.exp(-0.5 * ((f - minute.tremor_hz) / 0.4) ** 2))
   noise = (person.noise_g * minute.noise) ** 2
-  return (white[:, None] * noise
-          + (sway * minute.sway_g ** 2 + tremor * minute.tremor_g ** 2
-             )[:, None])
+  slow = sway * minute.sway_g ** 2 + tremor * minute.tremor_g ** 2
+  return white[:, None] * noise[None] + slow[:, None]
 
 
 def _finer(x):
   """[LENGTH / COARSE + 1, C] -> [LENGTH, C], along straight lines."""
-  part = (jnp.arange(COARSE) / COARSE)[:, None]
+  part = (jnp.arange(COARSE) / COARSE)[None, :, None]
   out = x[:-1, None] * (1 - part) + x[1:, None] * part
   return out.reshape(LENGTH, -1)
 
@@ -150,8 +150,8 @@ def _rhythm(minute, t):
   for harmonic, size in enumerate((1.0, 0.6, 0.3)):
     phase = minute.rhythm_phase[:, harmonic]
     # sin(angle + phase), from products alone
-    out += size * minute.rhythm_g * (
-        i * jnp.cos(phase) + r * jnp.sin(phase))
+    out += size * minute.rhythm_g[None] * (
+        i * jnp.cos(phase)[None] + r * jnp.sin(phase)[None])
     r, i = r * real - i * imag, r * imag + i * real
   return out
 
@@ -195,12 +195,12 @@ def move(
   slow *= np.sqrt(FINE_HZ / 4.0) / 2
   rough = jnp.fft.irfft(slow, LENGTH, axis=0)
   coarse = jnp.arange(LENGTH // COARSE + 1) * (COARSE / FINE_HZ) - BEFORE_S
-  inside = (coarse[:, None] - minute.burst_s) / minute.burst_long_s
+  inside = (coarse[:, None] - minute.burst_s[None]) / minute.burst_long_s[None]
   bell = jnp.sqrt(jnp.maximum(jnp.sin(np.pi * jnp.clip(inside, 0, 1)), 0.0))
-  envelope = _finer((bell * minute.burst_g).sum(1, keepdims=True))
+  envelope = _finer((bell * minute.burst_g[None]).sum(1, keepdims=True))
   bursts = rough * envelope + _rhythm(minute, t)
   ease = jax.nn.sigmoid((inside - 0.5) * 8.0)
   turned = jnp.where(minute.burst_g > 0, 1.0, 0.0)[:, None] * minute.turn
-  up = person.up + _finer(ease @ turned)
+  up = person.up[None] + _finer(ease @ turned)
   up /= jnp.linalg.norm(up, axis=1, keepdims=True)
   return Movement(out + bursts + up, bursts)
