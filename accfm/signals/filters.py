@@ -154,21 +154,24 @@ def interpolate(
     place: [M] in samples of x.
     slower: rate of the output over that of the input, at most 1.
   """
-  table = _phases(slower)
+  table, steps = _phases(slower)
   half = table.shape[1] // 2
   whole = np.floor(place).astype(np.int64)
-  at = (place - whole) * (len(table) - 1)
-  row = np.minimum(at.astype(np.int64), len(table) - 2)
+  at = (place - whole) * _PHASES
+  row = np.minimum(at.astype(np.int64), _PHASES - 1)
   part = (at - row)[:, None]
+  # [C, N', taps]: the samples of a frame lie side by side.
   frames = np.lib.stride_tricks.sliding_window_view(
-      np.asarray(x, np.float64), table.shape[1], axis=0)  # [N', C, taps]
+      np.ascontiguousarray(np.asarray(x, np.float64).T), table.shape[1], axis=1)
   out = np.empty((len(place), x.shape[1]))
-  for low in range(0, len(place), 4096):  # weights of so many at a time
-    some = slice(low, low + 4096)
-    weight = table[row[some]] * (1 - part[some]) + (
-        table[row[some] + 1] * part[some])
-    out[some] = np.einsum(
-        "mct,mt->mc", frames[whole[some] - half], weight)
+  for low in range(0, len(place), 2048):  # weights of so many at a time
+    some = slice(low, low + 2048)
+    weight, more = table[row[some]], steps[row[some]]
+    more *= part[some]
+    weight += more
+    for c in range(x.shape[1]):
+      out[some, c] = np.einsum(
+          "mt,mt->m", frames[c, whole[some] - half], weight)
   return out
 
 
@@ -178,15 +181,18 @@ def reach(slower: float) -> int:
 
 
 @functools.lru_cache(maxsize=8)
-def _phases(slower: float) -> np.ndarray:
-  """[phases + 1, taps]: the kernel at each part of a sample; rows of sum 1."""
+def _phases(slower: float) -> tuple[np.ndarray, np.ndarray]:
+  """[phases + 1, taps] the kernel at each part of a sample, rows of sum 1; and
+  [phases, taps] the step from each to the next.
+  """
   half = LOBES / slower
   lag = np.arange(-reach(slower), reach(slower) + 1) - (
       np.linspace(0.0, 1.0, _PHASES + 1)[:, None])
   taper = np.sqrt(np.clip(1 - (lag / half) ** 2, 0, None))
   table = np.sinc(_CUTOFF * slower * lag) * np.i0(_BETA * taper)
   table[np.abs(lag) > half] = 0
-  return table / table.sum(axis=1, keepdims=True)
+  table /= table.sum(axis=1, keepdims=True)
+  return table, np.diff(table, axis=0)
 
 
 def bandpass(
