@@ -20,7 +20,7 @@ STILL_SD_G, STILL_RANGE_G = 0.013, 0.05
 AXES = 2  # that have to keep still
 PLAUSIBLE_G = (0.5, 2.0)  # median length of acceleration with gravity in it
 REST_G = (0.9, 1.1)  # where it should lie
-PARTS_S = 60.0  # of a chunk, of which the stillest one tells gravity
+PARTS_S = 10.0  # of a chunk, of which the stillest one tells gravity
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +31,12 @@ class Survey:
     start_s, end_s: of the recording.
     recorded_s: time that has samples.
     gaps: stretches without samples between others.
-    length_g: median over 15 minutes of the stillest minute's length of the
-      mean acceleration: 1 g but for calibration.
+    length_g: median length of acceleration in the stillest 10 s of 15
+      minutes, median over these: 1 g but for calibration.
     not_worn: [K, 2] times, begin and end.
     worn_s: recorded time outside these.
-    rest_axis: mean of the still minutes, [3] in g: the watch's usual rest.
+    rest_axis: [3] in g, the watch's usual rest: mean of these 10 s, median
+      over all.
   """
 
   start_s: float
@@ -69,12 +70,12 @@ def look(signal: Signal) -> Survey:
         continue
       begin, end = stretch.time(np.array([first, last]))
       rows.append((begin, end, x.mean(0), (x * x).mean(0), x.min(0), x.max(0),
-                   len(x), _rest(x, signal.rate_hz)))
+                   len(x), *_rest(x, signal.rate_hz)))
   if not rows:
     raise InputError("every sample is a gap")
   begin = np.array([r[0] for r in rows])
   end = np.array([r[1] for r in rows])
-  rest = np.stack([r[7] for r in rows])
+  rest = np.stack([r[8] for r in rows])
   recorded = sum(r[6] for r in rows) / signal.rate_hz
   spans = _joined(_still_hours(rows))
   lost = sum(
@@ -82,7 +83,7 @@ def look(signal: Signal) -> Survey:
       for s, e in zip(begin, end, strict=True))
   return Survey(
       float(begin[0]), float(end[-1]), float(recorded), len(stretches) - 1,
-      float(np.median(np.linalg.norm(rest, axis=1))),
+      float(np.median([r[7] for r in rows])),
       np.array(spans).reshape(-1, 2), max(0.0, float(recorded - lost)),
       np.median(rest, axis=0),
   )
@@ -108,11 +109,11 @@ def check_gravity(survey: Survey, where: str) -> str:
 
 
 def _rest(x, rate_hz):
-  """[3] mean of the stillest minute of a chunk."""
+  """(median length, mean [3]) of the stillest part of a chunk."""
   n = max(1, round(PARTS_S * rate_hz))
   parts = [x[i:i + n] for i in range(0, max(1, len(x) - n + 1), n)]
   still = min(parts, key=lambda p: float(p.var(axis=0).sum()))
-  return still.mean(axis=0)
+  return float(np.median(np.linalg.norm(still, axis=1))), still.mean(axis=0)
 
 
 def _still_hours(rows):
