@@ -8,9 +8,7 @@ people, with intervals from its validation people. docs/model_folder.md says
 what the folder holds.
 """
 
-import dataclasses
 import os
-import secrets
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ from accfm.evals.results import saved
 from accfm.evals.results.words import split_unit
 from accfm.signals import contract as contract_lib
 from accfm.steps import record as recordlib
-from accfm.use import card, folder, probes
+from accfm.use import card, folder, ledger, probes
 from accfm.use.encoder import BATCH, Encoder
 from accfm.use.load import load_checkpoint
 
@@ -55,11 +53,9 @@ def run(config: ConfigDict, checkpoint: str, output: str) -> Encoder:
   encoder, record = load_checkpoint(
       checkpoint, config.step, config.signal or None)
   found = fit(config, encoder, record) if config.data_dir else []
-  hidden = recordlib.hide_people(
-      dataclasses.replace(record, losses=()),
-      config.salt or secrets.token_hex(8))
   folder.write(
-      output, encoder, found, recordlib.to_plain(hidden),
+      output, encoder, found,
+      recordlib.to_plain(ledger.make(record, config.salt)),
       card.write(encoder, record, found, metrics, config.license))
   made = folder.load(output)
   print(f"{output}: {encoder.signal} encoder, {len(found)} read-outs",
