@@ -65,7 +65,10 @@ def _ridge_from_plain(
           ("people", int), ("half_width", float | None),
       )
   }
-  values.check(said, RIDGE_RULES, where=f"{where}.")
+  for name, rule in RIDGE_RULES.items():
+    if not rule.fits(said[name]):
+      raise InputError(
+          f"{where}.{name}: got {said[name]}, want {rule.want}: {WANT}")
   for part, array in arrays.items():
     if array.shape != (dim,) or array.dtype.kind != "f":
       raise InputError(

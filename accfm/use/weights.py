@@ -71,10 +71,10 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
   Raises:
     InputError: it is not there, is damaged, or holds NaN or infinite numbers.
   """
+  if not os.path.isfile(path):  # a pipe would be waited for
+    raise InputError(
+        f"{path}: is not there, or is no file; get the model folder again")
   try:
-    if not os.path.isfile(path):  # a pipe would be waited for
-      raise InputError(f"{path}: is not there, or is no file; get the model "
-                       "folder again")
     if os.path.getsize(path) > MOST_BYTES:
       raise InputError(f"{path}: more than {MOST_BYTES >> 30} GiB")
     found = safetensors.numpy.load_file(path)
