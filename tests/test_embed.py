@@ -217,6 +217,16 @@ def test_collate(output, tmp_path, ending):
     assert "acc/embedding/0" in lines[0]
 
 
+def test_collate_the_good_ones_alone(output, tmp_path):
+  config = collate_config.get_config()
+  config.good_only = True
+  path = tmp_path / "good.parquet"
+  rows = collate.run(config, str(output), str(path))
+  table = read(path)
+  assert set(table["qc"]) == {""} and len(table["qc"]) == rows > 20
+  assert None not in table["acc/embedding"]
+
+
 def test_collate_refuses(output, tmp_path):
   with pytest.raises(InputError, match="want a .parquet or .csv file"):
     collate.run(collate_config.get_config(), str(output), "x.txt")
