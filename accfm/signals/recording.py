@@ -16,7 +16,6 @@ from accfm.base import shapes
 from accfm.base.errors import InputError
 from accfm.signals import clocks, plausible
 
-
 LATEST_S = 4_102_444_800.0  # the year 2100, since 1970
 
 
