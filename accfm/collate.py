@@ -9,6 +9,7 @@ memory does not grow with their number.
 import csv
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -31,7 +32,6 @@ def run(config: ConfigDict, input: str, output: str) -> int:
   Raises:
     InputError: no tables, tables of several models, or another ending.
   """
-  del config
   files.refuse_url(input, "--input", reads=True)
   files.refuse_url(output, "--output")
   if not output.endswith((".parquet", ".csv")):
@@ -53,12 +53,26 @@ def run(config: ConfigDict, input: str, output: str) -> int:
     raise InputError(
         f"--input: got tables of {len(models)} models {models}, want one")
   with errors.of_system(output), files.atomic(output) as partial:
-    rows = (_csv if output.endswith(".csv") else _parquet)(found, partial)
+    write = _csv if output.endswith(".csv") else _parquet
+    rows = write(found, partial, config.good_only)
   print(f"{output}: {rows:,} rows of {len(found):,} recordings", flush=True)
   return rows
 
 
-def _parquet(found: list[pathlib.Path], partial: pathlib.Path) -> int:
+def _batches(file: Any, good_only: bool) -> Iterator[Any]:
+  """The record batches of a table, or their rows with an embedding."""
+  for batch in file.iter_batches():
+    interrupts.check()
+    if good_only:
+      pa, _ = tables.arrow()
+      good = [reason == "" for reason in batch.column("qc").to_pylist()]
+      batch = batch.filter(pa.array(good, pa.bool_()))
+    yield batch
+
+
+def _parquet(
+    found: list[pathlib.Path], partial: pathlib.Path, good_only: bool
+) -> int:
   _, parquet = tables.arrow()
   writer: Any = None
   rows = 0
@@ -67,15 +81,16 @@ def _parquet(found: list[pathlib.Path], partial: pathlib.Path) -> int:
       want = writer.schema if writer else file.schema_arrow.remove_metadata()
       if writer is None:
         writer = parquet.ParquetWriter(partial, want, compression="zstd")
-      for batch in file.iter_batches():
-        interrupts.check()
+      for batch in _batches(file, good_only):
         writer.write_batch(batch.replace_schema_metadata(None))
         rows += batch.num_rows
   writer.close()
   return rows
 
 
-def _csv(found: list[pathlib.Path], partial: pathlib.Path) -> int:
+def _csv(
+    found: list[pathlib.Path], partial: pathlib.Path, good_only: bool
+) -> int:
   _, parquet = tables.arrow()
   rows, head = 0, None
   with open(partial, "w", newline="") as f:
@@ -89,8 +104,7 @@ def _csv(found: list[pathlib.Path], partial: pathlib.Path) -> int:
         if head is None:
           head = names
           out.writerow(head)
-        for batch in file.iter_batches():
-          interrupts.check()
+        for batch in _batches(file, good_only):
           for row in batch.to_pylist():
             out.writerow(_flat(row, sizes))
             rows += 1

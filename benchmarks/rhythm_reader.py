@@ -75,7 +75,7 @@ def planted(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
 def real(folder: pathlib.Path, source: str, names: list[str],
          coverage: float) -> dict[str, np.ndarray]:
   """Windows, labels and people of recordings, cut as preparation cuts them."""
-  config = prepare.get_config(source)
+  config = prepare.get_config(source).unlock()
   del config.signals["ppg"]
   config.labels.min_coverage = coverage
   rules = staging.Rules(

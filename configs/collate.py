@@ -11,4 +11,6 @@ from accfm.configs import common
 def get_config(arg=None):
   """No arguments; `tiny` is taken, as everywhere."""
   common.parse(arg)
-  return ConfigDict().lock()
+  c = ConfigDict()
+  c.good_only = False  # whether to leave out segments without an embedding
+  return c.lock()

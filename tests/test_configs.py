@@ -27,13 +27,13 @@ NAMES = sorted(
 )
 PRETRAIN = [n for n in NAMES if n.split("_")[-1] in ("mae", "contrastive")]
 STUDIES = ["ablations", "study"]
-OTHERS = ["acc_distill", "acc_supervised", "evaluate", "finetune", "prepare",
-          "table", *STUDIES]
+OTHERS = ["acc_distill", "acc_supervised", "collate", "embed", "evaluate",
+          "export", "finetune", "prepare", "table", *STUDIES]
 ARGUMENTS = {
     "prepare": ("simulated", "simulated,tiny", "e4", "e4,name=stress_predict",
-                "ieee_spc"),
+                "ieee_spc", "embraceplus", "cwa"),
     "evaluate": ("", "tiny"),
-    "table": ("",),
+    **dict.fromkeys(("table", "collate", "embed", "export"), ("",)),
     "study": ("tiny",), "ablations": (),  # see test_golden_variants
 }
 GOLDEN = [

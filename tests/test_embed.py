@@ -2,12 +2,14 @@
 
 import calendar
 import csv
+import dataclasses
 import json
 import os
 import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
@@ -158,15 +160,13 @@ def test_a_changed_file_is_embedded_again(model, tmp_path):
   assert set(table["start_utc"]) == {None}  # no zone is known
 
 
-def test_output_of_another_model_stays(model, files, output, simulated,
-                                       tmp_path):
-  config = acc_distill.get_config("tiny")
-  config.data_dir, config.teacher_mode, config.seed = simulated, "scratch", 9
-  distill.run(config, str(tmp_path / "other"))
-  encoder = accfm.load(str(tmp_path / "other"))
+def test_output_of_another_model_stays(model, files, output):
+  encoder = accfm.load(model)
+  other = dataclasses.replace(encoder, tower=encoder.tower.replace(
+      variables=jax.tree.map(lambda x: x + 1, encoder.tower.variables)))
   job = folder_run.Job(
-      encoder, folder_run.recordings.How(8.0, {}), "", str(output),
-      folder_run.identity("", encoder))
+      other, folder_run.recordings.How(8.0, {}), "", str(output),
+      folder_run.identity("", other))
   found, _ = detect.detect(files / "P1.cwa")
   failed = folder_run.embed_all(found, job, lambda: None)
   assert "is of another model; choose another" in failed["P1.cwa"]
@@ -215,6 +215,16 @@ def test_collate(output, tmp_path, ending):
     lines = list(csv.reader(path.read_text().splitlines()))
     assert len(lines) == rows + 1 and len({len(line) for line in lines}) == 1
     assert "acc/embedding/0" in lines[0]
+
+
+def test_collate_the_good_ones_alone(output, tmp_path):
+  config = collate_config.get_config()
+  config.good_only = True
+  path = tmp_path / "good.parquet"
+  rows = collate.run(config, str(output), str(path))
+  table = read(path)
+  assert set(table["qc"]) == {""} and len(table["qc"]) == rows > 20
+  assert None not in table["acc/embedding"]
 
 
 def test_collate_refuses(output, tmp_path):

@@ -16,6 +16,8 @@ from accfm.base import shapes
 from accfm.base.errors import InputError
 from accfm.signals import clocks, plausible
 
+LATEST_S = 4_102_444_800.0  # the year 2100, since 1970
+
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
@@ -160,6 +162,11 @@ def _check_signal(signal: Signal, where: str) -> None:
   if not 0 < signal.rate_hz < math.inf:
     raise InputError(f"{where}: rate {signal.rate_hz} Hz, want > 0")
   _check_finite([signal.start_s], f"{where} start_s")
+  if not abs(signal.start_s) < LATEST_S:
+    raise InputError(
+        f"{where} start_s: got {signal.start_s:g} s since 1970, a time after "
+        "2100; are these milliseconds? want seconds"
+    )
   if signal.limits is not None:
     _check_finite(signal.limits, f"{where} limits")
     if not signal.limits[0] < signal.limits[1]:

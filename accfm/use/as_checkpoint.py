@@ -9,8 +9,8 @@ import pathlib
 
 from accfm.base.errors import InputError
 from accfm.steps import record as recordlib
+from accfm.train import checkpoints
 from accfm.train.checkpoints.reader import Loaded
-from accfm.train.checkpoints.reader import load as load_run
 from accfm.use import folder
 
 KIND = "mae"  # of the kinds of training, one with a single encoder and no head
@@ -28,7 +28,7 @@ def load(path: str | os.PathLike, step: int | str | None = None) -> Loaded:
       folder has no ledger: then nobody can say whom it has seen.
   """
   if not folder.is_folder(path):
-    return load_run(path, step)
+    return checkpoints.load(path, step)
   encoder = folder.load(path)
   plain = folder.ledger(path)
   if plain is None:

@@ -213,6 +213,7 @@ def test_batches_with_damage_are_a_function_of_their_number(
     ))
 
 
+@pytest.mark.full
 def test_what_workers_meet_is_known_to_all(copy, capfd):
   hurt(copy, 3, 4, 13)
   want, _ = take(copy, 0, 7)

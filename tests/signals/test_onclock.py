@@ -161,3 +161,9 @@ def test_a_gap_of_months_is_refused():
       "acc": Signal(np.zeros((12_800, 3)), 64.0, "g", T0, clock=clock)})
   with pytest.raises(InputError, match="no samples for 40 days, want at most"):
     windows.align(raw, Contract({"acc": ACC}, 64.0, 60.0))
+
+
+def test_milliseconds_for_seconds_are_refused():
+  with pytest.raises(InputError, match="are these milliseconds"):
+    Recording("p", "s", {"acc": Signal(
+        np.zeros((10, 3)), 64.0, "g", 1000 * T0)})
