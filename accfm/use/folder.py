@@ -30,7 +30,7 @@ from accfm.base.errors import InputError
 from accfm.models import build
 from accfm.signals import contract as contract_lib
 from accfm.signals import feed
-from accfm.steps.towers import Tower
+from accfm.steps.tower import Tower
 from accfm.use import readouts, sealed, weights
 from accfm.use.encoder import Encoder
 from accfm.use.probes import Probe

@@ -21,7 +21,7 @@ from accfm.models import build
 from accfm.signals import contract as contract_lib
 from accfm.signals import feed
 from accfm.steps import record as recordlib
-from accfm.steps.towers import Tower
+from accfm.steps.tower import Tower
 from accfm.use import as_checkpoint, folder, probes, sealed, weights
 from accfm.use.encoder import Encoder
 from tests.fuzz import hostile

@@ -4,8 +4,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -18,6 +16,7 @@ from accfm.configs import evaluate as evaluate_config
 from accfm.configs import export as export_config
 from accfm.steps import record as recordlib
 from accfm.use import as_checkpoint, folder, ledger, sealed, weights
+from tests import test_light_imports
 from tests.fuzz.test_json import RECORD
 
 
@@ -68,17 +67,21 @@ def test_the_folder_embeds_as_the_checkpoint_does(run, model):
   assert list(two.contract.signals) == ["acc"]
 
 
-def test_it_opens_without_training_code(model):
-  code = (
-      "import sys\n"
-      "for name in ('orbax', 'tensorflow_datasets', 'grain', 'sklearn',"
-      " 'pyarrow'):\n"
-      "  sys.modules[name] = None\n"
-      f"import accfm; print(accfm.load({str(model)!r}).embed)\n"
-  )
-  found = subprocess.run(
-      [sys.executable, "-c", code], capture_output=True, text=True)
+def test_it_is_used_with_what_a_plain_install_brings(model):
+  """Nor does it import what trains, evaluates or reads checkpoints."""
+  code = f"{test_light_imports.HIDE}\npath = {str(model)!r}" + """
+import accfm, numpy as np
+encoder = accfm.load(path)
+n = encoder.contract.length("acc")
+x = np.random.default_rng(0).normal(0, 0.01, (n, 3)) + [0, 0, 1]
+vectors = encoder.embed(x, rate_hz=encoder.rate_hz, unit="g")
+print(vectors.shape, len(encoder.probes[0].predict(vectors).low))
+print([m for m in sys.modules if m.startswith(
+    ("accfm.train", "accfm.evals", "accfm.losses", "orbax"))])
+"""
+  found = test_light_imports.run(code, *test_light_imports.ABSENT)
   assert found.returncode == 0, found.stderr
+  assert found.stdout.splitlines() == ["(1, 16) 1", "[]"]
 
 
 def test_the_ledger_names_nobody_and_tells_who_was_seen(run, model):
