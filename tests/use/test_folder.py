@@ -4,9 +4,11 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 import accfm
 from accfm import distill, evaluate, export
@@ -15,7 +17,16 @@ from accfm.configs import acc_distill
 from accfm.configs import evaluate as evaluate_config
 from accfm.configs import export as export_config
 from accfm.steps import record as recordlib
-from accfm.use import as_checkpoint, folder, ledger, sealed, weights
+from accfm.use import (
+  as_checkpoint,
+  card,
+  folder,
+  ledger,
+  scores,
+  sealed,
+  weights,
+)
+from accfm.use.load import load_checkpoint
 from tests import test_light_imports
 from tests.fuzz.test_json import RECORD
 
@@ -262,18 +273,67 @@ def test_a_model_folder_has_no_steps(model):
     accfm.load(model, signal="ppg")
 
 
-def test_it_is_evaluated_under_the_guard(run, model, tmp_path):
-  """Its scores are those of the checkpoint's encoder; who was seen is known."""
+@pytest.fixture(scope="module")
+def scored(run, tmp_path_factory):
+  """(config, workdir of an evaluation of the run, its metrics)."""
   config = evaluate_config.get_config("tiny").unlock()
   config.data_dir = run[0]
   config.update(report=False, untrained=False, evals=("probe", "health"))
-  one = evaluate.run(config, str(run[1]), str(tmp_path / "run"))
+  out = tmp_path_factory.mktemp("evaluations") / "run"
+  return config, out, evaluate.run(config, str(run[1]), str(out))
+
+
+def test_it_is_evaluated_under_the_guard(scored, model, tmp_path):
+  """Its scores are those of the checkpoint's encoder; who was seen is known."""
+  config, _, one = scored
   two = evaluate.run(config, "", str(tmp_path / "model"), encoder=str(model))
   for name in ("test/probe_hr/mae_bpm", "test/health/effective_rank"):
     assert two[name] == pytest.approx(one[name], rel=1e-4), name
+  config = config.copy_and_resolve_references()
   config.split = "train"
   with pytest.raises(InputError, match="leak guard"):
     evaluate.run(config, str(model), str(tmp_path / "leak"))
+
+
+def test_the_card_shows_scores_beside_their_controls(run, scored, tmp_path):
+  config = export_config.get_config().unlock()
+  config.evaluation = str(scored[1])
+  export.run(config, str(run[1]), str(tmp_path / "m"))
+  text = (tmp_path / "m" / "README.md").read_text()
+  value = scored[2]["test/probe_hr/mae_bpm"]
+  head = yaml.safe_load(text.split("---\n")[1])  # as model hubs read it
+  metrics = head["model-index"][0]["results"][0]["metrics"]
+  assert {"type": "test/probe_hr/mae_bpm", "name": "HR, mean error in bpm",
+          "value": pytest.approx(value, rel=1e-5)} in metrics
+  assert "the 2 test people of `simulated_easy`" in text
+  assert f"| HR, mean error in bpm | {value:.2f} |" in text
+  assert "the best without learning" in text
+  assert "seen in training" not in text
+
+
+@pytest.mark.parametrize("facts, message", [
+    ({"step": 1}, "its step is 1, this one's 2"),
+    ({"student": "ppg"}, "its signal is 'ppg'"),
+    ({"kind": "contrastive"}, "its kind of training is 'contrastive'"),
+    ({"trained_on": []}, r"its training data is \[\]"),
+    ({"kind": "mae", "seen": ["toy/1"]}, ""),
+])
+def test_scores_of_another_checkpoint_are_refused(
+    run, scored, tmp_path, facts, message
+):
+  work = tmp_path / "evaluation"
+  shutil.copytree(scored[1], work)
+  plain = json.loads((work / "metrics.json").read_text())
+  plain["_meta"].update(facts)
+  (work / "metrics.json").write_text(json.dumps(plain))
+  encoder, record = load_checkpoint(run[1])
+  if message:
+    with pytest.raises(InputError, match=message):
+      scores.load(str(work), record, "acc", ("mae",))
+  else:
+    found = scores.load(str(work), record, "acc", ("mae",))
+    text = card.write(encoder, record, [], found, "other")
+    assert "**People scored here were seen in training: 1 by this" in text
 
 
 def test_without_a_ledger_the_guard_can_tell_nothing(copy):
