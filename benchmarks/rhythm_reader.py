@@ -53,7 +53,7 @@ class Reader(nn.Module):
     y = y + self.param(
         "place", nn.initializers.normal(0.02), (1, *y.shape[1:]))
     for k in range(2):
-      y = Block(heads=4, mlp_width=4 * WIDTH, name=f"block_{k}")(y)
+      y = Block(4, 4 * WIDTH, jnp.float32, name=f"block_{k}")(y)
     y = nn.LayerNorm()(y)
     whole = jnp.concatenate([y[:, 0], y[:, 14], y.mean(1), y.max(1)], -1)
     return nn.Dense(HR.outputs)(nn.Dense(256)(whole))

@@ -111,9 +111,11 @@ def signal(channels, unit, kind, gravity_kept=False, band_hz=None):
 
 
 def split(arg):
-  """How people are split, from `split=20/5/10` or `split=0.8/0.1/0.1`."""
+  """How people are split, from `split=20/5/10`, `split=0.8/0.1/0.1` or, by
+  name, `split=A*+C*/B1*/B*`.
+  """
   out = dict(
-      kind="fractions",  # "fractions" or "counts": which of the two applies
+      kind="fractions",  # "fractions", "counts" or "names": which applies
       fractions=(0.8, 0.1, 0.1),  # of people for train, val and test
       counts=(0, 0, 0),  # people for train, val and test
       seed=0,  # of the order of people
@@ -128,10 +130,10 @@ def split(arg):
       else:
         out.update(fractions=tuple(float(part) for part in parts))
     except ValueError:
-      parts = ()
-    if len(parts) != 3:
+      out.update(kind="names", names=tuple(parts))
+    if len(parts) != 3 or not all(parts):
       raise InputError(
           f"config argument split: got {arg.split!r}, want train/val/test as "
-          "20/5/10 or 0.8/0.1/0.1"
+          "20/5/10, 0.8/0.1/0.1, or names: A*+C*/B1*/B*"
       )
   return ConfigDict(out)

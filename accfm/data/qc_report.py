@@ -103,9 +103,12 @@ def split_recordings(
   for s in summaries:
     if not s["unreadable"]:
       people.setdefault(f"{cohort}/{s['participant']}", []).append(s)
-  chosen = splits.split_participants(
-      people, tuple(sizes), cfg.seed, cfg.fold, cfg.folds
-  )
+  if cfg.kind == "names":
+    chosen = splits.split_by_names(people, tuple(sizes))
+  else:
+    chosen = splits.split_participants(
+        people, tuple(sizes), cfg.seed, cfg.fold, cfg.folds
+    )
   names = {p: pseudonyms.pseudonym(p, config.salt) for p in people}
   if len(set(names.values())) < len(names):
     raise InputError("salt: two people get one pseudonym; choose another")

@@ -5,6 +5,7 @@ same way on every machine and in every preparation, in whatever order its
 recordings come. Folds rotate the sorted list.
 """
 
+import fnmatch
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from accfm.base.errors import InputError
 
 NAMES = ("train", "val", "test")
 RULES = {
-    "split.kind": values.one_of("fractions", "counts"),
+    "split.kind": values.one_of("fractions", "counts", "names"),
     "split.fractions": values.each(values.SHARE),
     "split.counts": values.each(values.COUNT),
     "split.seed": values.SEED,
@@ -27,12 +28,16 @@ def check(cfg: Mapping[str, Any]) -> None:
   """Raises InputError for a config that can split no people.
 
   Args:
-    cfg: kind, fractions, counts, seed, fold and folds.
+    cfg: kind, fractions, counts, seed, fold and folds; names if that is the
+      kind.
   """
   values.check({"split": cfg}, RULES)
   sizes = cfg[cfg["kind"]]
   _check_three(sizes)
   _check_fold(cfg["fold"], cfg["folds"])
+  if cfg["kind"] == "names" and cfg["folds"] > 1:
+    raise InputError(
+        f"split.folds: got {cfg['folds']} with people split by name, want 1")
   if cfg["kind"] == "fractions":
     _check_sum(sizes)
   if cfg["kind"] == "fractions" and min(sizes) <= 0:
@@ -90,6 +95,47 @@ def split_participants(
       "val": sorted(order[test:test + val]),
       "test": sorted(order[:test]),
   }
+
+
+def split_by_names(
+    ids: Iterable[str], patterns: Sequence[str]
+) -> dict[str, list[str]]:
+  """Splits people by the names that their source gives them.
+
+  Args:
+    ids: `cohort/participant`, all different.
+    patterns: for train, val and test, "+" between several; `*`, `?` and
+      `[...]` stand for what they do in a shell, "A*+B1*" for two groups.
+
+  Returns:
+    As `split_participants`.
+
+  Raises:
+    InputError: somebody is in two splits or in none, or a split is empty; the
+      message names them.
+  """
+  _check_three(patterns)
+  out: dict[str, list[str]] = {name: [] for name in NAMES}
+  for person in sorted(ids):
+    own = person.split("/", 1)[-1]
+    mine = [
+        split for split, wanted in zip(NAMES, patterns, strict=True)
+        if any(fnmatch.fnmatchcase(own, one) for one in wanted.split("+"))
+    ]
+    if len(mine) != 1:
+      where = f"in {' and '.join(mine)}" if mine else "in no split"
+      raise InputError(
+          f"split.names: {own!r} is {where} of {'/'.join(patterns)}, want "
+          "each person in one"
+      )
+    out[mine[0]].append(person)
+  for split, people in out.items():
+    if not people:
+      raise InputError(
+          f"split.names: {patterns[NAMES.index(split)]!r} is nobody, want at "
+          f"least one person in {split}"
+      )
+  return out
 
 
 def check_people(people: int) -> None:

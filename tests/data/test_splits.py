@@ -6,6 +6,8 @@ import random
 import pytest
 
 from accfm.base.errors import InputError
+from accfm.configs import prepare as prepare_config
+from accfm.data import splits
 from accfm.data.splits import NAMES, split_participants
 
 FRACTIONS = (0.8, 0.1, 0.1)
@@ -92,3 +94,28 @@ def test_errors(n, sizes, fold, folds, message):
 def test_twice():
   with pytest.raises(InputError, match="e4/S001.*twice"):
     split_participants(people(5) + ["e4/S001"], FRACTIONS, 0)
+
+
+def test_people_by_name():
+  ids = [f"c/{name}" for name in ("A1", "A2", "B1x", "B22", "C3")]
+  assert splits.split_by_names(ids, ("A*+C*", "B1*", "B2?")) == {
+      "train": ["c/A1", "c/A2", "c/C3"], "val": ["c/B1x"], "test": ["c/B22"]}
+
+
+@pytest.mark.parametrize("patterns, message", [
+    (("A*", "B*", "B2*"), "'B22' is in val and test of A\\*/B\\*/B2\\*"),
+    (("A*", "B1*", "B2*"), "'C3' is in no split"),
+    (("A*+C*+B*", "D*", "E*"), "'D\\*' is nobody, want at least one person"),
+])
+def test_people_by_name_are_each_in_one_split(patterns, message):
+  ids = [f"c/{name}" for name in ("A1", "A2", "B1x", "B22", "C3")]
+  with pytest.raises(InputError, match=message):
+    splits.split_by_names(ids, patterns)
+
+
+def test_a_split_by_name_comes_from_the_command():
+  split = prepare_config.get_config("simulated,split=A*+C*/B1*/B2*").split
+  assert (split.kind, split.names) == ("names", ("A*+C*", "B1*", "B2*"))
+  splits.check(split)
+  with pytest.raises(InputError, match="want train/val/test as 20/5/10"):
+    prepare_config.get_config("simulated,split=A*/B*")
