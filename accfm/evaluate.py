@@ -51,7 +51,7 @@ def run(config: ConfigDict, checkpoint: str, workdir: str, watch: bool = False,
     Flat metrics, as in `metrics.json`; {data set: metrics} for several, for
     several checkpoints {run: these}, for a watch {step: these}.
   """
-  checkpoint, encoder = as_checkpoint.named(checkpoint, encoder)
+  checkpoint, encoder = as_checkpoint.named(checkpoint, encoder, watch)
   if watch:  # beside a training, perhaps on the same GPU
     gpumemory.take_as_needed()
   files.refuse_file(workdir, "--workdir")

@@ -52,8 +52,30 @@ def load(path: str | os.PathLike, step: int | str | None = None) -> Loaded:
       recordlib.to_plain(made), pathlib.Path(path))
 
 
-def named(checkpoint: str, encoder: str) -> tuple[str, str]:
-  """(--checkpoint, --encoder), where a model folder may stand in the latter."""
-  if encoder and not checkpoint and folder.is_folder(encoder):
-    return encoder, ""
+def named(
+    checkpoint: str, encoder: str, watch: bool = False
+) -> tuple[str, str]:
+  """(--checkpoint, --encoder), where a model folder may stand in the latter.
+
+  Raises:
+    InputError: a model folder stands beside other encoders, or is to be
+      watched.
+  """
+  if encoder and folder.is_folder(encoder):
+    if checkpoint:
+      raise InputError(
+          f"--encoder: {encoder} is a model folder, which is evaluated by "
+          "itself; leave --checkpoint out, and compare the results of both")
+    checkpoint, encoder = encoder, ""
+  if folder.is_folder(checkpoint):
+    if watch:
+      raise InputError(
+          f"--watch: {checkpoint} is a model folder, which no training "
+          "changes; leave --watch out")
+    return checkpoint, encoder
+  for path in checkpoint.split(","):
+    if path and folder.is_folder(path):
+      raise InputError(
+          f"--checkpoint: {path} is a model folder, which is evaluated by "
+          "itself; give each run's own workdir to compare them")
   return checkpoint, encoder

@@ -76,9 +76,8 @@ class Config:
 
 
 def is_folder(path: str | os.PathLike) -> bool:
-  """Whether a path looks like a model folder."""
-  return os.path.isfile(os.path.join(path, CONFIG)) and os.path.isfile(
-      os.path.join(path, MODEL))
+  """Whether a path looks like a model folder, whole or not."""
+  return any(os.path.lexists(os.path.join(path, n)) for n in (MODEL, GOLDEN))
 
 
 def write(

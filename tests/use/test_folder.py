@@ -336,6 +336,40 @@ def test_scores_of_another_checkpoint_are_refused(
     assert "**People scored here were seen in training: 1 by this" in text
 
 
+@pytest.mark.parametrize("flags, message", [
+    (dict(encoder="m", checkpoint="run"), "leave --checkpoint out"),
+    (dict(checkpoint="run,m"), "give each run's own workdir"),
+    (dict(encoder="m", checkpoint="", watch=True), "leave --watch out"),
+    (dict(checkpoint="m", watch=True), "leave --watch out"),
+])
+def test_a_model_folder_is_evaluated_by_itself(
+    copy, tmp_path, monkeypatch, flags, message
+):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(InputError, match=message):
+    evaluate.run(evaluate_config.get_config("tiny"), workdir="w", **flags)
+
+
+def test_a_folder_that_lost_its_weights_is_no_run(copy):
+  (copy / "model.safetensors").unlink()
+  with pytest.raises(InputError, match="model.safetensors: is not there"):
+    accfm.load(copy)
+
+
+def test_the_other_encoder_of_a_run_is_exported_too(run, tmp_path):
+  config = export_config.get_config().unlock()
+  config.signal = "ppg"
+  made = export.run(config, str(run[1]), str(tmp_path / "m"))
+  want = accfm.load(run[1], signal="ppg")
+  channels = want.contract.signals["ppg"].channels
+  stored = np.random.default_rng(0).integers(
+      -9, 9, (2, want.contract.length("ppg"), channels)).astype(np.int16)
+  scale = np.ones((2, channels), np.float32)
+  np.testing.assert_array_equal(
+      made.embed_stored(stored, scale), want.embed_stored(stored, scale))
+  assert as_checkpoint.load(tmp_path / "m").record.signals == ("ppg",)
+
+
 def test_without_a_ledger_the_guard_can_tell_nothing(copy):
   (copy / "ledger.json").unlink()
   with pytest.raises(InputError, match="ledger.json: is not there"):
