@@ -8,9 +8,7 @@ people, with intervals from its validation people. docs/model_folder.md says
 what the folder holds.
 """
 
-import dataclasses
 import os
-import secrets
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,10 @@ from accfm.base import files, interrupts, mains, values
 from accfm.base.errors import InputError
 from accfm.data import builder, pipeline
 from accfm.evals.probes import ridge
-from accfm.evals.results import saved
 from accfm.evals.results.words import split_unit
 from accfm.signals import contract as contract_lib
 from accfm.steps import record as recordlib
-from accfm.use import card, folder, probes
+from accfm.use import as_checkpoint, card, folder, ledger, probes, scores
 from accfm.use.encoder import BATCH, Encoder
 from accfm.use.load import load_checkpoint
 
@@ -48,19 +45,16 @@ def run(config: ConfigDict, checkpoint: str, output: str) -> Encoder:
   if os.path.exists(output):
     raise InputError(
         f"--output: {output} is there already; choose another name")
-  metrics = None
-  if config.evaluation:
-    metrics = saved.load_metrics(
-        os.path.join(config.evaluation, "metrics.json"), "split")
   encoder, record = load_checkpoint(
       checkpoint, config.step, config.signal or None)
+  scored = scores.load(
+      config.evaluation, record, encoder.signal, (as_checkpoint.KIND,)
+  ) if config.evaluation else None
   found = fit(config, encoder, record) if config.data_dir else []
-  hidden = recordlib.hide_people(
-      dataclasses.replace(record, losses=()),
-      config.salt or secrets.token_hex(8))
   folder.write(
-      output, encoder, found, recordlib.to_plain(hidden),
-      card.write(encoder, record, found, metrics, config.license))
+      output, encoder, found,
+      recordlib.to_plain(ledger.make(record, config.salt)),
+      card.write(encoder, record, found, scored, config.license))
   made = folder.load(output)
   print(f"{output}: {encoder.signal} encoder, {len(found)} read-outs",
         flush=True)

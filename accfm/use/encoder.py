@@ -22,7 +22,7 @@ from accfm.data import quantise
 from accfm.signals import impossible, windows
 from accfm.signals.contract import Contract
 from accfm.signals.recording import Recording, Signal
-from accfm.steps.towers import Tower
+from accfm.steps.tower import Tower
 from accfm.use.probes import Probe
 
 # Acceleration in other units, as multiples of g (CGPM 1901).
@@ -38,7 +38,7 @@ class Encoder:
   """A trained encoder of one signal.
 
   Attributes:
-    tower: weights and modules (`accfm.steps.towers.Tower`).
+    tower: weights and modules (`accfm.steps.tower.Tower`).
     contract: what it is fed: `contract.window_sec`, and
       `contract.signals[signal]` with unit, channels and filter.
     signal: name of its signal, such as "acc".

@@ -6,20 +6,21 @@
   golden.safetensors   a window and its embedding, computed anew at each load
   probes.json, .safetensors   what linear models read from an embedding
   ledger.json          whom it and its teacher were trained on, as pseudonyms
-  README.md            the model card
+  checksums.json       SHA-256 of all these
+  README.md            the model card, which anybody may edit
 
 docs/model_folder.md says what each file holds. Nothing in it is code, and
 nothing in it names code that a caller has not allowed.
 """
 
 import dataclasses
-import json
 import os
 import pathlib
 import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from accfm.base import jsonfile
@@ -29,8 +30,8 @@ from accfm.base.errors import InputError
 from accfm.models import build
 from accfm.signals import contract as contract_lib
 from accfm.signals import feed
-from accfm.steps.towers import Tower
-from accfm.use import weights
+from accfm.steps.tower import Tower
+from accfm.use import readouts, sealed, weights
 from accfm.use.encoder import Encoder
 from accfm.use.probes import Probe
 from accfm.version import __version__
@@ -38,8 +39,9 @@ from accfm.version import __version__
 FORMAT, VERSION = "accfm-model", 1
 CONFIG, CONTRACT = "config.json", "contract.json"
 MODEL, GOLDEN = "model.safetensors", "golden.safetensors"
-PROBES, READ_OUT = "probes.json", "probes.safetensors"
 LEDGER, CARD = "ledger.json", "README.md"
+NEEDED = (CONFIG, CONTRACT, MODEL, GOLDEN)
+SEALED = (*NEEDED, readouts.LISTED, readouts.ARRAYS, LEDGER)
 WANT = "a file of a model folder; export it again, or get it anew"
 # Largest difference from the golden embedding, as a share of its RMS.
 TOLERANCE = {"float32": 2e-3, "bfloat16": 5e-2}
@@ -107,28 +109,20 @@ def write(
     spec = encoder.contract.signals[encoder.signal]
     own = dataclasses.replace(
         encoder.contract, signals={encoder.signal: spec})
-    _write(partial / CONTRACT, own.to_dict())
-    _write(partial / CONFIG, plainlib.to_plain(Config(
+    weights.write_json(partial / CONTRACT, own.to_dict())
+    weights.write_json(partial / CONFIG, plainlib.to_plain(Config(
         FORMAT, VERSION, __version__, encoder.signal, encoder.config,
         int(encoder.tower.encoder.embed_dim), len(flat),
         int(sum(x.size for x in flat.values())),
         weights.digest(partial / MODEL))))
     window = golden_window(own.length(encoder.signal), spec.channels)
     weights.save(partial / GOLDEN, {
-        "window": window, "embedding": encoder.embed_stored(
-            *_stored(window))[0]})
-    probes = list(probes)
-    if probes:
-      _write(partial / PROBES, [
-          {"name": p.name, "kind": "ridge", "unit": p.unit, "bias": p.bias,
-           "half_width": p.half_width if np.isfinite(p.half_width) else None,
-           "coverage": p.coverage, "people": p.people} for p in probes])
-      weights.save(partial / READ_OUT, {
-          f"{p.name}/{part}": getattr(p, part) for p in probes
-          for part in ("mean", "sd", "weight")})
+        "window": window, "embedding": _embed_exactly(encoder, window)})
+    readouts.write(partial, probes)
     if ledger is not None:
-      _write(partial / LEDGER, ledger)
-    (partial / CARD).write_text(card)
+      weights.write_json(partial / LEDGER, ledger)
+    sealed.write(partial, SEALED)
+    (partial / CARD).write_text(card, encoding="utf-8")
     os.replace(partial, path)
   finally:
     shutil.rmtree(partial, ignore_errors=True)
@@ -153,6 +147,7 @@ def load(
   path = pathlib.Path(path)
   pluginlib.allow(plugins)
   config = _config(path)
+  sealed.check(path, SEALED, NEEDED)
   if signal not in (None, config.signal):
     raise InputError(
         f"signal: got {signal!r}, want {config.signal!r}: {path} has no other "
@@ -165,22 +160,31 @@ def load(
         f"{path / CONFIG}: signal is {config.signal!r}, the contract has "
         f"{sorted(contract.signals)}"
     )
-  if weights.digest(_there(path / MODEL)) != config.sha256:
+  if weights.digest(path / MODEL) != config.sha256:
     raise InputError(
         f"{path / MODEL}: is not the file that {CONFIG} was written for (its "
         "SHA-256 differs); get the model folder again"
     )
   flat = weights.load(path / MODEL)
-  module = build.build_encoder(config.encoder)
+  weights.check_counts(
+      flat, config.arrays, config.parameters, os.fspath(path / MODEL))
   spec = contract.signals[config.signal]
+  samples = contract.length(config.signal)
+  weights.check_sizes(
+      config.encoder, max(config.parameters, samples),
+      os.fspath(path / CONFIG))
+  module = build.build_encoder(config.encoder)
+  if module.embed_dim != config.embed_dim:
+    raise InputError(
+        f"{path / CONFIG}: embed_dim is {config.embed_dim}, the encoder's "
+        f"{module.embed_dim}; get the model folder again")
   weights.check_fits(
-      flat, module, contract.length(config.signal), spec.channels,
-      os.fspath(path / MODEL))
+      flat, module, samples, spec.channels, os.fspath(path / MODEL))
   tower = Tower(
       variables=weights.nest(flat), head_variables=None, signal=config.signal,
       encoder=module, head=None, normalize=feed.make_normalize(spec))
   encoder = Encoder(tower, contract, config.signal, config.encoder,
-                    _probes(path, config.embed_dim))
+                    readouts.read(path, config.embed_dim))
   _check_golden(path, encoder)
   return encoder
 
@@ -188,7 +192,7 @@ def load(
 def ledger(path: str | os.PathLike) -> Any:
   """The plain data of `ledger.json`; None where there is none."""
   file = pathlib.Path(path, LEDGER)
-  return jsonfile.read_object(file, WANT) if file.exists() else None
+  return jsonfile.read_object(file, WANT) if os.path.lexists(file) else None
 
 
 def golden_window(samples: int, channels: int) -> np.ndarray:
@@ -214,18 +218,17 @@ def _stored(window):
   return values[None], scale[None]
 
 
-def _write(path, plain):
-  path.write_text(json.dumps(plain, indent=2, sort_keys=True) + "\n")
+def _embed_exactly(encoder, window):
+  """[D] of a window, as alike on all devices as they can make it.
 
-
-def _there(path):
-  if not path.is_file():
-    raise InputError(f"{path}: is not there; want {WANT}")
-  return path
+  By themselves TPUs and newer GPUs multiply float32 with fewer bits.
+  """
+  with jax.default_matmul_precision("highest"):
+    return encoder.embed_stored(*_stored(window))[0]
 
 
 def _config(path):
-  plain = jsonfile.read_object(_there(path / CONFIG), WANT)
+  plain = jsonfile.read_object(path / CONFIG, WANT)
   if plain.get("format") != FORMAT:
     raise InputError(
         f"{path / CONFIG}: got format {plain.get('format')!r}, want {FORMAT!r}")
@@ -238,59 +241,18 @@ def _config(path):
   return plainlib.from_plain(Config, plain, os.fspath(path / CONFIG))
 
 
-def _probes(path, dim):
-  """The Probes of a folder, () without any."""
-  if not (path / PROBES).exists():
-    return ()
-  listed = jsonfile.read(path / PROBES, WANT)
-  arrays = weights.load(_there(path / READ_OUT))
-  out = []
-  for place, one in enumerate(listed if isinstance(listed, list) else [None]):
-    where = f"{path / PROBES}[{place}]"
-    one = jsonfile.as_object(one, where, WANT)
-    if one.get("kind") != "ridge":
-      raise InputError(
-          f"{where}: got kind {one.get('kind')!r}, want 'ridge'; a newer "
-          "accfm wrote it: upgrade accfm"
-      )
-    parts = {}
-    for part in ("mean", "sd", "weight"):
-      x = arrays.get(f"{one.get('name')}/{part}")
-      if x is None or x.shape != (dim,):
-        raise InputError(f"{path / READ_OUT}: no {part} [{dim}] of {where}")
-      parts[part] = np.asarray(x, np.float64)
-    width = one.get("half_width")
-    made = plainlib.from_plain(_Said, {
-        k: v for k, v in one.items() if k != "half_width"}, where)
-    out.append(Probe(
-        made.name, made.unit, bias=made.bias, coverage=made.coverage,
-        people=made.people,
-        half_width=float("inf") if width is None else float(width), **parts))
-  return tuple(out)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Said:
-  """What `probes.json` says of a probe, apart from its interval."""
-
-  name: str
-  kind: str
-  unit: str
-  bias: float
-  coverage: float
-  people: int
-
-
 def _check_golden(path, encoder):
   """Raises InputError unless the golden window comes out as it was."""
-  found = weights.load(_there(path / GOLDEN))
+  found = weights.load(path / GOLDEN)
   window, want = found.get("window"), found.get("embedding")
   shape = (encoder.contract.length(encoder.signal),
            encoder.contract.signals[encoder.signal].channels)
-  if window is None or want is None or window.shape != shape:
+  if window is None or want is None or window.shape != shape or (
+      {window.dtype.kind, want.dtype.kind} != {"f"}):
     raise InputError(
-        f"{path / GOLDEN}: want a window {list(shape)} and its embedding")
-  got = encoder.embed_stored(*_stored(window))[0]
+        f"{path / GOLDEN}: want a window {list(shape)} and its embedding, "
+        "both of floats")
+  got = _embed_exactly(encoder, window)
   if got.shape != want.shape:
     raise InputError(
         f"{path / GOLDEN}: the embedding has {list(want.shape)} numbers, the "

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 
 from accfm.base import plugins as pluginlib
 from accfm.base.errors import InputError
-from accfm.steps import kinds, towers
 from accfm.steps.record import Record
 from accfm.use import folder
 from accfm.use.encoder import Encoder
@@ -43,7 +42,9 @@ def load_checkpoint(
     signal: str | None = None, plugins: Iterable[str] = (),
 ) -> tuple[Encoder, Record]:
   """The encoder of a run, and the record of its checkpoint; as `load`."""
-  from accfm.train.checkpoints import reader  # Orbax: not for a model folder
+  # Orbax and what trains: a model folder does without.
+  from accfm.steps import kinds, towers
+  from accfm.train.checkpoints import reader
 
   pluginlib.allow(plugins)
   loaded = reader.load(path, step)

@@ -9,7 +9,7 @@ the stated probability.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -39,8 +39,10 @@ class Probe:
     half_width: of the interval; infinite where too few people calibrated it.
     coverage: that the interval promises.
     people: that calibrated it.
+    kind: of its files (`accfm.use.readouts`).
   """
 
+  kind: ClassVar[str] = "ridge"
   name: str
   unit: str
   mean: np.ndarray

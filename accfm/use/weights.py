@@ -5,10 +5,14 @@ an encoder's variables, such as "params/block_0/attention/query/kernel".
 """
 
 import hashlib
+import itertools
+import json
 import os
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,6 +23,7 @@ from accfm.base.errors import InputError
 
 SHOWN = 3  # names in a message
 MOST_BYTES = 16 << 30  # of a file
+MOST_CALLS = 20  # of an encoder's modules for each of its arrays
 
 
 def flatten(variables: Any) -> dict[str, np.ndarray]:
@@ -45,9 +50,19 @@ def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-  """Writes arrays by name."""
-  safetensors.numpy.save_file(
-      {k: np.ascontiguousarray(v) for k, v in arrays.items()}, path)
+  """Writes arrays by name, into a file that others may read.
+
+  The library's own writer makes a file that its owner alone may read.
+  """
+  pathlib.Path(path).write_bytes(safetensors.numpy.save(
+      {k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+
+
+def write_json(path: pathlib.Path, plain: Any) -> None:
+  """Writes plain data as JSON."""
+  path.write_text(
+      json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n",
+      encoding="utf-8")
 
 
 def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -56,6 +71,9 @@ def load(path: str | os.PathLike) -> dict[str, np.ndarray]:
   Raises:
     InputError: it is not there, is damaged, or holds NaN or infinite numbers.
   """
+  if not os.path.isfile(path):  # a pipe would be waited for
+    raise InputError(
+        f"{path}: is not there, or is no file; get the model folder again")
   try:
     if os.path.getsize(path) > MOST_BYTES:
       raise InputError(f"{path}: more than {MOST_BYTES >> 30} GiB")
@@ -82,6 +100,39 @@ def digest(path: str | os.PathLike) -> str:
   return found.hexdigest()
 
 
+def check_counts(
+    flat: Mapping[str, np.ndarray], arrays: int, parameters: int, where: str
+) -> None:
+  """Raises InputError unless there are as many arrays and numbers as said."""
+  for what, want, have in (
+      ("arrays", arrays, len(flat)),
+      ("numbers", parameters, sum(x.size for x in flat.values())),
+  ):
+    if have != want:
+      raise InputError(
+          f"{where}: has {have:,} {what}, its config says {want:,}; get the "
+          "model folder again")
+
+
+def check_sizes(config: Any, most: int, where: str) -> None:
+  """Raises InputError for a number in an encoder's config above `most`.
+
+  No width or depth is larger than the number of weights, no patch than the
+  segment. So nothing is built that the file cannot hold.
+  """
+  parts = [config]
+  while parts:
+    part = parts.pop()
+    if isinstance(part, Mapping):
+      parts += part.values()
+    elif isinstance(part, (list, tuple)):
+      parts += part
+    elif isinstance(part, (int, float)) and not abs(part) <= max(most, 1):
+      raise InputError(
+          f"{where}: encoder has the number {part:g}, want at most {most:,}: "
+          "the file holds no such encoder")
+
+
 def check_fits(
     flat: Mapping[str, np.ndarray], encoder: Any, samples: int, channels: int,
     where: str,
@@ -94,8 +145,18 @@ def check_fits(
     samples, channels: of its input.
     where: what the arrays are from, for messages.
   """
-  want = flatten_shapes(jax.eval_shape(
-      encoder.init, jax.random.key(0), jnp.zeros((1, samples, channels))))
+  calls, most = itertools.count(), MOST_CALLS * (len(flat) + 1)
+
+  def count(call, args, kwargs, context):
+    if next(calls) > most:
+      raise InputError(
+          f"{where}: has {len(flat):,} arrays, far fewer than the encoder of "
+          "its config; get the model folder again")
+    return call(*args, **kwargs)
+
+  with nn.intercept_methods(count):
+    want = flatten_shapes(jax.eval_shape(
+        encoder.init, jax.random.key(0), jnp.zeros((1, samples, channels))))
   have = {name: (x.shape, x.dtype.name) for name, x in flat.items()}
   for problem, names in (
       ("lacks", want.keys() - have.keys()),

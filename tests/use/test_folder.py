@@ -1,13 +1,14 @@
 """The model folder: written, opened without training code, refused."""
 
+import dataclasses
 import json
 import os
 import pathlib
-import subprocess
-import sys
+import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 import accfm
 from accfm import distill, evaluate, export
@@ -16,7 +17,18 @@ from accfm.configs import acc_distill
 from accfm.configs import evaluate as evaluate_config
 from accfm.configs import export as export_config
 from accfm.steps import record as recordlib
-from accfm.use import as_checkpoint, folder, weights
+from accfm.use import (
+  as_checkpoint,
+  card,
+  folder,
+  ledger,
+  scores,
+  sealed,
+  weights,
+)
+from accfm.use.load import load_checkpoint
+from tests import test_light_imports
+from tests.fuzz.test_json import RECORD
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +78,21 @@ def test_the_folder_embeds_as_the_checkpoint_does(run, model):
   assert list(two.contract.signals) == ["acc"]
 
 
-def test_it_opens_without_training_code(model):
-  code = (
-      "import sys\n"
-      "for name in ('orbax', 'tensorflow_datasets', 'grain', 'sklearn',"
-      " 'pyarrow'):\n"
-      "  sys.modules[name] = None\n"
-      f"import accfm; print(accfm.load({str(model)!r}).embed)\n"
-  )
-  found = subprocess.run(
-      [sys.executable, "-c", code], capture_output=True, text=True)
+def test_it_is_used_with_what_a_plain_install_brings(model):
+  """Nor does it import what trains, evaluates or reads checkpoints."""
+  code = f"{test_light_imports.HIDE}\npath = {str(model)!r}" + """
+import accfm, numpy as np
+encoder = accfm.load(path)
+n = encoder.contract.length("acc")
+x = np.random.default_rng(0).normal(0, 0.01, (n, 3)) + [0, 0, 1]
+vectors = encoder.embed(x, rate_hz=encoder.rate_hz, unit="g")
+print(vectors.shape, len(encoder.probes[0].predict(vectors).low))
+print([m for m in sys.modules if m.startswith(
+    ("accfm.train", "accfm.evals", "accfm.losses", "orbax"))])
+"""
+  found = test_light_imports.run(code, *test_light_imports.ABSENT)
   assert found.returncode == 0, found.stderr
+  assert found.stdout.splitlines() == ["(1, 16) 1", "[]"]
 
 
 def test_the_ledger_names_nobody_and_tells_who_was_seen(run, model):
@@ -112,24 +128,90 @@ def rewrite(path, **fields):
   path.write_text(json.dumps({**plain, **fields}))
 
 
+def seal(path):
+  """Hashes that agree with whatever the files are now."""
+  sealed.write(path, folder.SEALED)
+
+
 @pytest.mark.parametrize("damage, message", [
-    (lambda m: (m / "model.safetensors").unlink(), "is not there"),
+    (lambda m: (m / "model.safetensors").unlink(),
+     "does not name model.safetensors"),
     (lambda m: (m / "model.safetensors").write_bytes(b"x" * 99),
      "not the file that config.json was written for"),
+    (lambda m: change(m / "golden.safetensors", "embedding", np.zeros_like),
+     "golden window's embedding differs"),
+    (lambda m: change(m / "golden.safetensors", "window",
+                      lambda x: x.astype(np.int32)), "both of floats"),
     (lambda m: (m / "contract.json").unlink(), "contract.json"),
     (lambda m: (m / "config.json").write_text("{"), "not valid JSON"),
     (lambda m: rewrite(m / "config.json", format="x"), "got format 'x'"),
     (lambda m: rewrite(m / "config.json", version=9), "got version 9"),
     (lambda m: rewrite(m / "config.json", signal="ppg"), "signal is 'ppg'"),
     (lambda m: rewrite(m / "config.json", more=1), "field 'more'"),
-    (lambda m: (m / "golden.safetensors").unlink(), "is not there"),
+    (lambda m: (m / "golden.safetensors").unlink(),
+     "does not name golden.safetensors"),
     (lambda m: rewrite(m / "config.json", encoder={"family": "os:system"}),
      "family|plug-in"),
+    (lambda m: rewrite(m / "config.json", arrays=1), "config says 1;"),
+    (lambda m: rewrite(m / "config.json", parameters=7), "config says 7;"),
+    (lambda m: rewrite(m / "config.json", embed_dim=5), "embed_dim is 5"),
+    (lambda m: rewrite(m / "config.json", encoder={
+        **json.loads((m / "config.json").read_text())["encoder"],
+        "width": 10**9}), "has the number 1e[+]09"),
+    (lambda m: rewrite(m / "config.json", encoder={
+        **json.loads((m / "config.json").read_text())["encoder"],
+        "depth": 3000}), "far fewer than the encoder"),
 ])
 def test_a_damaged_folder_is_refused(copy, damage, message):
   damage(copy)
+  if (copy / "contract.json").exists():
+    seal(copy)
   with pytest.raises(InputError, match=message):
     folder.load(copy)
+
+
+@pytest.mark.parametrize("name", folder.SEALED)
+def test_a_file_that_is_lost_or_changed_is_named(copy, name):
+  file = copy / name
+  if name != "config.json":  # its format is looked at first
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(InputError, match=f"{name}: is not the file"):
+      folder.load(copy)
+  else:
+    rewrite(file, accfm="0.0.9")
+    with pytest.raises(InputError, match=f"{name}: is not the file"):
+      folder.load(copy)
+  file.unlink()
+  with pytest.raises(InputError, match=f"{name}"):
+    folder.load(copy)
+
+
+def test_hashes_say_what_belongs_to_a_folder(copy):
+  rewrite(copy / "checksums.json", **{"../x": "0" * 64})
+  with pytest.raises(InputError, match="names '../x', which no model folder"):
+    folder.load(copy)
+  seal(copy)
+  plain = json.loads((copy / "checksums.json").read_text())
+  del plain["probes.json"]
+  (copy / "checksums.json").write_text(json.dumps(plain))
+  with pytest.raises(InputError, match="checksums.json does not name it"):
+    folder.load(copy)
+  (copy / "checksums.json").unlink()
+  with pytest.raises(InputError, match="checksums.json"):
+    folder.load(copy)
+
+
+def test_the_card_may_be_edited_and_hubs_add_files(copy):
+  (copy / "README.md").write_text("another text")
+  (copy / ".gitattributes").write_text("*.safetensors filter=lfs")
+  assert folder.load(copy).signal == "acc"
+
+
+def test_others_may_read_what_they_are_handed(model):
+  modes = {file.name: file.stat().st_mode & 0o777 for file in model.iterdir()}
+  assert len(set(modes.values())) == 1, modes
 
 
 def change(path, name, edit, config=None):
@@ -138,7 +220,11 @@ def change(path, name, edit, config=None):
   arrays[name] = edit(arrays[name])
   weights.save(path, {k: v for k, v in arrays.items() if v is not None})
   if config is not None:
-    rewrite(config, sha256=weights.digest(path))
+    arrays = weights.flatten(weights.nest(
+        {k: v for k, v in arrays.items() if v is not None}))
+    rewrite(config, sha256=weights.digest(path), arrays=len(arrays),
+            parameters=sum(x.size for x in arrays.values()))
+  seal(path.parent)
 
 
 def test_other_weights_are_found_by_the_golden_window(copy):
@@ -187,21 +273,92 @@ def test_a_model_folder_has_no_steps(model):
     accfm.load(model, signal="ppg")
 
 
-def test_it_is_evaluated_under_the_guard(run, model, tmp_path):
-  """Its scores are those of the checkpoint's encoder; who was seen is known."""
+@pytest.fixture(scope="module")
+def scored(run, tmp_path_factory):
+  """(config, workdir of an evaluation of the run, its metrics)."""
   config = evaluate_config.get_config("tiny").unlock()
   config.data_dir = run[0]
   config.update(report=False, untrained=False, evals=("probe", "health"))
-  one = evaluate.run(config, str(run[1]), str(tmp_path / "run"))
+  out = tmp_path_factory.mktemp("evaluations") / "run"
+  return config, out, evaluate.run(config, str(run[1]), str(out))
+
+
+def test_it_is_evaluated_under_the_guard(scored, model, tmp_path):
+  """Its scores are those of the checkpoint's encoder; who was seen is known."""
+  config, _, one = scored
   two = evaluate.run(config, "", str(tmp_path / "model"), encoder=str(model))
   for name in ("test/probe_hr/mae_bpm", "test/health/effective_rank"):
     assert two[name] == pytest.approx(one[name], rel=1e-4), name
+  config = config.copy_and_resolve_references()
   config.split = "train"
   with pytest.raises(InputError, match="leak guard"):
     evaluate.run(config, str(model), str(tmp_path / "leak"))
-  (model / "ledger.json").rename(model / "x.json")
-  try:
-    with pytest.raises(InputError, match="has no ledger.json"):
-      as_checkpoint.load(model)
-  finally:
-    (model / "x.json").rename(model / "ledger.json")
+
+
+def test_the_card_shows_scores_beside_their_controls(run, scored, tmp_path):
+  config = export_config.get_config().unlock()
+  config.evaluation = str(scored[1])
+  export.run(config, str(run[1]), str(tmp_path / "m"))
+  text = (tmp_path / "m" / "README.md").read_text()
+  value = scored[2]["test/probe_hr/mae_bpm"]
+  head = yaml.safe_load(text.split("---\n")[1])  # as model hubs read it
+  metrics = head["model-index"][0]["results"][0]["metrics"]
+  assert {"type": "test/probe_hr/mae_bpm", "name": "HR, mean error in bpm",
+          "value": pytest.approx(value, rel=1e-5)} in metrics
+  assert "the 2 test people of `simulated_easy`" in text
+  assert f"| HR, mean error in bpm | {value:.2f} |" in text
+  assert "the best without learning" in text
+  assert "seen in training" not in text
+
+
+@pytest.mark.parametrize("facts, message", [
+    ({"step": 1}, "its step is 1, this one's 2"),
+    ({"student": "ppg"}, "its signal is 'ppg'"),
+    ({"kind": "contrastive"}, "its kind of training is 'contrastive'"),
+    ({"trained_on": []}, r"its training data is \[\]"),
+    ({"kind": "mae", "seen": ["toy/1"]}, ""),
+])
+def test_scores_of_another_checkpoint_are_refused(
+    run, scored, tmp_path, facts, message
+):
+  work = tmp_path / "evaluation"
+  shutil.copytree(scored[1], work)
+  plain = json.loads((work / "metrics.json").read_text())
+  plain["_meta"].update(facts)
+  (work / "metrics.json").write_text(json.dumps(plain))
+  encoder, record = load_checkpoint(run[1])
+  if message:
+    with pytest.raises(InputError, match=message):
+      scores.load(str(work), record, "acc", ("mae",))
+  else:
+    found = scores.load(str(work), record, "acc", ("mae",))
+    text = card.write(encoder, record, [], found, "other")
+    assert "**People scored here were seen in training: 1 by this" in text
+
+
+def test_without_a_ledger_the_guard_can_tell_nothing(copy):
+  (copy / "ledger.json").unlink()
+  with pytest.raises(InputError, match="ledger.json: is not there"):
+    as_checkpoint.load(copy)
+  seal(copy)
+  with pytest.raises(InputError, match="has no ledger.json"):
+    as_checkpoint.load(copy)
+
+
+def test_a_ledger_tells_no_folder_and_nobody_of_a_batch():
+  """A run that left batches out lists their people in its record."""
+  parent = recordlib.from_plain(RECORD)
+  record = dataclasses.replace(
+      parent, parent=parent, skipped=({"batch": 3, "people": ["toy/anna"]},),
+      config={**parent.config, "data_dir": "/home/anna/data",
+              "teacher": "../anna/teacher/", "evals": ["x/y"],
+              "encoder": {"family": "./nets.py:ConvNet"}})
+  made = ledger.make(record)
+  text = json.dumps(recordlib.to_plain(made))
+  assert "anna" not in text and '"toy/1"' not in text
+  assert made.config["data_dir"] == "data"
+  assert made.config["teacher"] == "teacher"
+  assert made.config["encoder"]["family"] == "./nets.py:ConvNet"
+  assert made.parent is not None and made.parent.skipped == ()
+  assert made.cohorts[0].salt == made.parent.cohorts[0].salt != ""
+  assert ledger.make(record, "s").cohorts[0].salt == "s"
