@@ -2,8 +2,7 @@
 
   accfm collate --input=DIR --output=FILE.parquet      (or FILE.csv)
 
-DIR is where accfm embed wrote. The rows come recording by recording, so
-memory does not grow with their number.
+DIR is where accfm embed wrote. Memory does not grow with the number of rows.
 """
 
 import csv

@@ -148,7 +148,7 @@ def check_people(people: int) -> None:
     )
 
 
-def _check_three(sizes: Sequence[float]) -> None:
+def _check_three(sizes: Sequence[float] | Sequence[str]) -> None:
   if len(sizes) != len(NAMES):
     raise InputError(
         f"split: got {len(sizes)} sizes {tuple(sizes)}, want (train, val, "
