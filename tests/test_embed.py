@@ -84,7 +84,7 @@ def test_a_table_for_each_recording(output, files):
   assert len(table["qc"]) == 53  # of 8 s in 430 s
   for qc, vector, value, low, high in zip(
       table["qc"], table["acc/embedding"], table["probe_hr/bpm"],
-      table["probe_hr/_low"], table["probe_hr/_high"], strict=True):
+      table["probe_hr/bpm_low"], table["probe_hr/bpm_high"], strict=True):
     assert (vector is None) == (value is None) == (qc != "")
     if vector is not None:
       assert np.isfinite(vector).all() and low < value < high

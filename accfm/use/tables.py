@@ -47,8 +47,8 @@ def schema(encoder: Encoder, about: Mapping[str, Any]) -> Any:
 
 
 def _columns(probe: Probe) -> tuple[str, str, str]:
-  base = f"probe_{probe.name}"
-  return f"{base}/{probe.unit or 'value'}", f"{base}/_low", f"{base}/_high"
+  value = f"probe_{probe.name}/{probe.unit or 'value'}"
+  return value, f"{value}_low", f"{value}_high"
 
 
 @dataclasses.dataclass
